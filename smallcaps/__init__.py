@@ -1,0 +1,1 @@
+"""smallcaps: finds, studies, models and trades extraordinary moves in US small-cap stocks."""

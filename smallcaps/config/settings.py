@@ -1,0 +1,174 @@
+"""One settings object, typed and frozen, from `conf/*.yaml` overridden by the environment.
+
+Files, later ones win: `research.yaml` and `detectors.yaml` (what is computed), `<environment>.yaml` (where it runs).
+Then variables: `SMALLCAPS_LAKE`, `SMALLCAPS_SPARK__MASTER`, … (`__` goes one level down). Unknown keys are refused.
+Secrets are never settings: they are read from the environment where they are used.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from smallcaps.errors import BadInput
+
+ENVIRONMENT_VARIABLE = "SMALLCAPS_ENV"
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SparkSettings(Section):
+    """The session: where it runs and what it is given."""
+
+    master: str | None = Field(description="Spark master; null leaves it to spark-submit")
+    driver_memory: str
+    shuffle_partitions: int = Field(gt=0)
+    jars: bool = Field(description="add the pinned jars (false where the cluster image brings them)")
+    conf: dict[str, str | int | bool] = Field(default_factory=dict, description="further Spark settings")
+
+
+class LiquidityFloor(Section):
+    """Which symbol-days are worth a signal; all trailing and raw, known the day before (DOMAIN: liquidity floor)."""
+
+    minimum_price: float = Field(gt=0, description="$, previous raw close")
+    maximum_price: float = Field(gt=0, description="$, previous raw close")
+    minimum_dollar_volume: float = Field(ge=0, description="$, median of close × volume")
+    minimum_bars: int = Field(gt=0, le=20, description="bars within the 20 previous sessions")
+
+
+class ManifestSettings(Section):
+    """The CORE manifest: weights of the score and how many events a session and a name may bring."""
+
+    top: int = Field(gt=0)
+    weight_strength: float = Field(ge=0)
+    weight_dollar_volume: float = Field(ge=0)
+    weight_relative_volume: float = Field(ge=0)
+    maximum_per_session: int = Field(gt=0)
+    maximum_per_name: int = Field(gt=0)
+    name_sessions: int = Field(gt=0, description="sessions over which maximum_per_name counts, the event's included")
+
+
+class MicrostructureSettings(Section):
+    """The window around an event and what counts as a large print."""
+
+    seconds_before: int = Field(gt=0)
+    seconds_after: int = Field(gt=0)
+    realised_spread_seconds: tuple[int, ...] = Field(description="τ of realised spread and impact")
+    stale_quote_seconds: int = Field(gt=0)
+    maximum_relative_spread: float = Field(gt=0)
+    large_print_dollars: float = Field(gt=0)
+    large_print_quantile: float = Field(gt=0, lt=1)
+    block_shares: int = Field(gt=0)
+    block_dollars: float = Field(gt=0)
+
+
+class LabelSettings(Section):
+    """Triple barrier: widths in ATR, horizons in sessions, and how an entry is priced from daily bars."""
+
+    barrier_widths: tuple[float, ...]
+    horizons: tuple[int, ...]
+    half_spread: float = Field(ge=0, description="share of the price paid on entry")
+    give_back_share: float = Field(gt=0, le=1)
+    delisting_return: float = Field(lt=0, ge=-1)
+
+
+class ModelSettings(Section):
+    """The first model: label, walk-forward folds and booster."""
+
+    barrier_width: float
+    horizon: int
+    folds: int = Field(gt=1)
+    embargo_sessions: int = Field(ge=0)
+    minimum_training_events: int = Field(gt=0)
+    bootstrap_samples: int = Field(gt=0)
+    booster: dict[str, float | int | str]
+    seed: int
+
+
+class Settings(BaseSettings):
+    """Everything a run depends on. `digest()` identifies what is computed, whatever machine computes it."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="SMALLCAPS_", env_nested_delimiter="__", nested_model_default_partial_update=True
+    )
+
+    environment: str
+    lake: str = Field(description="root of the lake: a path or an s3a:// URL")
+    cache: Path = Field(description="jars, logs and other things that can be made again")
+    tracking_uri: str | None = Field(default=None, description="MLflow; null: a SQLite file in the lake")
+    spark: SparkSettings
+    floor: LiquidityFloor
+    publication_delay_seconds: int = Field(ge=0, description="from the end of a bar to the moment it can be acted on")
+    detectors: dict[str, dict[str, float]] = Field(description="parameters by detector; those left out keep defaults")
+    manifest: ManifestSettings
+    microstructure: MicrostructureSettings
+    labels: LabelSettings
+    model: ModelSettings
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the files, which come in as init values."""
+        return env_settings, init_settings
+
+    def digest(self) -> str:
+        """SHA-256 (16 hex digits) of what is computed: places and the Spark session are left out."""
+        content = self.model_dump(mode="json", exclude={"environment", "lake", "cache", "tracking_uri", "spark"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def configuration_folder() -> Path:
+    """The folder of settings: `SMALLCAPS_CONF`, else the checkout's `conf/`, else the one installed with the package."""
+    named = os.environ.get("SMALLCAPS_CONF")
+    candidates = (
+        [Path(named)]
+        if named
+        else [Path(__file__).resolve().parents[2] / "conf", Path(sys.prefix) / "share" / "smallcaps" / "conf"]
+    )
+    for candidate in candidates:
+        if (candidate / "research.yaml").is_file():
+            return candidate
+    places = " or ".join(str(candidate) for candidate in candidates)
+    raise BadInput(f"No settings found: looked for research.yaml in {places}. Set SMALLCAPS_CONF to the conf folder.")
+
+
+def load_settings(environment: str | None = None, **overrides: Any) -> Settings:
+    """Settings of `environment` (default: `SMALLCAPS_ENV`, else `local`); `overrides` replace top-level keys.
+
+    Raises BadInput naming the file and key for anything unknown, missing or out of range.
+    """
+    folder = configuration_folder()
+    environment = environment or os.environ.get(ENVIRONMENT_VARIABLE, "local")
+    path = folder / f"{environment}.yaml"
+    if not path.is_file():
+        raise BadInput(f"No settings for environment {environment!r}: {path} does not exist.")
+    values: dict[str, Any] = {"environment": environment}
+    for file in (folder / "research.yaml", folder / "detectors.yaml", path):
+        try:
+            values |= yaml.safe_load(file.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise BadInput(f"{file} is not valid YAML: {error}") from error
+    try:
+        settings = Settings(**(values | overrides))
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise BadInput(f"Settings of {environment!r} ({folder}) are not valid: {faults}") from error
+    return settings.model_copy(update={"cache": settings.cache.expanduser()})

@@ -1,0 +1,190 @@
+"""All detectors of a grain → one SQL statement.
+
+1. `Grain.source` brings the rows, distributed once. 2. Features that the chosen detectors need, and what those need in turn,
+are layered: a feature stands one level above the highest it names, a level is one SELECT. 3. Each detector's condition is
+a column; where the grain has a rising edge, a window over the earlier conditions is another. 4. One array of candidate
+events a row, filtered to those that fire, is unnested. The windows of a grain nest in one order, so Spark needs one
+shuffle and one sort however many detectors there are.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from smallcaps.config import LiquidityFloor
+from smallcaps.detectors.declaration import Detector, Feature, Grain, digest
+from smallcaps.detectors.expressions import significant
+
+EVENT_COLUMNS: dict[str, str] = {
+    "ts": "timestamp",
+    "known_at": "timestamp",
+    "direction": "int",
+    "strength": "double",
+    "price": "double",
+    "volume": "bigint",
+    "dollar_volume": "double",
+    "pct_change": "double",
+    "gap_pct": "double",
+    "atr": "double",
+    "vwap_distance": "double",
+    "relative_volume": "double",
+    "rvol_n": "int",
+    "baseline": "string",
+    "minutes_since_open": "double",
+    "possible_missing_split": "boolean",
+}
+"""Columns of an event that differ by detector, with their types."""
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Numbers that every detector shares; part of each event's params_hash."""
+
+    floor: LiquidityFloor
+    publication_delay_seconds: int
+
+    @property
+    def values(self) -> dict[str, float]:
+        """As parameters of SQL texts."""
+        return {**self.floor.model_dump(), "publication_delay_seconds": self.publication_delay_seconds}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A detector with the parameters in force."""
+
+    detector: Detector
+    parameters: dict[str, float]
+    params_hash: str
+
+
+def choose(detectors: Sequence[Detector], given: Mapping[str, Mapping[str, float]], rules: Rules) -> list[Chosen]:
+    """The detectors with their parameters resolved and hashed."""
+    chosen = []
+    for detector in detectors:
+        parameters = detector.resolve(given.get(detector.name, {}))
+        chosen.append(Chosen(detector, parameters, digest(parameters | rules.values)))
+    return chosen
+
+
+def compile_statement(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> str:
+    """One statement that yields rows of gold.events (without run_id) for every detector of `chosen`."""
+    shared = {name: _literal(value) for name, value in rules.values.items()}
+    features = _named(grain.features, shared)
+    events = []
+    wanted = _words(_filled(grain.guard, shared))
+    for one in chosen:
+        numbers = shared | {name: _literal(value) for name, value in one.parameters.items()}
+        name, detector = one.detector.name, one.detector
+        own = _named(detector.features, numbers)
+        if clash := set(own) & set(features):
+            raise ValueError(f"{name} declares {', '.join(sorted(clash))}, which exists already")
+        features |= own
+        condition = f"({_filled(grain.guard, shared)}) AND ({_filled(detector.condition, numbers)})"
+        features[f"met_{name}"] = Feature(f"met_{name}", f"coalesce({condition}, false)")
+        fires = f"met_{name}"
+        if grain.edge is not None:
+            features[f"recent_{name}"] = Feature(f"recent_{name}", f"coalesce(bool_or(met_{name}) OVER {grain.edge}, false)")
+            fires = f"met_{name} AND NOT recent_{name}"
+        context = {**grain.context, **detector.context, "strength": detector.strength, "direction": detector.direction}
+        columns = {column: _filled(context.get(column, "NULL"), numbers) for column in EVENT_COLUMNS}
+        wanted |= _words(fires) | {word for sql in columns.values() for word in _words(sql)}
+        events.append(_event(one, fires, columns))
+    levels = _levels(features, wanted)
+    statements = [f"source AS (\n{_indented(_filled(grain.source, shared))}\n)"]
+    below = "source"
+    for number, level in enumerate(levels, start=1):
+        statements.append(f"level_{number} AS (\n{_indented(_select(level, below, grain.windows))}\n)")
+        below = f"level_{number}"
+    listed = ",\n".join(events)
+    statements.append(
+        "fired AS (\n"
+        f"  SELECT symbol, security_id, session_date, inline(filter(array(\n{_indented(listed, 4)}\n  ), event -> event.fires))\n"
+        f"  FROM {below}\n)"
+    )
+    common = ", ".join(EVENT_COLUMNS)
+    identity = "concat_ws('|', security_id, detector, detector_version, params_hash, unix_micros(ts))"
+    return (
+        "WITH " + ",\n".join(statements) + "\n"
+        f"SELECT left(sha2({identity}, 256), 32) AS event_id, symbol, security_id, session_date, '{grain.name}' AS grain,\n"
+        f"  detector, detector_version, params_hash, {common}\nFROM fired"
+    )
+
+
+def _named(features: Sequence[Feature], numbers: Mapping[str, str]) -> dict[str, Feature]:
+    """Features by name, numbers filled in; a rounded one stands on its exact value."""
+    named = {}
+    for feature in features:
+        sql = _filled(feature.sql, numbers)
+        if feature.rounded:
+            exact = f"{feature.name}_exact"
+            named[exact] = Feature(exact, sql)
+            sql = significant(exact)
+        named[feature.name] = Feature(feature.name, sql, lookup=feature.lookup)
+    return named
+
+
+def _event(one: Chosen, fires: str, columns: Mapping[str, str]) -> str:
+    values = ",\n  ".join(f"'{name}', cast({columns[name]} AS {kind})" for name, kind in EVENT_COLUMNS.items())
+    return (
+        f"named_struct('fires', {fires}, 'detector', '{one.detector.name}', "
+        f"'detector_version', {one.detector.version}, 'params_hash', '{one.params_hash}',\n  {values})"
+    )
+
+
+def _levels(features: Mapping[str, Feature], wanted: set[str]) -> list[list[Feature]]:
+    """The wanted features and what they need, by level from the bottom."""
+    height: dict[str, int] = {}
+
+    def climb(name: str, path: tuple[str, ...]) -> int:
+        if name in path:
+            raise ValueError(f"features name each other in a circle: {' → '.join((*path, name))}")
+        if name not in height:
+            needs = _words(features[name].sql) & set(features) - {name}
+            height[name] = 1 + max((climb(need, (*path, name)) for need in needs), default=0)
+        return height[name]
+
+    for name in sorted(wanted & set(features)):
+        climb(name, ())
+    top = max(height.values(), default=0)
+    return [[features[name] for name in features if height.get(name) == level] for level in range(1, top + 1)]
+
+
+def _select(level: Sequence[Feature], below: str, windows: Mapping[str, str]) -> str:
+    """One level: every column below and the level's features."""
+    columns, joins, hints = [f"{below}.*"], [], []
+    used: set[str] = set()
+    for feature in level:
+        if feature.lookup is not None:
+            alias = f"{feature.name}_table"
+            columns.append(f"{alias}.value AS {feature.name}")
+            joins.append(f"LEFT JOIN {feature.lookup} AS {alias} ON {alias}.key = {below}.{feature.sql}")
+            hints.append(alias)
+        else:
+            columns.append(f"{feature.sql} AS {feature.name}")
+            used |= _words(feature.sql) & set(windows)
+    hint = f"/*+ BROADCAST({', '.join(hints)}) */ " if hints else ""
+    listed = ",\n  ".join(columns)
+    text = f"SELECT {hint}{listed}\nFROM {below}"
+    text += "".join(f"\n{join}" for join in joins)
+    named = [f"{name} AS ({windows[name]})" for name in windows if name in used]
+    return text + (("\nWINDOW\n  " + ",\n  ".join(named)) if named else "")
+
+
+def _words(sql: str) -> set[str]:
+    return set(_WORD.findall(re.sub(r"'[^']*'", "", sql)))
+
+
+def _literal(value: float) -> str:
+    """A number as a SQL double; a bare decimal literal would make the arithmetic decimal."""
+    return f"{float(value)!r}D"
+
+
+def _filled(sql: str, numbers: Mapping[str, str]) -> str:
+    return sql.format(**numbers)
+
+
+def _indented(text: str, by: int = 2) -> str:
+    return "\n".join(" " * by + line for line in text.splitlines())

@@ -1,0 +1,91 @@
+"""What a detector is made of."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from smallcaps.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number a detector can be tuned by, with its unit and the range in which it makes sense."""
+
+    name: str
+    default: float
+    unit: str
+    minimum: float
+    maximum: float
+    comment: str
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A named value of a row: SQL over the grain's columns, other features and named windows (`… OVER window`).
+
+    `rounded` values are cut to 9 significant digits, half-even. With `lookup`, `sql` names an integer feature and the value is read from the broadcast table `lookup` (key, value).
+    """
+
+    name: str
+    sql: str
+    rounded: bool = False
+    lookup: str | None = None
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A detector: when it fires, how strongly, in which direction, as SQL over its grain's features.
+
+    `{name}` in SQL stands for a parameter. `strength` is the measured value over its threshold and is at least 1 where
+    the detector fires. `features` are named values of its own; `context` replaces columns of the grain's event context.
+    """
+
+    name: str
+    version: int
+    grain: str
+    summary: str
+    parameters: tuple[Parameter, ...]
+    condition: str
+    strength: str
+    direction: str
+    features: tuple[Feature, ...] = ()
+    context: Mapping[str, str] = field(default_factory=dict)
+
+    def resolve(self, given: Mapping[str, float]) -> dict[str, float]:
+        """The parameters in force. Raises BadInput for one that is unknown or out of range."""
+        known = {parameter.name: parameter for parameter in self.parameters}
+        if unknown := set(given) - set(known):
+            raise BadInput(
+                f"Detector {self.name} has no parameter {', '.join(sorted(unknown))}. It has: {', '.join(known)}."
+            )
+        values = {name: float(given.get(name, parameter.default)) for name, parameter in known.items()}
+        for name, value in values.items():
+            if not known[name].minimum <= value <= known[name].maximum:
+                raise BadInput(
+                    f"Detector {self.name}: {name} = {value} is outside {known[name].minimum}–{known[name].maximum}."
+                )
+        return values
+
+
+@dataclass(frozen=True)
+class Grain:
+    """Rows of one kind and what every detector over them shares.
+
+    `source` is the SQL of the rows, laid out for the windows (one DISTRIBUTE BY; the windows' order nests in one sort).
+    `guard` must hold for any event. `edge` names the window in which the condition must not have been true before.
+    `context` gives the event's columns.
+    """
+
+    name: str
+    source: str
+    windows: Mapping[str, str]
+    features: tuple[Feature, ...]
+    guard: str
+    context: Mapping[str, str]
+    edge: str | None = None
+
+
+def digest(parameters: Mapping[str, float]) -> str:
+    """16 hex digits that identify parameter values."""
+    return hashlib.sha256(json.dumps(dict(parameters), sort_keys=True).encode()).hexdigest()[:16]

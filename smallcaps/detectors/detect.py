@@ -1,0 +1,71 @@
+"""Rows → events: the compiled statement run over a frame. The same for history and for the live tape."""
+
+from datetime import date
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from smallcaps.config import Settings
+from smallcaps.detectors.compiler import Chosen, Rules, choose, compile_statement
+from smallcaps.detectors.registry import GRAINS, all_detectors, detectors_of
+from smallcaps.detectors.trade.tape_speed import critical_counts
+from smallcaps.errors import BadInput
+from smallcaps.lake import Lake, between, declared, recorded_run
+
+INPUT_VIEW = {"daily": "bars", "minute": "bars", "trade": "trades"}
+INPUT_TABLE = {"daily": "silver.bars_1d", "minute": "silver.bars_1m", "trade": "silver.trades"}
+
+
+def chosen_detectors(settings: Settings, grain: str) -> list[Chosen]:
+    """The grain's detectors with the parameters of `settings`. Raises BadInput for an unknown detector or parameter."""
+    if unknown := set(settings.detectors) - {detector.name for detector in all_detectors()}:
+        raise BadInput(f"conf/detectors.yaml names detectors that do not exist: {', '.join(sorted(unknown))}.")
+    return choose(detectors_of(grain), settings.detectors, rules_of(settings))
+
+
+def rules_of(settings: Settings) -> Rules:
+    """What every detector shares."""
+    return Rules(settings.floor, settings.publication_delay_seconds)
+
+
+def statement_of(settings: Settings, grain: str) -> str:
+    """The one SQL statement of the grain."""
+    return compile_statement(GRAINS[grain], chosen_detectors(settings, grain), rules_of(settings))
+
+
+def events(frame: DataFrame, settings: Settings, grain: str) -> DataFrame:
+    """Events (gold.events without run_id) of a frame of the grain's rows: silver.bars_1d, silver.bars_1m or silver.trades.
+
+    Pure: every window looks back only, so rows after an event never change it.
+    """
+    spark = frame.sparkSession
+    frame.createOrReplaceTempView(INPUT_VIEW[grain])
+    for one in chosen_detectors(settings, grain):
+        if one.detector.name == "tape_speed":
+            _critical_counts(spark, one.parameters).createOrReplaceTempView("critical_counts")
+    columns = [column.name for column in declared("gold.events").columns]
+    return spark.sql(statement_of(settings, grain)).select(*columns)
+
+
+def _critical_counts(spark: SparkSession, parameters: dict[str, float]) -> DataFrame:
+    rows = critical_counts(parameters["tail_probability"], parameters["dispersion"])
+    return spark.createDataFrame(rows, "key int, value int")
+
+
+def detect(lake: Lake, settings: Settings, grain: str, first: date, last: date) -> int:
+    """Run the detectors of `grain` over silver and replace its events from `first` to `last`; returns how many.
+
+    Daily bars are read from the beginning (their windows are counted in bars), others from `first`, since their windows
+    never leave a session.
+    """
+    if first > last:
+        raise BadInput(f"The range is empty: {first} is after {last}.")
+    with recorded_run(lake, f"detect {grain}", {"from": first, "to": last}, settings.digest()) as run:
+        rows = run.read(INPUT_TABLE[grain]).where(F.col("session_date") <= F.lit(last))
+        days = between("session_date", first, last)
+        if grain != "daily":
+            rows = rows.where(days)
+        if rows.where(days).isEmpty():
+            raise BadInput(f"{INPUT_TABLE[grain]} holds nothing from {first} to {last}. Run `smallcaps refine` first.")
+        found = events(rows, settings, grain).where(days)
+        return run.replace("gold.events", found, f"grain = '{grain}' AND {days}").rows

@@ -1,0 +1,1 @@
+"""Minute detectors: one row a traded minute; see docs/detectors.md."""

@@ -1,0 +1,144 @@
+"""The minute grain. Windows are elapsed minutes of a segment; sums are differences of running sums over integers."""
+
+from smallcaps.detectors.declaration import Feature, Grain
+from smallcaps.detectors.expressions import ten_thousandths
+
+_SESSION = "PARTITION BY symbol, session_date, session_order"
+_SEGMENT = f"{_SESSION}, segment ORDER BY minute"
+
+GRAIN = Grain(
+    name="minute",
+    source=(
+        "SELECT *, CASE session WHEN 'pre' THEN 0 WHEN 'regular' THEN 1 ELSE 2 END AS session_order\n"
+        "FROM bars DISTRIBUTE BY symbol, session_date"
+    ),
+    windows={
+        "day_so_far": (
+            "PARTITION BY symbol, session_date ORDER BY session_order, segment, minute "
+            "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+        ),
+        "session_so_far": (
+            f"{_SESSION} ORDER BY segment, minute ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+        ),
+        "session_before": (
+            f"{_SESSION} ORDER BY segment, minute ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
+        ),
+        "segment_rows": _SEGMENT,
+        "segment_so_far": f"{_SEGMENT} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
+        "through_5_ago": f"{_SEGMENT} RANGE BETWEEN UNBOUNDED PRECEDING AND 5 PRECEDING",
+        "through_20_ago": f"{_SEGMENT} RANGE BETWEEN UNBOUNDED PRECEDING AND 20 PRECEDING",
+        "prior_5_minutes": f"{_SEGMENT} RANGE BETWEEN 5 PRECEDING AND 1 PRECEDING",
+        "prior_15_minutes": f"{_SEGMENT} RANGE BETWEEN 15 PRECEDING AND 1 PRECEDING",
+        "hour_before_5_ago": f"{_SEGMENT} RANGE BETWEEN 64 PRECEDING AND 5 PRECEDING",
+        "prior_6_bars": f"{_SEGMENT} ROWS BETWEEN 6 PRECEDING AND 1 PRECEDING",
+    },
+    features=(
+        *(Feature(f"p_{name}", ten_thousandths(name)) for name in ("open", "high", "low", "close")),
+        Feature("tick", "CASE WHEN p_close >= 10000 THEN 100 ELSE 1 END"),
+        Feature("typical", "(p_high + p_low + p_close) * volume"),
+        # Volume and dollars
+        Feature("volume_so_far", "sum(volume) OVER segment_so_far"),
+        Feature("typical_so_far", "sum(typical) OVER segment_so_far"),
+        Feature("volume_through_5_ago", "coalesce(sum(volume) OVER through_5_ago, 0L)"),
+        Feature("typical_through_5_ago", "coalesce(sum(typical) OVER through_5_ago, 0L)"),
+        Feature("volume_5m", "volume_so_far - volume_through_5_ago"),
+        Feature("dollars_5m", "(typical_so_far - typical_through_5_ago) / 30000D", rounded=True),
+        Feature("elapsed_5_ago", "minute - 4 - segment_start"),
+        Feature("expected_5m", "CASE WHEN elapsed_5_ago >= 30 THEN 5D * volume_through_5_ago / elapsed_5_ago END"),
+        Feature(
+            "expected_1m",
+            "CASE WHEN minute - segment_start >= 30 "
+            "THEN nullif(cast(volume_so_far - volume AS double) / (minute - segment_start), 0D) END",
+        ),
+        Feature("relative_volume", "try_divide(volume_5m, expected_5m)", rounded=True),
+        # Price
+        Feature("close_5_ago", "last_value(close) OVER through_5_ago"),
+        Feature("change_5m", "close / close_5_ago - 1", rounded=True),
+        Feature("previous_close", "lag(close) OVER segment_rows"),
+        Feature("previous_p_close", "lag(p_close) OVER segment_rows"),
+        Feature("previous_minute", "lag(minute) OVER segment_rows"),
+        Feature("true_range", "greatest(p_high, previous_p_close) - least(p_low, previous_p_close)"),
+        Feature("ranges_so_far", "sum(true_range) OVER segment_so_far"),
+        Feature("ranges_through_20_ago", "coalesce(sum(true_range) OVER through_20_ago, 0L)"),
+        Feature("bars_so_far", "count(*) OVER segment_so_far"),
+        Feature("bars_through_20_ago", "count(*) OVER through_20_ago"),
+        Feature("bars_20m", "bars_so_far - bars_through_20_ago"),
+        Feature(
+            "atr",
+            "CASE WHEN bars_20m >= 10 THEN (ranges_so_far - ranges_through_20_ago) / (10000D * bars_20m) END",
+            rounded=True,
+        ),
+        # VWAP of the session, and anchored at 04:00
+        Feature("session_typical", "sum(typical) OVER session_so_far"),
+        Feature("session_volume", "sum(volume) OVER session_so_far"),
+        Feature("vwap", "try_divide(session_typical, 30000D * session_volume)", rounded=True),
+        Feature("vwap_distance", "close / vwap - 1", rounded=True),
+        Feature("side", "sign(close - vwap)"),
+        Feature("side_5_ago", "last_value(side) OVER through_5_ago"),
+        Feature("lowest_side", "coalesce(min(side) OVER prior_5_minutes, side_5_ago)"),
+        Feature("highest_side", "coalesce(max(side) OVER prior_5_minutes, side_5_ago)"),
+        Feature("day_typical", "sum(typical) OVER day_so_far"),
+        Feature("day_volume", "sum(volume) OVER day_so_far"),
+        Feature("day_vwap", "try_divide(day_typical, 30000D * day_volume)", rounded=True),
+        Feature("day_side", "sign(close - day_vwap)"),
+        Feature("day_side_5_ago", "last_value(day_side) OVER through_5_ago"),
+        Feature("lowest_day_side", "coalesce(min(day_side) OVER prior_5_minutes, day_side_5_ago)"),
+        Feature("highest_day_side", "coalesce(max(day_side) OVER prior_5_minutes, day_side_5_ago)"),
+        # Volatility of one-minute log returns over the hour before the last 5 minutes
+        Feature("log_return", "coalesce(ln(close / previous_close), 0D)", rounded=True),
+        Feature("squared_return", "log_return * log_return"),
+        Feature("squares_hour", "sum(squared_return) OVER hour_before_5_ago"),
+        Feature("bars_hour", "count(*) OVER hour_before_5_ago"),
+        Feature(
+            "sigma",
+            "CASE WHEN bars_hour >= 15 THEN sqrt(squares_hour / least(60, elapsed_5_ago)) END",
+            rounded=True,
+        ),
+        Feature("log_return_5m", "ln(close / close_5_ago)", rounded=True),
+        # Bollinger inside Keltner: mean and variance of 20 forward-filled closes, taken from the segment's first close
+        Feature("q", "p_close - first_value(p_close) OVER segment_so_far"),
+        Feature("first_minute", "first_value(minute) OVER segment_so_far"),
+        Feature("held_q", "coalesce(lag(q) OVER segment_rows * (minute - previous_minute), 0L)"),
+        Feature("held_q2", "coalesce(lag(q * q) OVER segment_rows * (minute - previous_minute), 0L)"),
+        Feature("held_q_so_far", "sum(held_q) OVER segment_so_far"),
+        Feature("held_q2_so_far", "sum(held_q2) OVER segment_so_far"),
+        Feature("held_q_20_ago", "last_value(held_q_so_far) OVER through_20_ago"),
+        Feature("held_q2_20_ago", "last_value(held_q2_so_far) OVER through_20_ago"),
+        Feature("q_20_ago", "last_value(q) OVER through_20_ago"),
+        Feature("minute_20_ago", "last_value(minute) OVER through_20_ago"),
+        Feature(
+            "sum_q",
+            "held_q_so_far + q - coalesce(held_q_20_ago + q_20_ago * (minute - 19 - minute_20_ago), 0L)",
+        ),
+        Feature(
+            "sum_q2",
+            "held_q2_so_far + q * q - coalesce(held_q2_20_ago + q_20_ago * q_20_ago * (minute - 19 - minute_20_ago), 0L)",
+        ),
+        Feature(
+            "deviation",
+            "CASE WHEN first_minute <= minute - 19 THEN sqrt((20 * sum_q2 - sum_q * sum_q) / 400D) / 10000D END",
+        ),
+        # The session's opening range
+        Feature(
+            "session_minute",
+            "CASE WHEN session = 'regular' THEN minute - first_value(segment_start) OVER session_so_far END",
+        ),
+        Feature("session_start", "first_value(segment_start) OVER session_so_far"),
+        Feature("first_open", "first_value(open) OVER session_so_far"),
+    ),
+    guard="NOT is_auction",
+    edge="prior_15_minutes",
+    context={
+        "ts": "ts",
+        "known_at": "timestampadd(SECOND, 60 + cast({publication_delay_seconds} AS int), ts)",
+        "price": "close",
+        "volume": "volume_5m",
+        "dollar_volume": "dollars_5m",
+        "pct_change": "change_5m",
+        "atr": "atr",
+        "vwap_distance": "vwap_distance",
+        "relative_volume": "relative_volume",
+        "baseline": "CASE WHEN relative_volume IS NOT NULL THEN 'session' END",
+        "minutes_since_open": "minute - session_start",
+    },
+)

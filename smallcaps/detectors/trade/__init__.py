@@ -1,0 +1,1 @@
+"""Trade detectors: one row a second with trades; see docs/detectors.md."""

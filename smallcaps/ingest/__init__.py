@@ -1,0 +1,1 @@
+"""Room: source → raw → bronze. Bytes are kept as they came; rows are typed and nothing else."""

@@ -1,0 +1,22 @@
+"""Room: the lake. Tables declared once, read and written idempotently, with quarantine and lineage."""
+
+from smallcaps.lake.quality import RULE, Rule, judge, judge_repeats
+from smallcaps.lake.registry import REGISTRY, declared
+from smallcaps.lake.runs import Run, last_runs, recorded_run
+from smallcaps.lake.store import Commit, Lake, between, sql_literal
+
+__all__ = [
+    "REGISTRY",
+    "RULE",
+    "Commit",
+    "Lake",
+    "Rule",
+    "Run",
+    "between",
+    "declared",
+    "judge",
+    "judge_repeats",
+    "last_runs",
+    "recorded_run",
+    "sql_literal",
+]

@@ -1,0 +1,164 @@
+"""Gold: events and what is known about them."""
+
+from smallcaps.lake.declaration import Column, Table
+from smallcaps.lake.silver import SECURITY_ID, SESSION_DATE, SYMBOL
+
+_EVENT_ID = Column("event_id", "string", "Hash of security_id, detector, version, params_hash and ts", nullable=False)
+_DETECTOR = Column("detector", "string", "Which detector fired", nullable=False)
+
+EVENTS = Table(
+    name="gold.events",
+    comment="Every time a detector fired",
+    owner="detectors",
+    columns=(
+        _EVENT_ID,
+        SYMBOL,
+        SECURITY_ID,
+        SESSION_DATE,
+        Column("ts", "timestamp", "When it happened: the start of the bar or second, the session's open or close", "UTC", nullable=False),
+        Column("known_at", "timestamp", "First moment anyone could have acted on it", "UTC", nullable=False),
+        Column("grain", "string", "daily, minute or trade", nullable=False),
+        _DETECTOR,
+        Column("detector_version", "int", "Version of its definition", nullable=False),
+        Column("params_hash", "string", "Digest of its parameters", nullable=False),
+        Column("direction", "int", "Sign of the move: +1 up, −1 down, 0 flat", nullable=False),
+        Column("strength", "double", "Measured value / threshold", nullable=False),
+        Column("price", "double", "Price at the event, as traded", "$", nullable=False),
+        Column("volume", "bigint", "Shares: of the day, of 5 minutes, of 10 seconds; null for gaps", "shares"),
+        Column("dollar_volume", "double", "Dollars traded over the same window; for gaps the trailing median day", "$"),
+        Column("pct_change", "double", "Change over the detector's window, splits taken out", "share"),
+        Column("gap_pct", "double", "Open against the previous close, splits taken out", "share"),
+        Column("atr", "double", "ATR14 of the day before (daily), 1-minute ATR (minute)", "$"),
+        Column("vwap_distance", "double", "Price / session VWAP − 1", "share"),
+        Column("relative_volume", "double", "Volume (or trades) against what was expected", "ratio"),
+        Column("rvol_n", "int", "Bars behind the expectation"),
+        Column("baseline", "string", "What expectation: history (previous sessions) or session (this one so far)"),
+        Column("minutes_since_open", "double", "Since the session's (pre, regular, post) start", "min"),
+        Column("possible_missing_split", "boolean", "The day before the move may hide a split that is not on file"),
+    ),
+    key=("event_id",),
+    sort_by=("session_date", "symbol"),
+    constraints={
+        "fires_at_threshold": "strength >= 1",
+        "signed": "direction IN (-1, 0, 1)",
+        "known_after": "known_at >= ts",
+        "known_grain": "grain IN ('daily', 'minute', 'trade')",
+    },
+)
+CORE_MANIFEST = Table(
+    name="gold.core_manifest",
+    comment="The top events by a score that uses the past only, with the reasons",
+    owner="detectors",
+    columns=(
+        Column("rank", "int", "1 is the highest score", nullable=False),
+        _EVENT_ID,
+        SYMBOL,
+        SESSION_DATE,
+        Column("ts", "timestamp", "When it happened", "UTC", nullable=False),
+        _DETECTOR,
+        Column("score", "double", "Weighted mean of the percentiles that are known", nullable=False),
+        Column("strength_percentile", "double", "Among earlier events of the detector", nullable=False),
+        Column("dollar_volume_percentile", "double", "Among earlier events of the detector"),
+        Column("relative_volume_percentile", "double", "Among earlier events of the detector"),
+        Column("earlier_events", "bigint", "How many earlier events the percentiles rest on", nullable=False),
+    ),
+    key=("event_id",),
+    sort_by=("rank",),
+)
+
+_BEFORE_AFTER = (
+    ("quoted_spread", "Time-weighted quoted spread", "share of mid"),
+    ("effective_spread", "2·sign·(price − mid)/mid, weighted by dollars", "share of mid"),
+    ("depth", "Time-weighted shares at bid and offer", "shares"),
+    ("depth_imbalance", "Time-weighted (bid size − ask size)/(bid size + ask size)", "share"),
+    ("trade_imbalance", "(bought − sold)/(bought + sold) shares", "share"),
+    ("order_flow_imbalance", "Signed change of size at the best quotes (Cont, Kukanov and Stoikov 2014)", "shares"),
+    ("trades_per_second", "Trades / length of the window", "1/s"),
+    ("peak_trades_1s", "Most trades in any clock second", "trades"),
+    ("volume", "Shares traded", "shares"),
+    ("dollar_volume", "Dollars traded", "$"),
+    ("large_print_share", "Share of volume in trades ≥ max($20k, the day's own 99th percentile so far)", "share"),
+    ("block_share", "Share of volume in blocks", "share"),
+    ("sweep_share", "Share of volume in intermarket sweeps", "share"),
+    ("off_exchange_share", "Share of volume reported off exchange", "share"),
+    ("odd_lot_share", "Share of volume in odd lots", "share"),
+    ("signed_share", "Share of volume whose side could be told", "share"),
+)
+EVENT_FEATURES = Table(
+    name="gold.event_features",
+    comment="Trades and quotes before (known at the event) and after it; one row an intraday event",
+    owner="microstructure",
+    columns=(
+        _EVENT_ID,
+        SYMBOL,
+        SESSION_DATE,
+        Column("known_at", "timestamp", "Divides before from after: when the event could be known", "UTC", nullable=False),
+        *(
+            Column(f"{name}_{side}", "double", f"{comment}; {words}", unit)
+            for name, comment, unit in _BEFORE_AFTER
+            for side, words in (("before", "known at the event"), ("after", "known only later"))
+        ),
+        *(
+            Column(f"{name}_{seconds}s", "double", f"{comment}, {seconds} s later, trades before the event whose {seconds} s ended by it", "share of mid")
+            for name, comment in (("realised_spread", "2·sign·(price − later mid)/mid"), ("price_impact", "2·sign·(later mid − mid)/mid"))
+            for seconds in (1, 15, 60, 300)
+        ),
+        Column("trades_used", "bigint", "Trades in the window, before and after", "trades", nullable=False),
+        Column("quotes_used", "bigint", "Valid quotes in the window", "quotes", nullable=False),
+        Column("quotes_dropped", "bigint", "Crossed, locked, one-sided or too wide", "quotes", nullable=False),
+        Column("stale_share", "double", "Share of trades whose quote was older than a minute", "share"),
+        Column("sign_agreement_5ms", "double", "Share of volume signed alike by quotes 5 ms older", "share"),
+    ),
+    key=("event_id",),
+    sort_by=("session_date", "symbol"),
+)
+EVENT_LABELS = Table(
+    name="gold.event_labels",
+    comment="What happened after each daily event: triple barrier from the next open, by width and horizon",
+    owner="labels",
+    columns=(
+        _EVENT_ID,
+        SYMBOL,
+        SESSION_DATE,
+        Column("barrier_width", "double", "Distance of both barriers from the entry", "ATR", nullable=False),
+        Column("horizon", "int", "Sessions after the event's", "sessions", nullable=False),
+        Column("entry_date", "date", "Session of the entry; null if there was none"),
+        Column("entry_price", "double", "Next open plus the modelled half-spread against us, in the entry day's shares", "$"),
+        Column("outcome", "string", "continuation, reversal, none, unresolved (both barriers in one bar), censored (no entry, or the data ends)", nullable=False),
+        Column("weight", "double", "0 where unresolved or censored, else 1", nullable=False),
+        Column("sessions_to_exit", "int", "Sessions from the event to the barrier, or the horizon", "sessions"),
+        Column("return", "double", "Return in the event's direction, entry to barrier fill or last close", "share"),
+        Column("favourable_excursion", "double", "Best move in the event's direction until exit", "share"),
+        Column("adverse_excursion", "double", "Worst move against it until exit", "share"),
+        Column("gave_back", "boolean", "New extreme, then half of the move from the event price given back within the horizon"),
+        Column("delisted", "boolean", "The name disappeared within the horizon: the terminal return was applied"),
+        Column("known_at", "timestamp", "When the outcome was certain: the close of the horizon's last session", "UTC"),
+    ),
+    key=("event_id", "barrier_width", "horizon"),
+    sort_by=("session_date", "symbol"),
+    constraints={
+        "known_outcome": "outcome IN ('continuation', 'reversal', 'none', 'unresolved', 'censored')",
+        "weighted": "(outcome IN ('unresolved', 'censored')) = (weight = 0)",
+    },
+)
+PREDICTIONS = Table(
+    name="gold.predictions",
+    comment="Out-of-sample probabilities of the walk-forward folds",
+    owner="models",
+    columns=(
+        _EVENT_ID,
+        SYMBOL,
+        SESSION_DATE,
+        _DETECTOR,
+        Column("model", "string", "Name of the model", nullable=False),
+        Column("fold", "int", "Walk-forward fold that scored it", nullable=False),
+        Column("probability", "double", "Of continuation", nullable=False),
+        Column("continued", "int", "1 if it continued, 0 if not", nullable=False),
+        Column("base_rate", "double", "Share of continuation in the fold's training events", nullable=False),
+        Column("tracking_run", "string", "MLflow run", nullable=False),
+    ),
+    key=("model", "event_id"),
+    sort_by=("session_date", "symbol"),
+)
+
+TABLES = (EVENTS, CORE_MANIFEST, EVENT_FEATURES, EVENT_LABELS, PREDICTIONS)

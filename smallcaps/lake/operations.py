@@ -1,0 +1,59 @@
+"""Ops: what ran, what arrived, what was refused."""
+
+from smallcaps.lake.declaration import RUN_ID, Column, Table
+
+RUNS = Table(
+    name="ops.runs",
+    comment="One row a run, written last",
+    owner="lake",
+    columns=(
+        RUN_ID,
+        Column("job", "string", "What ran", nullable=False),
+        Column("arguments", "string", "Its arguments, JSON", nullable=False),
+        Column("code_version", "string", "Package version and commit; + where files were changed", nullable=False),
+        Column("settings_hash", "string", "Digest of what was to be computed", nullable=False),
+        Column("inputs", "array<struct<table:string,version:bigint>>", "Tables read, with Delta versions", nullable=False),
+        Column("outputs", "array<struct<table:string,version:bigint,rows:bigint>>", "Tables written", nullable=False),
+        Column("rows_in", "bigint", "Rows judged", "rows", nullable=False),
+        Column("rows_kept", "bigint", "Rows that passed", "rows", nullable=False),
+        Column("rows_quarantined", "bigint", "Rows refused, with a reason in ops.quarantine", "rows", nullable=False),
+        Column("started_at", "timestamp", "Start", "UTC", nullable=False),
+        Column("duration_seconds", "double", "Length", "s", nullable=False),
+        Column("outcome", "string", "succeeded or failed", nullable=False),
+        Column("message", "string", "The error, or a note"),
+    ),
+    key=("run_id",),
+    constraints={"nothing_lost": "outcome <> 'succeeded' OR rows_in = rows_kept + rows_quarantined"},
+)
+LEDGER = Table(
+    name="ops.ledger",
+    comment="Every raw file received, kept byte for byte under raw/",
+    owner="ingest",
+    columns=(
+        Column("sha256", "string", "SHA-256 of the bytes", nullable=False),
+        Column("kind", "string", "day_aggs_v1, minute_aggs_v1, trades_v1, quotes_v1 or splits", nullable=False),
+        Column("session_date", "date", "Day of the file; null for reference data"),
+        Column("source", "string", "Where it came from", nullable=False),
+        Column("raw_path", "string", "Where it is kept, under the lake's root", nullable=False),
+        Column("size_bytes", "bigint", "Size", "bytes", nullable=False),
+        Column("received_at", "timestamp", "When it was taken in", "UTC", nullable=False),
+    ),
+    key=("sha256", "kind", "session_date"),
+)
+QUARANTINE = Table(
+    name="ops.quarantine",
+    comment="Rows and files that broke a rule, as they came",
+    owner="lake",
+    columns=(
+        Column("quarantine_id", "string", "Hash of table, rule, source and line", nullable=False),
+        Column("table_name", "string", "Table it was meant for", nullable=False),
+        Column("rule", "string", "Rule it broke", nullable=False),
+        Column("reason", "string", "The rule in words", nullable=False),
+        Column("source_sha256", "string", "Raw file", nullable=False),
+        Column("source_line", "bigint", "Line of it; 0 for the whole file", nullable=False),
+        Column("payload", "string", "The row, JSON", nullable=False),
+    ),
+    key=("quarantine_id",),
+)
+
+TABLES = (RUNS, LEDGER, QUARANTINE)

@@ -1,0 +1,59 @@
+"""Rules that rows must meet, and where rows go that don't. Rows in = rows kept + rows refused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+RULE = "_rule"
+"""The first rule a judged row breaks; null where it breaks none."""
+
+RECEIVED = "_received"
+"""A judged frame may carry the row as it came in this struct; else the row itself is what quarantine keeps."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A reason to refuse a row: `broken` is a SQL condition; unknown counts as broken."""
+
+    name: str
+    broken: str
+    reason: str
+
+
+def judge(frame: DataFrame, rules: Sequence[Rule]) -> DataFrame:
+    """`frame` with column `_rule`. A rule already broken stays; the first of `rules` counts otherwise."""
+    already = F.col(RULE) if RULE in frame.columns else F.lit(None).cast("string")
+    verdict = reduce(
+        lambda chain, rule: chain.when(F.coalesce(F.expr(rule.broken), F.lit(True)), F.lit(rule.name)),
+        rules,
+        F.when(already.isNotNull(), already),
+    )
+    return frame.withColumn(RULE, verdict)
+
+
+def judge_repeats(frame: DataFrame, key: Sequence[str], order: Sequence[str], name: str) -> DataFrame:
+    """Judges all but the first (by `order`) of the sound rows that share `key` to be repeats (rule `name`)."""
+    sound = F.col(RULE).isNull()
+    place = F.row_number().over(Window.partitionBy(*key, sound).orderBy(*order))
+    return frame.withColumn("_place", place).withColumn(
+        RULE, F.when(sound & (F.col("_place") > 1), F.lit(name)).otherwise(F.col(RULE))
+    ).drop("_place")
+
+
+def refused(judged: DataFrame, table: str, reasons: dict[str, str]) -> DataFrame:
+    """The refused rows as rows of ops.quarantine; needs source_sha256 and source_line."""
+    columns = [f"{RECEIVED}.*"] if RECEIVED in judged.columns else [name for name in judged.columns if name != RULE]
+    words = F.create_map(*[F.lit(part) for pair in reasons.items() for part in pair])
+    identity = F.concat_ws("|", F.lit(table), F.col(RULE), "source_sha256", F.col("source_line").cast("string"))
+    return judged.where(F.col(RULE).isNotNull()).select(
+        F.sha2(identity, 256).alias("quarantine_id"),
+        F.lit(table).alias("table_name"),
+        F.col(RULE).alias("rule"),
+        F.coalesce(words[F.col(RULE)], F.col(RULE)).alias("reason"),
+        "source_sha256",
+        F.col("source_line").cast("bigint").alias("source_line"),
+        F.to_json(F.struct(*columns)).alias("payload"),
+    )

@@ -1,0 +1,179 @@
+"""Silver: clean and labelled. Prices stay as traded; what adjusts them stands beside them."""
+
+from smallcaps.lake.declaration import Column, Table
+
+SECURITY_ID = Column(
+    "security_id", "string", "Who the symbol was that day: T:symbol:first-seen date until FIGIs are known", nullable=False
+)
+SYMBOL = Column("symbol", "string", "Ticker that day; case matters", nullable=False)
+SESSION_DATE = Column("session_date", "date", "XNYS session", nullable=False)
+_SESSION = Column("session", "string", "pre, regular, post, or closed outside 04:00–20:00 New York", nullable=False)
+_SEGMENT = Column("segment", "int", "Number of the stretch without a halt: 0 pre, 1 regular, 2 post; −1 closed", nullable=False)
+
+SECURITIES = Table(
+    name="silver.securities",
+    comment="Identity of every symbol seen",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SYMBOL,
+        Column("first_seen", "date", "First day with data when the symbol was first refined; never moves", nullable=False),
+        Column("identity_source", "string", "What the identity rests on; 'symbol' is provisional", nullable=False),
+    ),
+    key=("security_id",),
+    constraints={"known_source": "identity_source IN ('figi', 'cik', 'symbol')"},
+)
+CALENDAR = Table(
+    name="silver.calendar",
+    comment="XNYS sessions with their hours",
+    owner="refine",
+    columns=(
+        SESSION_DATE,
+        Column("session_number", "int", "Ordinal, 0 on 1990-01-02", nullable=False),
+        Column("pre_open_at", "timestamp", "04:00 New York", "UTC", nullable=False),
+        Column("open_at", "timestamp", "09:30 New York", "UTC", nullable=False),
+        Column("close_at", "timestamp", "16:00 New York or the early close", "UTC", nullable=False),
+        Column("post_close_at", "timestamp", "20:00 New York", "UTC", nullable=False),
+        Column("early_close", "boolean", "Closes before 16:00", nullable=False),
+    ),
+    key=("session_date",),
+)
+ADJUSTMENTS = Table(
+    name="silver.adjustments",
+    comment="Split factors that are applied, each from its execution date on",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SYMBOL,
+        Column("execution_date", "date", "First session in new shares", nullable=False),
+        Column("price_factor", "double", "Carries an earlier price into new shares: split_from / split_to", nullable=False),
+        Column("checked_against_price", "boolean", "An overnight return around it was there to check it with", nullable=False),
+        Column("source_sha256", "string", "Raw file it came from", nullable=False),
+    ),
+    key=("symbol", "execution_date"),
+    constraints={"positive_factor": "price_factor > 0"},
+)
+BARS_1D = Table(
+    name="silver.bars_1d",
+    comment="Daily bars as traded, on XNYS sessions, with as-of split factors",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SYMBOL,
+        SESSION_DATE,
+        Column("session_number", "int", "Ordinal of the session", nullable=False),
+        Column("open_at", "timestamp", "The session's open", "UTC", nullable=False),
+        Column("close_at", "timestamp", "The session's close", "UTC", nullable=False),
+        Column("open", "double", "First price, as traded", "$", nullable=False),
+        Column("high", "double", "Highest price", "$", nullable=False),
+        Column("low", "double", "Lowest price", "$", nullable=False),
+        Column("close", "double", "Last price", "$", nullable=False),
+        Column("volume", "bigint", "Shares traded, fractions rounded half-even", "shares", nullable=False),
+        Column("transactions", "bigint", "Trades; null where the source has none", "trades"),
+        Column("zero_volume", "boolean", "Nothing traded: the prices are carried, not made", nullable=False),
+        Column(
+            "cumulative_factor",
+            "double",
+            "Product of all split factors effective up to this day; the ratio of two days carries prices between them",
+            nullable=False,
+        ),
+    ),
+    key=("symbol", "session_date"),
+    sort_by=("symbol", "session_date"),
+    constraints={
+        "prices_in_range": "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
+        "volume_not_negative": "volume >= 0",
+    },
+)
+BARS_1M = Table(
+    name="silver.bars_1m",
+    comment="One-minute bars as traded, labelled by session; built from trades where there are any",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SYMBOL,
+        SESSION_DATE,
+        Column("ts", "timestamp", "Start of the minute", "UTC", nullable=False),
+        _SESSION,
+        _SEGMENT,
+        Column("segment_start", "int", "Minute at which the segment begins", "minutes since 04:00 New York", nullable=False),
+        Column("minute", "int", "Elapsed minutes", "minutes since 04:00 New York", nullable=False),
+        Column("open", "double", "First eligible price", "$", nullable=False),
+        Column("high", "double", "Highest eligible price", "$", nullable=False),
+        Column("low", "double", "Lowest eligible price", "$", nullable=False),
+        Column("close", "double", "Last eligible price", "$", nullable=False),
+        Column("volume", "bigint", "Eligible shares, fractions rounded half-even", "shares", nullable=False),
+        Column("transactions", "bigint", "Trades that count towards volume; null where unknown", "trades"),
+        Column("is_auction", "boolean", "The minute that holds the opening or closing auction", nullable=False),
+        Column("source", "string", "trades or vendor", nullable=False),
+    ),
+    key=("symbol", "ts"),
+    partition_by=("session_date",),
+    sort_by=("symbol", "ts"),
+    constraints={
+        "prices_in_range": "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
+        "volume_not_negative": "volume >= 0",
+    },
+)
+TRADES = Table(
+    name="silver.trades",
+    comment="Trades with session labels and eligibility by their sale conditions",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SYMBOL,
+        SESSION_DATE,
+        Column("ts", "timestamp", "SIP time, cut to microseconds", "UTC", nullable=False),
+        Column("sip_ns", "bigint", "SIP time", "ns since 1970 UTC", nullable=False),
+        Column("participant_ns", "bigint", "Venue time; SIP time where it is missing", "ns since 1970 UTC", nullable=False),
+        Column("sequence_number", "bigint", "Order within symbol and day", nullable=False),
+        Column("trade_id", "string", "Unique per symbol, exchange and facility only"),
+        _SESSION,
+        _SEGMENT,
+        Column("segment_start", "int", "Minute at which the segment begins", "minutes since 04:00 New York", nullable=False),
+        Column("second", "int", "Elapsed seconds", "seconds since 04:00 New York", nullable=False),
+        Column("price", "double", "Price", "$", nullable=False),
+        Column("size", "decimal(20,6)", "Size", "shares", nullable=False),
+        Column("exchange", "int", "Vendor's exchange id"),
+        Column("conditions", "array<int>", "Sale conditions"),
+        Column("correction", "int", "Correction code; 0 is normal", nullable=False),
+        Column("updates_high_low", "boolean", "May set a bar's high and low", nullable=False),
+        Column("updates_open_close", "boolean", "May set a bar's open and close", nullable=False),
+        Column("updates_volume", "boolean", "Counts towards volume", nullable=False),
+        Column("is_off_exchange", "boolean", "Reported through a trade reporting facility", nullable=False),
+        Column("is_odd_lot", "boolean", "Condition 37, or fewer than 100 shares", nullable=False),
+        Column("is_sweep", "boolean", "Intermarket sweep, condition 14", nullable=False),
+        Column("is_late", "boolean", "Published over 10 s after it was made", nullable=False),
+    ),
+    key=("symbol", "session_date", "exchange", "trade_id", "sequence_number", "correction"),
+    partition_by=("session_date",),
+    sort_by=("symbol", "sip_ns", "sequence_number"),
+    constraints={"positive": "price > 0 AND size > 0"},
+)
+QUOTES = Table(
+    name="silver.quotes",
+    comment="Best bid and offer with session labels and validity flags",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SYMBOL,
+        SESSION_DATE,
+        Column("ts", "timestamp", "SIP time, cut to microseconds", "UTC", nullable=False),
+        Column("sip_ns", "bigint", "SIP time", "ns since 1970 UTC", nullable=False),
+        Column("participant_ns", "bigint", "Venue time; SIP time where it is missing", "ns since 1970 UTC", nullable=False),
+        Column("sequence_number", "bigint", "Order within symbol and day", nullable=False),
+        _SESSION,
+        Column("bid_price", "double", "Best bid; null if there is none", "$"),
+        Column("bid_size", "double", "Size at the bid", "shares"),
+        Column("ask_price", "double", "Best offer; null if there is none", "$"),
+        Column("ask_size", "double", "Size at the offer", "shares"),
+        Column("is_two_sided", "boolean", "Both sides are there", nullable=False),
+        Column("is_crossed", "boolean", "Bid above offer", nullable=False),
+        Column("is_locked", "boolean", "Bid equals offer", nullable=False),
+    ),
+    key=("symbol", "session_date", "sequence_number"),
+    partition_by=("session_date",),
+    sort_by=("symbol", "sip_ns", "sequence_number"),
+)
+
+TABLES = (SECURITIES, CALENDAR, ADJUSTMENTS, BARS_1D, BARS_1M, TRADES, QUOTES)

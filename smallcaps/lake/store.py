@@ -1,0 +1,158 @@
+"""The lake: reads and idempotent writes of declared tables. Nothing else in the package touches Delta."""
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from smallcaps.errors import BadData, BadInput
+from smallcaps.lake.declaration import RUN_ID, Table
+from smallcaps.lake.files import open_filesystem
+from smallcaps.lake.registry import LAYERS, REGISTRY, declared
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What a write left behind: the table, its new version, the rows written."""
+
+    table: str
+    version: int
+    rows: int
+
+
+def between(column: str, first: date, last: date) -> str:
+    """SQL condition for `first` ≤ column ≤ `last`."""
+    return f"{column} >= DATE'{first}' AND {column} <= DATE'{last}'"
+
+
+def sql_literal(text: str) -> str:
+    """`text` as a SQL string."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _types(schema: StructType) -> dict[str, str]:
+    return {field.name: field.dataType.simpleString() for field in schema.fields}
+
+
+class Lake:
+    """The tables under one root, seen through one Spark session.
+
+    Tables are made when first written. A table or frame that differs from its declaration is refused.
+    """
+
+    def __init__(self, root: str, spark: SparkSession) -> None:
+        self.spark = spark
+        self.root = root.rstrip("/") if "://" in root else open_filesystem(root)[1]
+
+    def location(self, name: str) -> str:
+        """Where a table lies."""
+        return f"{self.root}/{declared(name).path}"
+
+    def exists(self, name: str) -> bool:
+        """Whether the table was ever written."""
+        return DeltaTable.isDeltaTable(self.spark, self.location(name))
+
+    def version(self, name: str) -> int:
+        """The table's current Delta version."""
+        return self._last_commit(name)["version"]
+
+    def read(self, name: str, version: int | None = None) -> DataFrame:
+        """The table, at `version` if given. Raises BadInput where it was never written, BadData where it drifted."""
+        if not self.exists(name):
+            raise BadInput(f"{name} has not been written in this lake ({self.root}) yet.")
+        reader = self.spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        frame = reader.load(self.location(name))
+        self._refuse_drift(declared(name), frame.schema, "the stored table")
+        return frame
+
+    def register(self) -> list[str]:
+        """Make every written table known to SQL by its name; returns the names."""
+        for layer in LAYERS:
+            self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {layer}")
+        written = [name for name in REGISTRY if self.exists(name)]
+        for name in written:
+            # Without columns: the definition is the stored one, so nothing is written.
+            self.spark.sql(f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION {sql_literal(self.location(name))}")
+        return written
+
+    def replace(self, name: str, frame: DataFrame, where: str | None, run_id: str) -> Commit:
+        """Overwrite exactly the rows that meet `where` (None: all) with `frame`, in one commit.
+
+        Rows of `frame` outside `where` make the write fail, so a job cannot touch what it did not compute.
+        """
+        table = declared(name)
+        writer = self._laid_out(table, self._conformed(table, frame, run_id)).write.format("delta").mode("overwrite")
+        if where is not None:
+            writer = writer.option("replaceWhere", where)
+        writer.save(self.location(name))
+        return self._committed(name)
+
+    def append(self, name: str, frame: DataFrame, run_id: str) -> Commit:
+        """Add rows. Only for tables whose rows are unique to the run (ops.runs)."""
+        table = declared(name)
+        self._conformed(table, frame, run_id).write.format("delta").mode("append").save(self.location(name))
+        return self._committed(name)
+
+    def add_missing(self, name: str, frame: DataFrame, run_id: str) -> Commit:
+        """Insert the rows whose declared key is not there yet; rows already there stay as they are."""
+        table = declared(name)
+        rows = self._conformed(table, frame, run_id).dropDuplicates(list(table.key))
+        same = " AND ".join(f"stored.{column} <=> new.{column}" for column in table.key)
+        target = DeltaTable.forPath(self.spark, self.location(name))
+        target.alias("stored").merge(rows.alias("new"), same).whenNotMatchedInsertAll().execute()
+        return self._committed(name)
+
+    def _conformed(self, table: Table, frame: DataFrame, run_id: str) -> DataFrame:
+        """`frame` as the table declares it, the table made first if need be. Raises BadData on any difference."""
+        if RUN_ID not in table.columns:
+            frame = frame.withColumn(RUN_ID.name, F.lit(run_id))
+        self._refuse_drift(table, frame.schema, "the frame to be written")
+        self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
+        if not self.exists(table.name):
+            self.spark.sql(f"DROP TABLE IF EXISTS {table.name}")
+            self.spark.sql(table.ddl(self.location(table.name)))
+        return frame.select(*[column.name for column in table.all_columns])
+
+    @staticmethod
+    def _laid_out(table: Table, frame: DataFrame) -> DataFrame:
+        """Rows of a partition together and in order; adaptive execution sizes the files."""
+        if table.partition_by:
+            frame = frame.repartition(*table.partition_by, *table.sort_by[:1])
+        if table.sort_by:
+            frame = frame.sortWithinPartitions(*table.partition_by, *table.sort_by)
+        return frame
+
+    @staticmethod
+    def _refuse_drift(table: Table, found: StructType, what: str) -> None:
+        expected, actual = _types(table.schema), _types(found)
+        if expected == actual:
+            return
+        differences = [
+            f"{name}: declared {expected.get(name, 'not at all')}, found {actual.get(name, 'none')}"
+            for name in expected | actual
+            if expected.get(name) != actual.get(name)
+        ]
+        raise BadData(f"{table.name}: {what} is not as declared. {'; '.join(differences)}.")
+
+    def _last_commit(self, name: str) -> dict[str, Any]:
+        history = DeltaTable.forPath(self.spark, self.location(name)).history(1)
+        return history.select("version", "operationMetrics").collect()[0].asDict()
+
+    def _committed(self, name: str) -> Commit:
+        commit = self._last_commit(name)
+        metrics = {key: int(value) for key, value in commit["operationMetrics"].items() if value.isdigit()}
+        inserted = metrics.get("numTargetRowsInserted")
+        rows = metrics.get("numOutputRows", 0) - metrics.get("numCopiedRows", 0) if inserted is None else inserted
+        return Commit(name, commit["version"], rows)
+
+    @cached_property
+    def raw(self) -> str:
+        """Root of the raw zone."""
+        return f"{self.root}/raw"

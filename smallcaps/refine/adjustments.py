@@ -1,0 +1,66 @@
+"""Splits → factors that are applied, and what each day's prices must be multiplied by to be compared with another's."""
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from smallcaps.lake import Rule, judge, judge_repeats
+
+RULES = (
+    Rule(
+        "impossible_ratio",
+        "NOT (split_from > 0 AND split_to > 0) OR isnan(split_from) OR isnan(split_to) "
+        "OR split_from = double('infinity') OR split_to = double('infinity')",
+        "a side of the ratio is zero, negative or not finite",
+    ),
+    Rule("no_change", "split_from = split_to", "the ratio is 1"),
+    Rule(
+        "split_contradicts_price",
+        "abs(ln(open_after / (close_before * price_factor))) > abs(ln(open_after / close_before))",
+        "the overnight return is larger with the split than without it",
+    ),
+)
+DUPLICATE = "duplicate_split"
+REASONS = {rule.name: rule.reason for rule in RULES} | {
+    DUPLICATE: "another split of the symbol has the same execution date"
+}
+
+
+def judged_splits(splits: DataFrame, bars: DataFrame) -> DataFrame:
+    """bronze.splits judged against clean daily `bars` (symbol, session_date, open, close), in silver.adjustments' columns
+    but for security_id. A split with no bar before or after it cannot be checked and is applied.
+    """
+    keyed = splits.alias("split").join(
+        F.broadcast(splits.select("symbol").distinct()).join(bars, "symbol").alias("bar"),
+        F.col("split.symbol") == F.col("bar.symbol"),
+        "left",
+    )
+    before, after = "bar.session_date < execution_date", "bar.session_date >= execution_date"
+    columns = [F.col(f"split.{name}").alias(name) for name in ("symbol", "execution_date", "split_from", "split_to")]
+    around = keyed.groupBy(*columns, "source_sha256", "source_line").agg(
+        F.expr(f"max_by(bar.close, bar.session_date) FILTER (WHERE {before})").alias("close_before"),
+        F.expr(f"min_by(bar.open, bar.session_date) FILTER (WHERE {after})").alias("open_after"),
+    )
+    factored = around.withColumn("price_factor", F.expr("try_divide(split_from, split_to)"))
+    checked = factored.withColumn("checked_against_price", F.expr("close_before IS NOT NULL AND open_after IS NOT NULL"))
+    sound = judge(judge(checked, RULES[:2]), [_where_checked(RULES[2])])
+    return judge_repeats(sound, ("symbol", "execution_date"), ("source_sha256", "source_line"), DUPLICATE)
+
+
+def _where_checked(rule: Rule) -> Rule:
+    return Rule(rule.name, f"checked_against_price AND ({rule.broken})", rule.reason)
+
+
+def cumulative_factors(adjustments: DataFrame) -> DataFrame:
+    """Stretches of constant factor: symbol, from_date (inclusive), to_date (exclusive), cumulative_factor.
+
+    The factor of a day is the product of all factors effective up to it, so it never changes when a later split
+    arrives; price(s) × factor(t) / factor(s) is the price of day s in the shares of day t.
+    """
+    in_order = Window.partitionBy("symbol").orderBy("execution_date")
+    so_far = F.collect_list("price_factor").over(in_order.rowsBetween(Window.unboundedPreceding, Window.currentRow))
+    return adjustments.select(
+        "symbol",
+        F.col("execution_date").alias("from_date"),
+        F.coalesce(F.lead("execution_date").over(in_order), F.lit("9999-12-31").cast("date")).alias("to_date"),
+        F.aggregate(so_far, F.lit(1.0), lambda product, factor: product * factor).alias("cumulative_factor"),
+    )

@@ -1,0 +1,108 @@
+"""Bars: checked, labelled, and one-minute bars built from trades."""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from smallcaps.lake import Rule, judge, judge_repeats
+from smallcaps.refine.labels import label
+
+_DAY_OF_START = "to_date(from_utc_timestamp(timestamp_micros(window_start_ns div 1000), 'America/New_York'))"
+RULES = (
+    Rule("not_a_session", "session_number IS NULL", "New York did not trade that day"),
+    Rule("wrong_day", f"{_DAY_OF_START} <> session_date", "the bar does not start on the file's day"),
+    Rule("non_positive_price", "least(open, high, low, close) <= 0", "a price is zero or negative"),
+    Rule("high_below_low", "high < low", "the high is below the low"),
+    Rule("price_outside_range", "greatest(open, close) > high OR least(open, close) < low", "open or close is outside low–high"),
+    Rule("negative_volume", "volume < 0", "the volume is negative"),
+)
+MINUTE_RULES = (*RULES, Rule("outside_hours", "session = 'closed'", "the bar starts outside 04:00–20:00 New York"))
+DUPLICATE = "duplicate_row"
+REASONS = {rule.name: rule.reason for rule in MINUTE_RULES} | {
+    DUPLICATE: "an earlier row has the same symbol and time"
+}
+_TYPES = (
+    *(f"cast({name} AS double) AS {name}" for name in ("open", "high", "low", "close")),
+    "cast(bround(volume) AS bigint) AS volume",
+    "transactions",
+)
+"""Prices as doubles, volume in whole shares (half-even): SQL over bronze columns."""
+
+
+def judged_daily(bars: DataFrame, calendar: DataFrame) -> DataFrame:
+    """bronze.bars_1d rows judged: RULES and repeats, with session_number, open_at and close_at."""
+    labelled = bars.join(F.broadcast(calendar.drop("early_close", "pre_open_at", "post_close_at")), "session_date", "left")
+    return judge_repeats(
+        judge(labelled, RULES), ("symbol", "session_date"), ("source_sha256", "source_line"), DUPLICATE
+    )
+
+
+def daily_bars(judged: DataFrame, factors: DataFrame) -> DataFrame:
+    """Judged daily rows (with security_id) as silver.bars_1d; verdict and source columns are kept beside.
+
+    `factors` as `adjustments.cumulative_factors` makes them.
+    """
+    stretch = (
+        (F.col("bars.symbol") == F.col("factors.symbol"))
+        & (F.col("bars.session_date") >= F.col("factors.from_date"))
+        & (F.col("bars.session_date") < F.col("factors.to_date"))
+    )
+    joined = judged.alias("bars").join(F.broadcast(factors.alias("factors")), stretch, "left")
+    kept = ("_rule", "source_sha256", "source_line", "security_id", "symbol", "session_date", "session_number")
+    return joined.selectExpr(
+        *[f"bars.{name}" for name in (*kept, "open_at", "close_at")],
+        *_TYPES,
+        "volume = 0 AS zero_volume",
+        "coalesce(factors.cumulative_factor, 1D) AS cumulative_factor",
+    )
+
+
+_IS_AUCTION = "minute = segment_start AND session IN ('regular', 'post') AS is_auction"
+"""The first minute of the regular session and the minute of the close hold the auctions' prints."""
+
+
+def judged_vendor_minutes(bars: DataFrame, calendar: DataFrame) -> DataFrame:
+    """bronze.bars_1m rows judged and labelled, in silver.bars_1m's columns but for security_id."""
+    labelled = label(bars, calendar, "window_start_ns")
+    judged = judge_repeats(
+        judge(labelled, MINUTE_RULES), ("symbol", "window_start_ns"), ("source_sha256", "source_line"), DUPLICATE
+    )
+    return judged.selectExpr(
+        *("_rule", "source_sha256", "source_line", "symbol", "session_date"),
+        "timestamp_micros(window_start_ns div 1000) AS ts",
+        *("session", "segment", "segment_start", "minute"),
+        *_TYPES,
+        _IS_AUCTION,
+        "'vendor' AS source",
+    )
+
+
+def minute_bars(trades: DataFrame) -> DataFrame:
+    """One-minute bars of silver.trades rows, in silver.bars_1m's columns.
+
+    Open and close are the first and last price that may set them, high and low likewise, volume what may count; a
+    minute without a price that may set open and close has no bar, as with the vendor.
+    """
+    order = "struct(sip_ns, sequence_number)"
+    bars = (
+        trades.where("session <> 'closed' AND updates_volume")
+        .withColumn("minute", F.expr("cast(floor(second / 60) AS int)"))
+        .groupBy("security_id", "symbol", "session_date", "session", "segment", "segment_start", "minute")
+        .agg(
+            F.expr(f"min_by(price, {order}) FILTER (WHERE updates_open_close)").alias("open"),
+            F.expr("max(price) FILTER (WHERE updates_high_low)").alias("high"),
+            F.expr("min(price) FILTER (WHERE updates_high_low)").alias("low"),
+            F.expr(f"max_by(price, {order}) FILTER (WHERE updates_open_close)").alias("close"),
+            F.bround(F.sum("size")).cast("bigint").alias("volume"),
+            F.count("*").alias("transactions"),
+            F.expr("min(timestamp_micros(sip_ns div 1000))").alias("first_ts"),
+        )
+        .where("open IS NOT NULL")
+    )
+    return bars.selectExpr(
+        *("security_id", "symbol", "session_date"),
+        "date_trunc('minute', first_ts) AS ts",
+        *("session", "segment", "segment_start", "minute"),
+        *("open", "high", "low", "close", "volume", "transactions"),
+        _IS_AUCTION,
+        "'trades' AS source",
+    )

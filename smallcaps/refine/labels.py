@@ -1,0 +1,57 @@
+"""Session labels: which part of the trading day an instant falls into, and how far into it.
+
+Every instant belongs to its session's pre (from 04:00), regular (from 09:30) or post (from the close to 20:00) part, or is
+`closed`. Segments number the stretches without a halt; as long as no halts are known each part is one segment.
+"""
+
+from datetime import date
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from smallcaps.calendar import sessions_between
+
+NANOSECONDS = 1_000_000_000
+
+
+def calendar_frame(spark: SparkSession, first: date, last: date) -> DataFrame:
+    """Rows of silver.calendar from `first` to `last`."""
+    schema = (
+        "session_date date, session_number int, pre_open_at timestamp, open_at timestamp, close_at timestamp, "
+        "post_close_at timestamp, early_close boolean"
+    )
+    return spark.createDataFrame(sessions_between(first, last), schema)
+
+
+def label(frame: DataFrame, calendar: DataFrame, instant_ns: str) -> DataFrame:
+    """`frame` (with session_date) plus session, segment, segment_start and minute (since 04:00), second (likewise), and the
+    calendar's session_number, open_at, close_at; null session_number where the day is no session.
+
+    `instant_ns` names the column of nanoseconds to label by.
+    """
+    seconds = f"cast(({instant_ns} - unix_seconds(pre_open_at) * {NANOSECONDS}L) div {NANOSECONDS}L AS int)"
+    open_second = "cast(unix_seconds(open_at) - unix_seconds(pre_open_at) AS int)"
+    close_second = "cast(unix_seconds(close_at) - unix_seconds(pre_open_at) AS int)"
+    last_second = "cast(unix_seconds(post_close_at) - unix_seconds(pre_open_at) AS int)"
+    before_day = f"{instant_ns} < unix_seconds(pre_open_at) * {NANOSECONDS}L"
+    days = F.broadcast(calendar.drop("early_close"))
+    return (
+        frame.join(days, "session_date", "left")
+        .withColumn("second", F.expr(seconds))
+        .withColumn(
+            "session",
+            F.expr(
+                f"CASE WHEN session_number IS NULL OR {before_day} OR second >= {last_second} THEN 'closed' "
+                f"WHEN second < {open_second} THEN 'pre' WHEN second < {close_second} THEN 'regular' ELSE 'post' END"
+            ),
+        )
+        .withColumn("minute", F.expr("cast(floor(second / 60) AS int)"))
+        .withColumn("segment", F.expr("CASE session WHEN 'pre' THEN 0 WHEN 'regular' THEN 1 WHEN 'post' THEN 2 ELSE -1 END"))
+        .withColumn(
+            "segment_start",
+            F.expr(
+                f"cast(CASE session WHEN 'regular' THEN {open_second} WHEN 'post' THEN {close_second} ELSE 0 END / 60 AS int)"
+            ),
+        )
+        .drop("pre_open_at", "post_close_at")
+    )

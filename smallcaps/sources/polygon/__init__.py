@@ -1,0 +1,1 @@
+"""Polygon.io (now Massive): its file layout and bodies."""

@@ -1,0 +1,33 @@
+"""The vendor's reference bodies, as JSON or as CSV with the same field names."""
+
+import csv
+import io
+import json
+
+SPLIT_FIELDS = ("ticker", "execution_date", "split_from", "split_to")
+
+
+def parse_splits(content: bytes) -> list[tuple[str | None, ...]]:
+    """Rows of (ticker, execution_date, split_from, split_to) as text from a splits body or a CSV file.
+
+    Raises ValueError saying what is wrong where the content is neither, or lacks a field for every row.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 text ({error})") from error
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            body = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"it begins like JSON and is not ({error})") from error
+        records = body.get("results", []) if isinstance(body, dict) else body
+        return [tuple(_text(record.get(name)) for name in SPLIT_FIELDS) for record in records]
+    reader = csv.DictReader(io.StringIO(text))
+    if missing := [name for name in SPLIT_FIELDS if name not in (reader.fieldnames or ())]:
+        raise ValueError(f"its header lacks {', '.join(missing)}")
+    return [tuple(record[name] for name in SPLIT_FIELDS) for record in reader]
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

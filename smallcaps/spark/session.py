@@ -1,0 +1,55 @@
+"""The Spark session: one place where every setting is given and explained."""
+
+import os
+import sys
+
+from pyspark.errors import PySparkRuntimeError
+from pyspark.sql import SparkSession
+
+from smallcaps.config import Settings, configuration_folder
+from smallcaps.errors import FailedDependency
+from smallcaps.spark.jars import fetch_jars
+
+
+def open_session(settings: Settings, application: str = "smallcaps") -> SparkSession:
+    """The running session, or a new one as `settings` say. Raises FailedDependency where Java will not start."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    log_file = settings.cache / "logs" / "spark.log"
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    logging = f"-Dsmallcaps.log={log_file} -Dlog4j2.configurationFile=file:{configuration_folder() / 'log4j2.properties'}"
+    options: dict[str, str | int | bool] = {
+        # Delta as the catalog, so that SQL sees the lake's tables by name.
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.warehouse.dir": str(settings.cache / "warehouse"),
+        # Instants are UTC everywhere; New York time is a label that the calendar gives.
+        "spark.sql.session.timeZone": "UTC",
+        # Overflow and bad casts raise instead of turning into nulls.
+        "spark.sql.ansi.enabled": True,
+        "spark.sql.shuffle.partitions": settings.spark.shuffle_partitions,
+        # A small table's log is not worth Delta's default of 50 tasks.
+        "spark.databricks.delta.snapshotPartitions": 2,
+        "spark.sql.execution.arrow.pyspark.enabled": True,
+        "spark.ui.enabled": False,
+        "spark.ui.showConsoleProgress": False,
+        "spark.driver.memory": settings.spark.driver_memory,
+        "spark.driver.extraJavaOptions": logging,
+    }
+    builder = SparkSession.builder.appName(application)
+    if settings.spark.master is not None:
+        builder = builder.master(settings.spark.master)
+        if settings.spark.master.startswith("local"):
+            # Both are needed: the driver alone on the loopback breaks the serving of jars.
+            options |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
+    if settings.spark.jars:
+        options["spark.jars"] = ",".join(str(path) for path in fetch_jars(settings.cache))
+    for key, value in (options | settings.spark.conf).items():
+        builder = builder.config(key, value)
+    try:
+        session = builder.getOrCreate()
+    except PySparkRuntimeError as error:
+        raise FailedDependency(
+            f"Spark did not start ({error.getCondition()}). Run `smallcaps doctor`; the log is {log_file}."
+        ) from error
+    return session
