@@ -64,7 +64,6 @@ class MicrostructureSettings(Section):
 
     seconds_before: int = Field(gt=0)
     seconds_after: int = Field(gt=0)
-    realised_spread_seconds: tuple[int, ...] = Field(description="τ of realised spread and impact")
     stale_quote_seconds: int = Field(gt=0)
     maximum_relative_spread: float = Field(gt=0)
     large_print_dollars: float = Field(gt=0)

@@ -1,0 +1,1 @@
+"""Room: microstructure. Trades and quotes around events."""

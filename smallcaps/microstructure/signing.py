@@ -1,0 +1,68 @@
+"""Who started a trade: each trade beside quotes strictly before it, and its sign.
+
+The as-of join is a union in one order and a running last quote: one shuffle and one sort, however many quotes there are
+and however many offsets are asked for. Lee and Ready (1991): above the mid a buy, below it a sell, at it the tick rule.
+"""
+
+from collections.abc import Mapping
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+TIME = "participant_ns"
+IDENTITY = ("symbol", "session_date", "sip_ns", "sequence_number", "exchange", "trade_id", "correction")
+"""What tells one row of silver.trades from another."""
+
+QUOTE = "struct<bid:double,ask:double,quote_ns:bigint>"
+
+
+def with_quotes(trades: DataFrame, quotes: DataFrame, offsets_ns: Mapping[str, int]) -> DataFrame:
+    """`trades` with, for each name of `offsets_ns`, a struct column of that name: bid, ask and quote_ns of the last of
+    `quotes` strictly before the trade's time + offset; null where there is none.
+
+    `trades` are rows of silver.trades (IDENTITY tells them apart), `quotes` of silver.quotes.
+    """
+    asked = F.explode(
+        F.array(*[F.struct(F.lit(name).alias("name"), F.lit(ns).cast("bigint").alias("ns")) for name, ns in offsets_ns.items()])
+    )
+    columns = trades.columns
+    tape = (
+        trades.select(F.struct(*columns).alias("_trade"), "symbol", "session_date", "sequence_number", asked.alias("_asked"))
+        .withColumn("_at", F.col(f"_trade.{TIME}") + F.col("_asked.ns"))
+        .withColumn("_quote", F.lit(None).cast(QUOTE))
+        # At one instant a trade comes first: a quote of the same nanosecond was not before it.
+        .withColumn("_kind", F.lit(0))
+    )
+    book = quotes.select(
+        *("symbol", "session_date", "sequence_number"),
+        F.col(TIME).alias("_at"),
+        F.struct(F.col("bid_price").alias("bid"), F.col("ask_price").alias("ask"), F.col(TIME).alias("quote_ns")).alias("_quote"),
+        F.lit(1).alias("_kind"),
+    )
+    before = (
+        Window.partitionBy("symbol", "session_date")
+        .orderBy("_at", "_kind", "sequence_number")
+        .rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    )
+    met = tape.unionByName(book, allowMissingColumns=True).withColumn("_last", F.last("_quote", ignorenulls=True).over(before))
+    found = [F.max(F.when(F.col("_asked.name") == name, F.col("_last"))).alias(name) for name in offsets_ns]
+    return met.where("_kind = 0").groupBy("symbol", "session_date", "_trade").agg(*found).select("_trade.*", *offsets_ns)
+
+
+def with_tick(trades: DataFrame) -> DataFrame:
+    """Trades of whole days with `tick`: the sign of the last change of price up to the trade; null before the first."""
+    order = Window.partitionBy("symbol", "session_date").orderBy(TIME, "sequence_number")
+    step = F.sign(F.col("price") - F.lag("price").over(order))
+    so_far = order.rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    moved = trades.withColumn("_step", F.when(step != 0, step))
+    return moved.withColumn("tick", F.last("_step", ignorenulls=True).over(so_far).cast("int")).drop("_step")
+
+
+def mid(quote: str) -> Column:
+    """Mid price of a quote struct."""
+    return (F.col(f"{quote}.bid") + F.col(f"{quote}.ask")) / 2
+
+
+def lee_ready(price: Column, middle: Column, tick: Column) -> Column:
+    """+1 above the mid, −1 below it; at it, or without a quote, the tick rule's sign."""
+    return F.when(price > middle, 1).when(price < middle, -1).otherwise(tick)

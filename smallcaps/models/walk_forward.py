@@ -1,0 +1,36 @@
+"""Walk-forward folds: train on the past, test on the next stretch, nothing shared at the border."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Test on sessions `test_first`…`test_last`; train where the label ends before `train_before`."""
+
+    number: int
+    train_before: int
+    test_first: int
+    test_last: int
+
+
+def walk_forward(sessions: Sequence[int], folds: int, embargo: int) -> list[Fold]:
+    """Folds over the session numbers of events: `folds` equal stretches of sessions after a first one of the same length
+    that is only trained on.
+
+    Purge: a training label must end before the test begins. Embargo: and by `embargo` sessions more. All events of a session
+    fall into one stretch, so no ticker-day is on both sides. Raises ValueError where there are fewer sessions than folds.
+    """
+    ordered = sorted(set(sessions))
+    if len(ordered) <= folds:
+        raise ValueError(f"{len(ordered)} sessions with labelled events cannot make {folds} folds")
+    edges = [len(ordered) * part // (folds + 1) for part in range(folds + 2)]
+    return [
+        Fold(
+            number,
+            train_before=ordered[edges[number]] - embargo,
+            test_first=ordered[edges[number]],
+            test_last=ordered[edges[number + 1] - 1],
+        )
+        for number in range(1, folds + 1)
+    ]

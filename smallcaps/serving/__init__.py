@@ -1,0 +1,1 @@
+"""Room: serving. What people look at."""

@@ -1,0 +1,175 @@
+"""What a model's probabilities are worth: AUC and deciles with intervals that respect that a week's events move together.
+
+Intervals are 95 % percentile intervals of a bootstrap over ISO weeks: whole weeks are drawn, never single events.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+DECILES = 10
+LEVEL = (2.5, 97.5)
+"""Percentiles of a 95 % interval."""
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Skill:
+    """How well one model's probabilities rank and how well they are calibrated.
+
+    `auc`, `low` and `high` are None where continued and other events are not both there. `deciles`: decile (1 = lowest
+    probabilities), events, predicted, observed, observed_low, observed_high, lift, lift_low, lift_high (shares; lift is
+    observed / share of continuation among all scored events). `folds`: fold, events, first, last (dates), base_rate
+    (training), observed, auc.
+    """
+
+    model: str
+    events: int
+    weeks: int
+    observed: float
+    auc: float | None
+    low: float | None
+    high: float | None
+    deciles: pd.DataFrame
+    folds: pd.DataFrame
+
+    @property
+    def verdict(self) -> str:
+        """`unknown`, `none` (the interval covers 0.5), `better` or `worse` than chance."""
+        if self.auc is None or self.low is None or self.high is None:
+            return "unknown"
+        if self.low <= 0.5 <= self.high:
+            return "none"
+        return "better" if self.low > 0.5 else "worse"
+
+
+def measure(predictions: pd.DataFrame, samples: int, seed: int) -> list[Skill]:
+    """Skill of each model in gold.predictions rows (model, session_date, fold, probability, continued, base_rate)."""
+    return [_measure(str(model), rows, samples, seed) for model, rows in predictions.groupby("model", sort=True)]
+
+
+def area_under_curve(probability: Floats, continued: Integers) -> float | None:
+    """Chance that a continued event has a higher probability than another, ties half. None without both kinds."""
+    levels, position = np.unique(probability, return_inverse=True)
+    area = _weighted_area(position, len(levels), continued, np.ones(len(probability)))
+    return None if np.isnan(area) else area
+
+
+def _measure(model: str, rows: pd.DataFrame, samples: int, seed: int) -> Skill:
+    probability = rows["probability"].to_numpy(dtype=np.float64)
+    continued = rows["continued"].to_numpy(dtype=np.int64)
+    week = _weeks(rows["session_date"])
+    weeks = int(week.max()) + 1
+    # How often each week is drawn, one line a sample.
+    draws = np.random.default_rng(seed).multinomial(weeks, np.full(weeks, 1 / weeks), size=samples)
+    low, high = _area_interval(probability, continued, week, draws)
+    return Skill(
+        model=model,
+        events=len(rows),
+        weeks=weeks,
+        observed=float(continued.mean()),
+        auc=area_under_curve(probability, continued),
+        low=low,
+        high=high,
+        deciles=_deciles(probability, continued, week, draws),
+        folds=_folds(rows),
+    )
+
+
+def _weeks(days: pd.Series) -> Integers:
+    """A number 0, 1, … for each row's ISO week."""
+
+    def week_of(day: date) -> int:
+        year, week, _ = day.isocalendar()
+        return year * 100 + week
+
+    _, position = np.unique([week_of(day) for day in days], return_inverse=True)
+    return position.astype(np.int64)
+
+
+def _weighted_area(position: Integers, levels: int, continued: Integers, weight: Floats) -> float:
+    """AUC of weighted events whose probability has rank `position` of `levels`; NaN without both kinds."""
+    positive = np.bincount(position, weight * continued, levels)
+    negative = np.bincount(position, weight * (1 - continued), levels)
+    below = np.cumsum(negative) - negative / 2
+    pairs = positive.sum() * negative.sum()
+    return float((positive * below).sum() / pairs) if pairs > 0 else float("nan")
+
+
+def _area_interval(
+    probability: Floats, continued: Integers, week: Integers, draws: Integers
+) -> tuple[float | None, float | None]:
+    levels, position = np.unique(probability, return_inverse=True)
+    areas = np.array([_weighted_area(position, len(levels), continued, drawn[week].astype(float)) for drawn in draws])
+    areas = areas[~np.isnan(areas)]
+    if areas.size == 0:
+        return None, None
+    low, high = np.percentile(areas, LEVEL)
+    return float(low), float(high)
+
+
+def _decile_of(probability: Floats) -> Integers:
+    """0, 1, … by probability. Equal probabilities stay together, so there may be fewer than ten."""
+    edges = np.unique(np.quantile(probability, np.arange(1, DECILES) / DECILES))
+    _, position = np.unique(np.searchsorted(edges, probability, side="right"), return_inverse=True)
+    return position.astype(np.int64)
+
+
+def _deciles(probability: Floats, continued: Integers, week: Integers, draws: Integers) -> pd.DataFrame:
+    decile = _decile_of(probability)
+    count, weeks = int(decile.max()) + 1, draws.shape[1]
+    cell = week * count + decile
+    events = np.bincount(cell, minlength=weeks * count).reshape(weeks, count)
+    hits = np.bincount(cell, continued, weeks * count).reshape(weeks, count)
+    drawn_events, drawn_hits = draws @ events, draws @ hits
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn_share = drawn_hits / drawn_events
+        drawn_lift = drawn_share / (drawn_hits.sum(axis=1) / drawn_events.sum(axis=1))[:, None]
+        observed = hits.sum(axis=0) / events.sum(axis=0)
+        lift = observed / continued.mean()
+    share_low, share_high = _percentiles(drawn_share)
+    lift_low, lift_high = _percentiles(drawn_lift)
+    return pd.DataFrame(
+        {
+            "decile": np.arange(1, count + 1),
+            "events": events.sum(axis=0),
+            "predicted": np.bincount(decile, probability, count) / events.sum(axis=0),
+            "observed": observed,
+            "observed_low": share_low,
+            "observed_high": share_high,
+            "lift": lift,
+            "lift_low": lift_low,
+            "lift_high": lift_high,
+        }
+    )
+
+
+def _percentiles(drawn: Floats) -> tuple[Floats, Floats]:
+    """Interval of each column over the samples in which it is a number; NaN where it never is."""
+    sound = [column[np.isfinite(column)] for column in drawn.T]
+    pairs = np.array([np.percentile(column, LEVEL) if column.size else (np.nan, np.nan) for column in sound])
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _folds(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "fold": fold,
+                "events": len(group),
+                "first": group["session_date"].min(),
+                "last": group["session_date"].max(),
+                "base_rate": float(group["base_rate"].mean()),
+                "observed": float(group["continued"].mean()),
+                "auc": area_under_curve(
+                    group["probability"].to_numpy(dtype=np.float64), group["continued"].to_numpy(dtype=np.int64)
+                ),
+            }
+            for fold, group in rows.groupby("fold", sort=True)
+        ]
+    )

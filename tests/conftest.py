@@ -1,0 +1,57 @@
+"""One Spark session for the whole run; a lake of its own for every test that asks for one."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from smallcaps.config import Settings, load_settings
+from smallcaps.lake import Lake
+from smallcaps.spark import open_session
+
+# New York's and UTC's clocks must not be told apart by the machine's own.
+os.environ["TZ"] = "America/Los_Angeles"
+time.tzset()
+
+REPOSITORY = Path(__file__).parent.parent
+SAMPLE = REPOSITORY / "data" / "sample"
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The settings of environment `local`, whatever the shell has set, with a lake that no test shares."""
+    for name in [name for name in os.environ if name.startswith("SMALLCAPS_") and name != "SMALLCAPS_PRIVATE_DATA"]:
+        del os.environ[name]
+    return load_settings("local", lake=str(tmp_path_factory.mktemp("lake")))
+
+
+@pytest.fixture(scope="session")
+def spark(settings: Settings) -> Iterator[SparkSession]:
+    """The session that the product itself opens, with two shuffle partitions since test frames are small."""
+    small = settings.spark.model_copy(update={"shuffle_partitions": 2, "driver_memory": "2g"})
+    session = open_session(settings.model_copy(update={"spark": small}), "tests")
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def lake(spark: SparkSession, tmp_path: Path) -> Iterator[Lake]:
+    """An empty lake; what the test made known to SQL is forgotten afterwards."""
+    yield Lake(str(tmp_path / "lake"), spark)
+    for view in spark.catalog.listTables():
+        if view.isTemporary:
+            spark.catalog.dropTempView(view.name)
+    for layer in ("bronze", "silver", "gold", "ops"):
+        spark.sql(f"DROP SCHEMA IF EXISTS {layer} CASCADE")
+
+
+@pytest.fixture(scope="session")
+def private_data() -> Path:
+    """The folder of market data that may not be committed; the test skips by name where it is absent."""
+    folder = Path(os.environ.get("SMALLCAPS_PRIVATE_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not (folder / "flatfiles").is_dir():
+        pytest.skip("private data: set SMALLCAPS_PRIVATE_DATA to the folder that holds flatfiles/")
+    return folder
