@@ -99,7 +99,11 @@ class Settings(BaseSettings):
     """Everything a run depends on. `digest()` identifies what is computed, whatever machine computes it."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="SMALLCAPS_", env_nested_delimiter="__", nested_model_default_partial_update=True
+        frozen=True,
+        extra="forbid",
+        env_prefix="SMALLCAPS_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
     )
 
     environment: str

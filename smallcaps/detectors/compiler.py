@@ -86,7 +86,9 @@ def compile_statement(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> s
         features[f"met_{name}"] = Feature(f"met_{name}", f"coalesce({condition}, false)")
         fires = f"met_{name}"
         if grain.edge is not None:
-            features[f"recent_{name}"] = Feature(f"recent_{name}", f"coalesce(bool_or(met_{name}) OVER {grain.edge}, false)")
+            features[f"recent_{name}"] = Feature(
+                f"recent_{name}", f"coalesce(bool_or(met_{name}) OVER {grain.edge}, false)"
+            )
             fires = f"met_{name} AND NOT recent_{name}"
         context = {**grain.context, **detector.context, "strength": detector.strength, "direction": detector.direction}
         columns = {column: _filled(context.get(column, "NULL"), numbers) for column in EVENT_COLUMNS}

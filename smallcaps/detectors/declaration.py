@@ -24,7 +24,8 @@ class Parameter:
 class Feature:
     """A named value of a row: SQL over the grain's columns, other features and named windows (`… OVER window`).
 
-    `rounded` values are cut to 9 significant digits, half-even. With `lookup`, `sql` names an integer feature and the value is read from the broadcast table `lookup` (key, value).
+    `rounded` values are cut to 9 significant digits, half-even. With `lookup`, `sql` names an integer feature and the
+    value is read from the broadcast table `lookup` (key, value).
     """
 
     name: str

@@ -5,11 +5,11 @@ once. 3. Record sound files in ops.ledger, others in ops.quarantine. 4. On the e
 type them, quarantine rows that cannot be typed, replace the days in bronze.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
@@ -35,6 +35,7 @@ BRONZE = {
     "trades_v1": "bronze.trades",
     "quotes_v1": "bronze.quotes",
 }
+
 
 @dataclass(frozen=True)
 class Field:
@@ -147,54 +148,81 @@ def ingest_flatfiles(
     arguments = {"root": root, "kinds": list(kinds), "from": first, "to": last, "symbols": symbols}
     with recorded_run(lake, "ingest flatfiles", arguments, settings.digest()) as run:
         received = _receive(lake, root, [(file.kind, file.session_date, file.path) for file in files])
-        faults = received[received["rule"].notna()]
-        sound = received[received["rule"].isna()]
+        faults = [file for file in received if file.rule is not None]
+        sound = [file for file in received if file.rule is None]
         _record_files(run, sound, faults)
         rows = {}
         for kind in kinds:
-            of_kind = sound[sound["kind"] == kind]
-            if len(of_kind):
+            if of_kind := [file for file in sound if file.kind == kind]:
                 rows[BRONZE[kind]] = _write_bronze(run, kind, of_kind, symbols)
         run.note = f"{len(sound)} files read, {len(faults)} refused"
         result = Ingested(len(sound), len(faults), rows, run.rows_refused)
-    if len(faults):
-        listed = "; ".join(f"{row.source}: {row.reason}" for row in faults.head(5).itertuples())
+    if faults:
+        listed = "; ".join(f"{file.source}: {file.reason}" for file in faults[:5])
         raise BadData(f"{len(faults)} of {len(received)} files were refused (see ops.quarantine): {listed}.")
     return result
 
 
-_RECEIVED_SCHEMA = "kind string, session_date date, source string, raw_path string, sha256 string, size_bytes bigint, rule string, reason string"
+@dataclass(frozen=True)
+class Received:
+    """A file as it arrived in the raw zone; `rule` and `reason` where it cannot be used."""
+
+    kind: str
+    session_date: date
+    source: str
+    raw_path: str
+    sha256: str
+    size_bytes: int
+    rule: str | None
+    reason: str | None
 
 
-def _receive(lake: Lake, root: str, files: list[tuple[str, date, str]]) -> pd.DataFrame:
-    """Copy files to the raw zone and read them through; one row a file, `rule` null where it is sound."""
+_RECEIVED_SCHEMA = (
+    "kind string, session_date date, source string, raw_path string, sha256 string, size_bytes bigint, "
+    "rule string, reason string"
+)
+
+
+def _receive(lake: Lake, root: str, files: list[tuple[str, date, str]]) -> list[Received]:
+    """Copy files to the raw zone and read them through, on the executors."""
     raw_root = lake.raw
 
-    def receive(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    def receive(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         source_fs, _ = open_filesystem(root)
         raw_fs, raw_base = open_filesystem(raw_root)
         for batch in batches:
-            rows = []
-            for file in batch.itertuples():
-                folder = f"flatfiles/us_stocks_sip/{file.kind}/{file.session_date:%Y/%m}"
+            for file in batch.to_pylist():
+                kind, day = file["kind"], file["session_date"]
+                folder = f"flatfiles/us_stocks_sip/{kind}/{day:%Y/%m}"
                 raw_fs.create_dir(f"{raw_base}/{folder}")
-                partial = f"{raw_base}/{folder}/{file.session_date}.part"
-                with source_fs.open_input_stream(file.path, compression=None) as source:
-                    with raw_fs.open_output_stream(partial, compression=None) as target:
-                        sha256, size = copy_with_checksum(source, target)
-                kept = f"{folder}/{file.session_date}.{sha256[:12]}.csv.gz"
+                partial = f"{raw_base}/{folder}/{day}.part"
+                with (
+                    source_fs.open_input_stream(file["path"], compression=None) as source,
+                    raw_fs.open_output_stream(partial, compression=None) as target,
+                ):
+                    sha256, size = copy_with_checksum(source, target)
+                kept = f"{folder}/{day}.{sha256[:12]}.csv.gz"
                 raw_fs.move(partial, f"{raw_base}/{kept}")
                 rule = reason = None
                 try:
                     with raw_fs.open_input_stream(f"{raw_base}/{kept}", compression=None) as stream:
-                        check_file(stream, file.kind)
+                        check_file(stream, kind)
                 except FileFault as fault:
                     rule, reason = fault.rule, fault.reason
-                rows.append((file.kind, file.session_date, file.path, f"raw/{kept}", sha256, size, rule, reason))
-            yield pd.DataFrame(rows, columns=[part.split()[0] for part in _RECEIVED_SCHEMA.split(", ")])
+                row = Received(kind, day, file["path"], f"raw/{kept}", sha256, size, rule, reason)
+                yield pa.RecordBatch.from_pylist([asdict(row)], schema)
 
+    schema = pa.schema(
+        [
+            *((name, pa.date32() if name == "session_date" else pa.string()) for name in ("kind", "session_date")),
+            *((name, pa.string()) for name in ("source", "raw_path", "sha256")),
+            ("size_bytes", pa.int64()),
+            *((name, pa.string()) for name in ("rule", "reason")),
+        ]
+    )
     listed = _spread(lake.spark, files, "kind string, session_date date, path string")
-    return listed.mapInPandas(receive, _RECEIVED_SCHEMA).toPandas()
+    arrived = [Received(**row.asDict()) for row in listed.mapInArrow(receive, _RECEIVED_SCHEMA).collect()]
+    return sorted(arrived, key=lambda file: (file.kind, file.session_date))
 
 
 def _spread(spark: SparkSession, rows: list[tuple[str, date, str]], schema: str) -> DataFrame:
@@ -202,60 +230,58 @@ def _spread(spark: SparkSession, rows: list[tuple[str, date, str]], schema: str)
     return spark.createDataFrame(rows, schema).repartition(min(len(rows), 4 * spark.sparkContext.defaultParallelism))
 
 
-def _record_files(run: Run, sound: pd.DataFrame, faults: pd.DataFrame) -> None:
+def _record_files(run: Run, sound: list[Received], faults: list[Received]) -> None:
     spark = run.lake.spark
-    if len(faults):
-        text = "string"
+    if faults:
         rows = [
             (
-                BRONZE[row.kind],
-                row.rule,
-                row.reason,
-                row.sha256,
+                BRONZE[file.kind],
+                file.rule,
+                file.reason,
+                file.sha256,
                 0,
-                f'{{"source": "{row.source}", "raw_path": "{row.raw_path}"}}',
+                json.dumps({"source": file.source, "raw_path": file.raw_path}),
             )
-            for row in faults.itertuples()
+            for file in faults
         ]
-        names = f"table_name {text}, rule {text}, reason {text}, source_sha256 {text}, source_line bigint, payload {text}"
-        frame = spark.createDataFrame(rows, names)
-        identity = F.concat_ws("|", "table_name", "rule", "source_sha256", "payload")
-        run.quarantine(frame.withColumn("quarantine_id", F.sha2(identity, 256)))
-    if len(sound):
-        ledger = spark.createDataFrame(
-            [
-                (row.sha256, row.kind, row.session_date, row.source, row.raw_path, row.size_bytes, datetime.now(UTC))
-                for row in sound.itertuples()
-            ],
-            ", ".join(f"`{column.name}` {column.type}" for column in declared("ops.ledger").columns),
+        names = (
+            "table_name string, rule string, reason string, source_sha256 string, source_line bigint, payload string"
         )
-        run.add_missing("ops.ledger", ledger)
+        identity = F.concat_ws("|", "table_name", "rule", "source_sha256", "payload")
+        run.quarantine(spark.createDataFrame(rows, names).withColumn("quarantine_id", F.sha2(identity, 256)))
+    if sound:
+        received_at = datetime.now(UTC)
+        ledger = [
+            (file.sha256, file.kind, file.session_date, file.source, file.raw_path, file.size_bytes, received_at)
+            for file in sound
+        ]
+        columns = ", ".join(f"`{column.name}` {column.type}" for column in declared("ops.ledger").columns)
+        run.add_missing("ops.ledger", spark.createDataFrame(ledger, columns))
 
 
-def _write_bronze(run: Run, kind: str, files: pd.DataFrame, symbols: Sequence[str] | None) -> int:
-    listed = [(row.raw_path.removeprefix("raw/"), row.session_date, row.sha256) for row in files.itertuples()]
+def _write_bronze(run: Run, kind: str, files: list[Received], symbols: Sequence[str] | None) -> int:
+    listed = [(file.raw_path.removeprefix("raw/"), file.session_date, file.sha256) for file in files]
     text = _read_text(run.lake, kind, listed, symbols)
-    days = ", ".join(f"DATE'{day}'" for day in sorted(set(files["session_date"])))
+    days = ", ".join(f"DATE'{day}'" for day in sorted({file.session_date for file in files}))
     where = f"session_date IN ({days})"
     if symbols is not None:
         where += f" AND symbol IN ({', '.join(map(sql_literal, symbols))})"
     return run.replace_judged(BRONZE[kind], typed(text, kind), REASONS, where).rows
 
 
-def _read_text(
-    lake: Lake, kind: str, files: list[tuple[str, date, str]], symbols: Sequence[str] | None
-) -> DataFrame:
+def _read_text(lake: Lake, kind: str, files: list[tuple[str, date, str]], symbols: Sequence[str] | None) -> DataFrame:
     """Rows of raw files as text: the file's columns, source_line, wrong_line, session_date, source_sha256."""
     raw_root = lake.raw
     header = HEADERS[kind]
     wanted = None if symbols is None else pa.array(symbols, pa.string())
 
-    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def read(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         filesystem, base = open_filesystem(raw_root)
         for batch in batches:
             for file in batch.to_pylist():
                 with filesystem.open_input_stream(f"{base}/{file['path']}", compression=None) as stream:
-                    for rows in read_rows(stream, kind):
+                    for everything in read_rows(stream, kind):
+                        rows = everything
                         if wanted is not None:
                             rows = rows.filter(pc.is_in(rows["ticker"], wanted))
                         constant = [
@@ -267,7 +293,9 @@ def _read_text(
 
     listed = _spread(lake.spark, files, "path string, session_date date, sha256 string")
     text = ", ".join(f"`{name}` string" for name in header)
-    return listed.mapInArrow(read, f"{text}, source_line bigint, wrong_line string, session_date date, source_sha256 string")
+    return listed.mapInArrow(
+        read, f"{text}, source_line bigint, wrong_line string, session_date date, source_sha256 string"
+    )
 
 
 def typed(text: DataFrame, kind: str) -> DataFrame:

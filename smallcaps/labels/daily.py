@@ -3,15 +3,15 @@
 1. Entry: the next session's open, worse by the modelled half-spread. 2. Barriers: entry ± width × ATR14 of the event, in the
 entry's shares. 3. Bar by bar to the horizon: a bar that opens beyond a barrier fills there at the open; one that reaches
 one barrier fills at it; one that reaches both is unresolved. 4. No barrier by the horizon: none, at the last close. A name
-that disappears while the market goes on is closed at its last close × (1 + delisting return). 5. `gave_back`: after a
-new extreme beyond the event's price, half of that move was given back, on a later bar or by the same bar's close.
+that disappears while the market goes on is closed at its last close × (1 + delisting return). 5. `gave_back`: beyond
+the extreme of the event's own session, half of the way from the event's price to the new extreme was given back, on a
+later bar or by the same bar's close.
 Prices of later days are carried back into the event day's shares by the ratio of cumulative factors.
 """
 
 from datetime import date
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
 from smallcaps.config.settings import LabelSettings
@@ -25,7 +25,9 @@ def daily_labels(events: DataFrame, bars: DataFrame, labels: LabelSettings) -> D
     """
     spark = events.sparkSession
     daily = events.where("grain = 'daily' AND direction <> 0 AND atr > 0")
-    daily.select("event_id", "symbol", "session_date", "direction", "price", "atr").createOrReplaceTempView("label_events")
+    daily.select("event_id", "symbol", "session_date", "direction", "price", "atr").createOrReplaceTempView(
+        "label_events"
+    )
     bars.createOrReplaceTempView("label_bars")
     return spark.sql(_statement(labels)).select(*[column.name for column in declared("gold.event_labels").columns])
 
@@ -44,6 +46,7 @@ names AS (
 ),
 known AS (
   SELECT event.*, bar.session_number, bar.cumulative_factor AS event_factor, names.last_bar,
+    direction * IF(direction > 0, bar.high, bar.low) AS event_extreme,
     (SELECT max(number) FROM sessions) AS last_session
   FROM label_events AS event JOIN label_bars AS bar USING (symbol, session_date) JOIN names USING (symbol)
 ),
@@ -128,9 +131,9 @@ SELECT event_id, symbol, session_date, barrier_width, horizon, entry_date, direc
   IF(outcome = 'censored', NULL, (aggregate(filter(path, bar -> bar.step <= exit_step), entry,
      (worst, bar) -> least(worst, bar.worst)) - entry) / abs(entry)) AS adverse_excursion,
   IF(outcome = 'censored' OR NOT complete, NULL, exists(extremes, bar -> coalesce(
-    (bar.extreme > direction * price
+    (bar.extreme > event_extreme
      AND bar.close <= direction * price + {give_back}D * (bar.extreme - direction * price))
-    OR (bar.earlier_extreme > direction * price
+    OR (bar.earlier_extreme > event_extreme
      AND bar.worst <= direction * price + {give_back}D * (bar.earlier_extreme - direction * price)), false))) AS gave_back,
   coalesce(delisted AND touch IS NULL AND entry IS NOT NULL, false) AS delisted,
   IF(outcome = 'censored', NULL, ends_at) AS known_at

@@ -51,7 +51,9 @@ class Table:
         repeated = {name for name in names if names.count(name) > 1}
         unknown = {*self.key, *self.partition_by, *self.sort_by} - set(names)
         if repeated or unknown:
-            raise ValueError(f"{self.name}: columns repeated {repeated or 'none'}, named but absent {unknown or 'none'}")
+            raise ValueError(
+                f"{self.name}: columns repeated {repeated or 'none'}, named but absent {unknown or 'none'}"
+            )
 
     @property
     def layer(self) -> str:

@@ -19,7 +19,9 @@ def open_filesystem(location: str) -> tuple[fs.FileSystem, str]:
             return fs.S3FileSystem(region=region), rest.rstrip("/")
         plain = endpoint.startswith("http://")
         host = endpoint.partition("://")[2]
-        return fs.S3FileSystem(region=region, endpoint_override=host, scheme="http" if plain else "https"), rest.rstrip("/")
+        return fs.S3FileSystem(region=region, endpoint_override=host, scheme="http" if plain else "https"), rest.rstrip(
+            "/"
+        )
     if separator and scheme == "file":
         location = rest
     return fs.LocalFileSystem(), str(Path(location).expanduser().resolve())

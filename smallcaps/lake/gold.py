@@ -15,7 +15,13 @@ EVENTS = Table(
         SYMBOL,
         SECURITY_ID,
         SESSION_DATE,
-        Column("ts", "timestamp", "When it happened: the start of the bar or second, the session's open or close", "UTC", nullable=False),
+        Column(
+            "ts",
+            "timestamp",
+            "When it happened: the start of the bar or second, the session's open or close",
+            "UTC",
+            nullable=False,
+        ),
         Column("known_at", "timestamp", "First moment anyone could have acted on it", "UTC", nullable=False),
         Column("grain", "string", "daily, minute or trade", nullable=False),
         _DETECTOR,
@@ -92,15 +98,25 @@ EVENT_FEATURES = Table(
         _EVENT_ID,
         SYMBOL,
         SESSION_DATE,
-        Column("known_at", "timestamp", "Divides before from after: when the event could be known", "UTC", nullable=False),
+        Column(
+            "known_at", "timestamp", "Divides before from after: when the event could be known", "UTC", nullable=False
+        ),
         *(
             Column(f"{name}_{side}", "double", f"{comment}; {words}", unit)
             for name, comment, unit in _BEFORE_AFTER
             for side, words in (("before", "known at the event"), ("after", "known only later"))
         ),
         *(
-            Column(f"{name}_{seconds}s", "double", f"{comment}, {seconds} s later, trades before the event whose {seconds} s ended by it", "share of mid")
-            for name, comment in (("realised_spread", "2·sign·(price − later mid)/mid"), ("price_impact", "2·sign·(later mid − mid)/mid"))
+            Column(
+                f"{name}_{seconds}s",
+                "double",
+                f"{comment}, {seconds} s later, trades before the event whose {seconds} s ended by it",
+                "share of mid",
+            )
+            for name, comment in (
+                ("realised_spread", "2·sign·(price − later mid)/mid"),
+                ("price_impact", "2·sign·(later mid − mid)/mid"),
+            )
             for seconds in (1, 15, 60, 300)
         ),
         Column("trades_used", "bigint", "Trades in the window, before and after", "trades", nullable=False),
@@ -123,14 +139,28 @@ EVENT_LABELS = Table(
         Column("barrier_width", "double", "Distance of both barriers from the entry", "ATR", nullable=False),
         Column("horizon", "int", "Sessions after the event's", "sessions", nullable=False),
         Column("entry_date", "date", "Session of the entry; null if there was none"),
-        Column("entry_price", "double", "Next open plus the modelled half-spread against us, in the entry day's shares", "$"),
-        Column("outcome", "string", "continuation, reversal, none, unresolved (both barriers in one bar), censored (no entry, or the data ends)", nullable=False),
+        Column(
+            "entry_price",
+            "double",
+            "Next open plus the modelled half-spread against us, in the entry day's shares",
+            "$",
+        ),
+        Column(
+            "outcome",
+            "string",
+            "continuation, reversal, none, unresolved (both barriers in one bar), censored (no entry, or the data ends)",
+            nullable=False,
+        ),
         Column("weight", "double", "0 where unresolved or censored, else 1", nullable=False),
         Column("sessions_to_exit", "int", "Sessions from the event to the barrier, or the horizon", "sessions"),
         Column("return", "double", "Return in the event's direction, entry to barrier fill or last close", "share"),
         Column("favourable_excursion", "double", "Best move in the event's direction until exit", "share"),
         Column("adverse_excursion", "double", "Worst move against it until exit", "share"),
-        Column("gave_back", "boolean", "New extreme, then half of the move from the event price given back within the horizon"),
+        Column(
+            "gave_back",
+            "boolean",
+            "New extreme, then half of the move from the event price given back within the horizon",
+        ),
         Column("delisted", "boolean", "The name disappeared within the horizon: the terminal return was applied"),
         Column("known_at", "timestamp", "When the outcome was certain: the close of the horizon's last session", "UTC"),
     ),

@@ -12,7 +12,9 @@ RUNS = Table(
         Column("arguments", "string", "Its arguments, JSON", nullable=False),
         Column("code_version", "string", "Package version and commit; + where files were changed", nullable=False),
         Column("settings_hash", "string", "Digest of what was to be computed", nullable=False),
-        Column("inputs", "array<struct<table:string,version:bigint>>", "Tables read, with Delta versions", nullable=False),
+        Column(
+            "inputs", "array<struct<table:string,version:bigint>>", "Tables read, with Delta versions", nullable=False
+        ),
         Column("outputs", "array<struct<table:string,version:bigint,rows:bigint>>", "Tables written", nullable=False),
         Column("rows_in", "bigint", "Rows judged", "rows", nullable=False),
         Column("rows_kept", "bigint", "Rows that passed", "rows", nullable=False),

@@ -38,9 +38,11 @@ def judge_repeats(frame: DataFrame, key: Sequence[str], order: Sequence[str], na
     """Judges all but the first (by `order`) of the sound rows that share `key` to be repeats (rule `name`)."""
     sound = F.col(RULE).isNull()
     place = F.row_number().over(Window.partitionBy(*key, sound).orderBy(*order))
-    return frame.withColumn("_place", place).withColumn(
-        RULE, F.when(sound & (F.col("_place") > 1), F.lit(name)).otherwise(F.col(RULE))
-    ).drop("_place")
+    return (
+        frame.withColumn("_place", place)
+        .withColumn(RULE, F.when(sound & (F.col("_place") > 1), F.lit(name)).otherwise(F.col(RULE)))
+        .drop("_place")
+    )
 
 
 def refused(judged: DataFrame, table: str, reasons: dict[str, str]) -> DataFrame:

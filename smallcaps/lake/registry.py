@@ -4,9 +4,7 @@ from smallcaps.errors import BadInput
 from smallcaps.lake import bronze, gold, operations, silver
 from smallcaps.lake.declaration import Table
 
-REGISTRY: dict[str, Table] = {
-    table.name: table for room in (bronze, silver, gold, operations) for table in room.TABLES
-}
+REGISTRY: dict[str, Table] = {table.name: table for room in (bronze, silver, gold, operations) for table in room.TABLES}
 LAYERS = ("bronze", "silver", "gold", "ops")
 
 

@@ -3,12 +3,17 @@
 from smallcaps.lake.declaration import Column, Table
 
 SECURITY_ID = Column(
-    "security_id", "string", "Who the symbol was that day: T:symbol:first-seen date until FIGIs are known", nullable=False
+    "security_id",
+    "string",
+    "Who the symbol was that day: T:symbol:first-seen date until FIGIs are known",
+    nullable=False,
 )
 SYMBOL = Column("symbol", "string", "Ticker that day; case matters", nullable=False)
 SESSION_DATE = Column("session_date", "date", "XNYS session", nullable=False)
 _SESSION = Column("session", "string", "pre, regular, post, or closed outside 04:00–20:00 New York", nullable=False)
-_SEGMENT = Column("segment", "int", "Number of the stretch without a halt: 0 pre, 1 regular, 2 post; −1 closed", nullable=False)
+_SEGMENT = Column(
+    "segment", "int", "Number of the stretch without a halt: 0 pre, 1 regular, 2 post; −1 closed", nullable=False
+)
 
 SECURITIES = Table(
     name="silver.securities",
@@ -17,7 +22,9 @@ SECURITIES = Table(
     columns=(
         SECURITY_ID,
         SYMBOL,
-        Column("first_seen", "date", "First day with data when the symbol was first refined; never moves", nullable=False),
+        Column(
+            "first_seen", "date", "First day with data when the symbol was first refined; never moves", nullable=False
+        ),
         Column("identity_source", "string", "What the identity rests on; 'symbol' is provisional", nullable=False),
     ),
     key=("security_id",),
@@ -46,8 +53,15 @@ ADJUSTMENTS = Table(
         SECURITY_ID,
         SYMBOL,
         Column("execution_date", "date", "First session in new shares", nullable=False),
-        Column("price_factor", "double", "Carries an earlier price into new shares: split_from / split_to", nullable=False),
-        Column("checked_against_price", "boolean", "An overnight return around it was there to check it with", nullable=False),
+        Column(
+            "price_factor", "double", "Carries an earlier price into new shares: split_from / split_to", nullable=False
+        ),
+        Column(
+            "checked_against_price",
+            "boolean",
+            "An overnight return around it was there to check it with",
+            nullable=False,
+        ),
         Column("source_sha256", "string", "Raw file it came from", nullable=False),
     ),
     key=("symbol", "execution_date"),
@@ -96,7 +110,9 @@ BARS_1M = Table(
         Column("ts", "timestamp", "Start of the minute", "UTC", nullable=False),
         _SESSION,
         _SEGMENT,
-        Column("segment_start", "int", "Minute at which the segment begins", "minutes since 04:00 New York", nullable=False),
+        Column(
+            "segment_start", "int", "Minute at which the segment begins", "minutes since 04:00 New York", nullable=False
+        ),
         Column("minute", "int", "Elapsed minutes", "minutes since 04:00 New York", nullable=False),
         Column("open", "double", "First eligible price", "$", nullable=False),
         Column("high", "double", "Highest eligible price", "$", nullable=False),
@@ -125,12 +141,16 @@ TRADES = Table(
         SESSION_DATE,
         Column("ts", "timestamp", "SIP time, cut to microseconds", "UTC", nullable=False),
         Column("sip_ns", "bigint", "SIP time", "ns since 1970 UTC", nullable=False),
-        Column("participant_ns", "bigint", "Venue time; SIP time where it is missing", "ns since 1970 UTC", nullable=False),
+        Column(
+            "participant_ns", "bigint", "Venue time; SIP time where it is missing", "ns since 1970 UTC", nullable=False
+        ),
         Column("sequence_number", "bigint", "Order within symbol and day", nullable=False),
         Column("trade_id", "string", "Unique per symbol, exchange and facility only"),
         _SESSION,
         _SEGMENT,
-        Column("segment_start", "int", "Minute at which the segment begins", "minutes since 04:00 New York", nullable=False),
+        Column(
+            "segment_start", "int", "Minute at which the segment begins", "minutes since 04:00 New York", nullable=False
+        ),
         Column("second", "int", "Elapsed seconds", "seconds since 04:00 New York", nullable=False),
         Column("price", "double", "Price", "$", nullable=False),
         Column("size", "decimal(20,6)", "Size", "shares", nullable=False),
@@ -160,7 +180,9 @@ QUOTES = Table(
         SESSION_DATE,
         Column("ts", "timestamp", "SIP time, cut to microseconds", "UTC", nullable=False),
         Column("sip_ns", "bigint", "SIP time", "ns since 1970 UTC", nullable=False),
-        Column("participant_ns", "bigint", "Venue time; SIP time where it is missing", "ns since 1970 UTC", nullable=False),
+        Column(
+            "participant_ns", "bigint", "Venue time; SIP time where it is missing", "ns since 1970 UTC", nullable=False
+        ),
         Column("sequence_number", "bigint", "Order within symbol and day", nullable=False),
         _SESSION,
         Column("bid_price", "double", "Best bid; null if there is none", "$"),

@@ -59,7 +59,7 @@ class Lake:
 
     def version(self, name: str) -> int:
         """The table's current Delta version."""
-        return self._last_commit(name)["version"]
+        return int(self._last_commit(name)["version"])
 
     def read(self, name: str, version: int | None = None) -> DataFrame:
         """The table, at `version` if given. Raises BadInput where it was never written, BadData where it drifted."""

@@ -133,7 +133,9 @@ def _trade_columns(micro: MicrostructureSettings) -> list[Column]:
     for seconds in HORIZONS:
         later = f"(later_{seconds}.bid + later_{seconds}.ask) / 2"
         ended = f"{TIME} + {seconds * NANOSECONDS}L <= known_ns AND {quoted} AND later_{seconds} IS NOT NULL"
-        columns[f"realised_spread_{seconds}s"] = _over(f"2 * sign * (price - {later}) / mid * notional", "notional", ended)
+        columns[f"realised_spread_{seconds}s"] = _over(
+            f"2 * sign * (price - {later}) / mid * notional", "notional", ended
+        )
         columns[f"price_impact_{seconds}s"] = _over(f"2 * sign * ({later} - mid) / mid * notional", "notional", ended)
     stale = f"{TIME} - quote.quote_ns > {micro.stale_quote_seconds * NANOSECONDS}L"
     columns["stale_share"] = f"avg(IF({stale}, 1D, 0D)) FILTER (WHERE quote IS NOT NULL)"

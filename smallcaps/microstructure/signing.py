@@ -23,11 +23,18 @@ def with_quotes(trades: DataFrame, quotes: DataFrame, offsets_ns: Mapping[str, i
     `trades` are rows of silver.trades (IDENTITY tells them apart), `quotes` of silver.quotes.
     """
     asked = F.explode(
-        F.array(*[F.struct(F.lit(name).alias("name"), F.lit(ns).cast("bigint").alias("ns")) for name, ns in offsets_ns.items()])
+        F.array(
+            *[
+                F.struct(F.lit(name).alias("name"), F.lit(ns).cast("bigint").alias("ns"))
+                for name, ns in offsets_ns.items()
+            ]
+        )
     )
     columns = trades.columns
     tape = (
-        trades.select(F.struct(*columns).alias("_trade"), "symbol", "session_date", "sequence_number", asked.alias("_asked"))
+        trades.select(
+            F.struct(*columns).alias("_trade"), "symbol", "session_date", "sequence_number", asked.alias("_asked")
+        )
         .withColumn("_at", F.col(f"_trade.{TIME}") + F.col("_asked.ns"))
         .withColumn("_quote", F.lit(None).cast(QUOTE))
         # At one instant a trade comes first: a quote of the same nanosecond was not before it.
@@ -36,7 +43,9 @@ def with_quotes(trades: DataFrame, quotes: DataFrame, offsets_ns: Mapping[str, i
     book = quotes.select(
         *("symbol", "session_date", "sequence_number"),
         F.col(TIME).alias("_at"),
-        F.struct(F.col("bid_price").alias("bid"), F.col("ask_price").alias("ask"), F.col(TIME).alias("quote_ns")).alias("_quote"),
+        F.struct(F.col("bid_price").alias("bid"), F.col("ask_price").alias("ask"), F.col(TIME).alias("quote_ns")).alias(
+            "_quote"
+        ),
         F.lit(1).alias("_kind"),
     )
     before = (
@@ -44,9 +53,13 @@ def with_quotes(trades: DataFrame, quotes: DataFrame, offsets_ns: Mapping[str, i
         .orderBy("_at", "_kind", "sequence_number")
         .rowsBetween(Window.unboundedPreceding, Window.currentRow)
     )
-    met = tape.unionByName(book, allowMissingColumns=True).withColumn("_last", F.last("_quote", ignorenulls=True).over(before))
+    met = tape.unionByName(book, allowMissingColumns=True).withColumn(
+        "_last", F.last("_quote", ignorenulls=True).over(before)
+    )
     found = [F.max(F.when(F.col("_asked.name") == name, F.col("_last"))).alias(name) for name in offsets_ns]
-    return met.where("_kind = 0").groupBy("symbol", "session_date", "_trade").agg(*found).select("_trade.*", *offsets_ns)
+    return (
+        met.where("_kind = 0").groupBy("symbol", "session_date", "_trade").agg(*found).select("_trade.*", *offsets_ns)
+    )
 
 
 def with_tick(trades: DataFrame) -> DataFrame:

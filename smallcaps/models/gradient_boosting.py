@@ -5,6 +5,7 @@
 of the tables it came from.
 """
 
+import logging
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +70,9 @@ def _folds(rows: DataFrame, model: ModelSettings) -> list[Fold]:
     try:
         return walk_forward(sessions, model.folds, model.embargo_sessions)
     except ValueError as error:
-        raise BadInput(f"Not enough labelled events to train on: {error}. Run `smallcaps label` over more days.") from error
+        raise BadInput(
+            f"Not enough labelled events to train on: {error}. Run `smallcaps label` over more days."
+        ) from error
 
 
 def _walk(rows: DataFrame, folds: list[Fold], model: ModelSettings) -> tuple[pd.DataFrame, Any]:
@@ -78,8 +81,10 @@ def _walk(rows: DataFrame, folds: list[Fold], model: ModelSettings) -> tuple[pd.
         from xgboost.spark import SparkXGBClassifier
     except ImportError as error:
         raise FailedDependency("Training needs the extra `models`: pip install 'smallcaps[models]'.") from error
+    logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
     names = feature_names(DAILY_DETECTORS)
     parts, booster = [], None
+    options: dict[str, Any] = {**model.booster, "seed": model.seed, "missing": float("nan"), "verbose_eval": False}
     for fold in folds:
         past = rows.where(F.col("label_session") < fold.train_before)
         counts = past.agg(F.count("*"), F.avg("continued")).collect()[0]
@@ -89,12 +94,12 @@ def _walk(rows: DataFrame, folds: list[Fold], model: ModelSettings) -> tuple[pd.
             features_col=names,
             label_col="continued",
             num_workers=1,
-            seed=model.seed,
-            missing=float("nan"),
-            **model.booster,
+            **options,
         )
         # A total order before one worker reads the rows: the same rows give the same trees.
-        fitted = classifier.fit(past.select(*names, "continued", "event_id").repartition(1).sortWithinPartitions("event_id"))
+        fitted = classifier.fit(
+            past.select(*names, "continued", "event_id").repartition(1).sortWithinPartitions("event_id")
+        )
         booster = fitted.get_booster()
         tested = rows.where(F.col("session_number").between(fold.test_first, fold.test_last))
         columns = ["event_id", "symbol", "session_date", "detector", "continued"]
@@ -142,6 +147,8 @@ def _log(
     import mlflow
     import mlflow.xgboost
 
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     uri = tracking_uri(settings, run.lake)
     mlflow.set_tracking_uri(uri)
     if mlflow.get_experiment_by_name(NAME) is None:

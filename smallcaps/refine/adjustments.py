@@ -41,7 +41,9 @@ def judged_splits(splits: DataFrame, bars: DataFrame) -> DataFrame:
         F.expr(f"min_by(bar.open, bar.session_date) FILTER (WHERE {after})").alias("open_after"),
     )
     factored = around.withColumn("price_factor", F.expr("try_divide(split_from, split_to)"))
-    checked = factored.withColumn("checked_against_price", F.expr("close_before IS NOT NULL AND open_after IS NOT NULL"))
+    checked = factored.withColumn(
+        "checked_against_price", F.expr("close_before IS NOT NULL AND open_after IS NOT NULL")
+    )
     sound = judge(judge(checked, RULES[:2]), [_where_checked(RULES[2])])
     return judge_repeats(sound, ("symbol", "execution_date"), ("source_sha256", "source_line"), DUPLICATE)
 

@@ -12,14 +12,16 @@ RULES = (
     Rule("wrong_day", f"{_DAY_OF_START} <> session_date", "the bar does not start on the file's day"),
     Rule("non_positive_price", "least(open, high, low, close) <= 0", "a price is zero or negative"),
     Rule("high_below_low", "high < low", "the high is below the low"),
-    Rule("price_outside_range", "greatest(open, close) > high OR least(open, close) < low", "open or close is outside low–high"),
+    Rule(
+        "price_outside_range",
+        "greatest(open, close) > high OR least(open, close) < low",
+        "open or close is outside low–high",
+    ),
     Rule("negative_volume", "volume < 0", "the volume is negative"),
 )
 MINUTE_RULES = (*RULES, Rule("outside_hours", "session = 'closed'", "the bar starts outside 04:00–20:00 New York"))
 DUPLICATE = "duplicate_row"
-REASONS = {rule.name: rule.reason for rule in MINUTE_RULES} | {
-    DUPLICATE: "an earlier row has the same symbol and time"
-}
+REASONS = {rule.name: rule.reason for rule in MINUTE_RULES} | {DUPLICATE: "an earlier row has the same symbol and time"}
 _TYPES = (
     *(f"cast({name} AS double) AS {name}" for name in ("open", "high", "low", "close")),
     "cast(bround(volume) AS bigint) AS volume",
@@ -30,7 +32,9 @@ _TYPES = (
 
 def judged_daily(bars: DataFrame, calendar: DataFrame) -> DataFrame:
     """bronze.bars_1d rows judged: RULES and repeats, with session_number, open_at and close_at."""
-    labelled = bars.join(F.broadcast(calendar.drop("early_close", "pre_open_at", "post_close_at")), "session_date", "left")
+    labelled = bars.join(
+        F.broadcast(calendar.drop("early_close", "pre_open_at", "post_close_at")), "session_date", "left"
+    )
     return judge_repeats(
         judge(labelled, RULES), ("symbol", "session_date"), ("source_sha256", "source_line"), DUPLICATE
     )

@@ -46,7 +46,9 @@ def label(frame: DataFrame, calendar: DataFrame, instant_ns: str) -> DataFrame:
             ),
         )
         .withColumn("minute", F.expr("cast(floor(second / 60) AS int)"))
-        .withColumn("segment", F.expr("CASE session WHEN 'pre' THEN 0 WHEN 'regular' THEN 1 WHEN 'post' THEN 2 ELSE -1 END"))
+        .withColumn(
+            "segment", F.expr("CASE session WHEN 'pre' THEN 0 WHEN 'regular' THEN 1 WHEN 'post' THEN 2 ELSE -1 END")
+        )
         .withColumn(
             "segment_start",
             F.expr(

@@ -4,7 +4,7 @@ import csv
 from functools import cache
 from importlib.resources import files
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from smallcaps.lake import Rule, judge, judge_repeats
@@ -87,7 +87,7 @@ def judged_quotes(quotes: DataFrame, calendar: DataFrame) -> DataFrame:
     labelled = label(quotes, calendar, "sip_ns")
     judged = judge_repeats(judge(labelled, QUOTE_RULES), key, ("source_sha256", "source_line"), DUPLICATE)
 
-    def side(name: str) -> F.Column:
+    def side(name: str) -> Column:
         return F.when(F.col(f"{name}_price") > 0, F.col(f"{name}_price").cast("double")).alias(f"{name}_price")
 
     two_sided = "bid_price > 0 AND ask_price > 0"

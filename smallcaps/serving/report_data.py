@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from smallcaps.config import Settings
 from smallcaps.config.settings import MicrostructureSettings
 from smallcaps.lake import Lake, between, sql_literal
-from smallcaps.microstructure.signing import MILLISECOND_NS, TIME, with_quotes, with_sign
+from smallcaps.microstructure.signing import TIME, lee_ready, mid, with_quotes, with_tick
 from smallcaps.version import code_version
 
 TOP = 20
@@ -26,7 +26,7 @@ _DAYS_BEFORE, _DAYS_AFTER = timedelta(days=75), timedelta(days=35)
 """Calendar days that hold at least the sessions drawn."""
 
 MAXIMUM_QUOTES = 6000
-QUOTE_STEP_NS = 250 * MILLISECOND_NS
+QUOTE_STEP_NS = 250_000_000
 """Quotes are drawn as the last of each step; the step grows where a window would need more than MAXIMUM_QUOTES."""
 
 
@@ -99,7 +99,9 @@ def collect(lake: Lake, settings: Settings) -> ReportData:
         months=_ask(lake, _by_month, "gold.events"),
         top=top,
         bars=None if top is None else _ask(lake, lambda bars: _around(bars, top), "silver.bars_1d"),
-        labels=None if top is None else _ask(lake, lambda rows: _of_events(rows.where(labelled), top), "gold.event_labels"),
+        labels=None
+        if top is None
+        else _ask(lake, lambda rows: _of_events(rows.where(labelled), top), "gold.event_labels"),
         intraday=_intraday(lake, settings.microstructure),
         outcomes=_ask(
             lake, lambda labels, events: _outcomes(labels.where(labelled), events), "gold.event_labels", "gold.events"
@@ -162,13 +164,9 @@ def _around(bars: DataFrame, top: pd.DataFrame) -> DataFrame:
         + between("session_date", event["session_date"] - _DAYS_BEFORE, event["session_date"] + _DAYS_AFTER)
         for event in records(top)
     ]
-    return (
-        bars.where(" OR ".join(f"({one})" for one in wanted) or "false")
-        .select(
-            *("symbol", "session_date", "close_at", "open", "high", "low", "close", "volume", "cumulative_factor"),
-        )
-        .orderBy("symbol", "session_date")
-    )
+    columns = ("symbol", "session_date", "session_number", "close_at", "open", "high", "low", "close", "volume")
+    of_names = bars.where(" OR ".join(f"({one})" for one in wanted) or "false")
+    return of_names.select(*columns, "cumulative_factor").orderBy("symbol", "session_date")
 
 
 def _of_events(labels: DataFrame, top: pd.DataFrame) -> DataFrame:
@@ -234,7 +232,9 @@ def _intraday(lake: Lake, micro: MicrostructureSettings) -> Intraday | None:
     first_ns, end_ns = known_ns - micro.seconds_before * 10**9, known_ns + micro.seconds_after * 10**9
 
     def of_event(rows: DataFrame) -> DataFrame:
-        return rows.where((F.col("symbol") == event["symbol"]) & (F.col("session_date") == F.lit(event["session_date"])))
+        return rows.where(
+            (F.col("symbol") == event["symbol"]) & (F.col("session_date") == F.lit(event["session_date"]))
+        )
 
     def sound(quotes: DataFrame) -> DataFrame:
         return of_event(quotes).where(
@@ -246,12 +246,11 @@ def _intraday(lake: Lake, micro: MicrostructureSettings) -> Intraday | None:
         return rows.where((F.col(TIME) >= first_ns) & (F.col(TIME) < end_ns))
 
     def signed(trades: DataFrame, quotes: DataFrame) -> DataFrame:
-        rows = with_sign(with_quotes(of_event(trades).where("updates_volume"), sound(quotes)))
-        return (
-            in_window(rows)
-            .orderBy(TIME, "sequence_number")
-            .selectExpr(TIME, "price", "cast(size AS double) AS size", "sign")
-        )
+        counted = in_window(with_tick(of_event(trades).where("updates_volume")))
+        sign = lee_ready(F.col("price"), mid("quote"), F.col("tick")).cast("double").alias("sign")
+        shares = F.col("size").cast("double").alias("size")
+        met = with_quotes(counted, sound(quotes), {"quote": 0}).orderBy(TIME, "sequence_number")
+        return met.select(TIME, "price", shares, sign)
 
     def thinned(quotes: DataFrame) -> DataFrame:
         step = max(QUOTE_STEP_NS, -(-(end_ns - first_ns) // MAXIMUM_QUOTES))

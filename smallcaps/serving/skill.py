@@ -1,6 +1,7 @@
-"""What a model's probabilities are worth: AUC and deciles with intervals that respect that a week's events move together.
+"""What a model's probabilities are worth: AUC and deciles, with intervals that know a week's events move together.
 
-Intervals are 95 % percentile intervals of a bootstrap over ISO weeks: whole weeks are drawn, never single events.
+Intervals are 95 % percentile intervals of a bootstrap over ISO weeks: whole weeks are drawn, never single events. Weeks
+are drawn as `models.evaluation` draws them, so that page and training give the same interval for the same events.
 """
 
 from dataclasses import dataclass
@@ -65,8 +66,9 @@ def _measure(model: str, rows: pd.DataFrame, samples: int, seed: int) -> Skill:
     continued = rows["continued"].to_numpy(dtype=np.int64)
     week = _weeks(rows["session_date"])
     weeks = int(week.max()) + 1
+    random = np.random.default_rng(seed)
     # How often each week is drawn, one line a sample.
-    draws = np.random.default_rng(seed).multinomial(weeks, np.full(weeks, 1 / weeks), size=samples)
+    draws = np.array([np.bincount(random.integers(0, weeks, weeks), minlength=weeks) for _ in range(samples)])
     low, high = _area_interval(probability, continued, week, draws)
     return Skill(
         model=model,

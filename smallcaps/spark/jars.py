@@ -41,7 +41,8 @@ def locked_jars() -> list[Jar]:
     for line in (configuration_folder() / "jars.lock").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             coordinate, sha256 = line.split()
-            jars.append(Jar(*coordinate.split(":"), sha256=sha256))
+            group, artifact, version = coordinate.split(":")
+            jars.append(Jar(group, artifact, version, sha256))
     return jars
 
 

@@ -3,20 +3,28 @@
 import os
 import sys
 
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from smallcaps.config import Settings, configuration_folder
 from smallcaps.errors import FailedDependency
 from smallcaps.spark.jars import fetch_jars
+from smallcaps.spark.java import require_java
 
 
 def open_session(settings: Settings, application: str = "smallcaps") -> SparkSession:
-    """The running session, or a new one as `settings` say. Raises FailedDependency where Java will not start."""
+    """The running session, or a new one as `settings` say.
+
+    Raises FailedDependency, saying what to do, where Java is missing, jars cannot be had or Spark does not start.
+    """
+    require_java()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     log_file = settings.cache / "logs" / "spark.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    logging = f"-Dsmallcaps.log={log_file} -Dlog4j2.configurationFile=file:{configuration_folder() / 'log4j2.properties'}"
+    logging = (
+        f"-Dsmallcaps.log={log_file} -Dlog4j2.configurationFile=file:{configuration_folder() / 'log4j2.properties'}"
+    )
     options: dict[str, str | int | bool] = {
         # Delta as the catalog, so that SQL sees the lake's tables by name.
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -47,9 +55,11 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
     for key, value in (options | settings.spark.conf).items():
         builder = builder.config(key, value)
     try:
-        session = builder.getOrCreate()
-    except PySparkRuntimeError as error:
-        raise FailedDependency(
-            f"Spark did not start ({error.getCondition()}). Run `smallcaps doctor`; the log is {log_file}."
-        ) from error
-    return session
+        return builder.getOrCreate()
+    except (PySparkRuntimeError, Py4JJavaError) as error:
+        if "BindException" in str(error):
+            raise FailedDependency(
+                "Spark could not bind its port on 127.0.0.1: another program has it. Free the port, or leave "
+                "spark.driver.port out of the settings so that Spark finds one."
+            ) from error
+        raise FailedDependency(f"Spark did not start. Run `smallcaps doctor`; the log is {log_file}.") from error

@@ -17,12 +17,8 @@ GRAIN = Grain(
             "PARTITION BY symbol, session_date ORDER BY session_order, segment, minute "
             "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
         ),
-        "session_so_far": (
-            f"{_SESSION} ORDER BY segment, minute ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
-        ),
-        "session_before": (
-            f"{_SESSION} ORDER BY segment, minute ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
-        ),
+        "session_so_far": (f"{_SESSION} ORDER BY segment, minute ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"),
+        "session_before": (f"{_SESSION} ORDER BY segment, minute ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"),
         "segment_rows": _SEGMENT,
         "segment_so_far": f"{_SEGMENT} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
         "through_5_ago": f"{_SEGMENT} RANGE BETWEEN UNBOUNDED PRECEDING AND 5 PRECEDING",

@@ -23,9 +23,7 @@ def _break(name: str, summary: str, sessions: str, vwap: str, prefix: str) -> De
                 f"CASE WHEN atr IS NOT NULL THEN try_divide(abs(close - {vwap}), {margin}) END",
                 rounded=True,
             ),
-            Feature(
-                f"{name}_volume", "try_divide(volume, {minimum_relative_volume} * expected_1m)", rounded=True
-            ),
+            Feature(f"{name}_volume", "try_divide(volume, {minimum_relative_volume} * expected_1m)", rounded=True),
         ),
         condition=f"session IN ({sessions}) AND ({up} OR {down}) AND {name}_strength >= 1 AND {name}_volume >= 1",
         strength=f"{name}_strength",

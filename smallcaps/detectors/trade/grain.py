@@ -29,7 +29,9 @@ GRAIN = Grain(
         Feature("shares_10s", "cast(bround(shares_so_far - shares_through_10_ago) AS bigint)"),
         Feature("price_10_ago", "last_value(last_price) OVER through_10_ago"),
         Feature("elapsed_10_ago", "second - 9 - 60 * segment_start"),
-        Feature("expected_10s", "CASE WHEN elapsed_10_ago >= 1800 THEN 10D * trades_through_10_ago / elapsed_10_ago END"),
+        Feature(
+            "expected_10s", "CASE WHEN elapsed_10_ago >= 1800 THEN 10D * trades_through_10_ago / elapsed_10_ago END"
+        ),
         # λ in tenths, rounded up in whole numbers; null below half an hour or without a trade before.
         Feature(
             "expected_tenths",

@@ -20,13 +20,13 @@ _BAR_HEADER = ("ticker", "volume", "open", "close", "high", "low", "window_start
 HEADERS: dict[str, tuple[str, ...]] = {
     "day_aggs_v1": _BAR_HEADER,
     "minute_aggs_v1": _BAR_HEADER,
-    "trades_v1": tuple(
-        "ticker conditions correction exchange id participant_timestamp price sequence_number sip_timestamp size tape "
-        "trf_id trf_timestamp".split()
+    "trades_v1": (
+        *("ticker", "conditions", "correction", "exchange", "id", "participant_timestamp", "price", "sequence_number"),
+        *("sip_timestamp", "size", "tape", "trf_id", "trf_timestamp"),
     ),
-    "quotes_v1": tuple(
-        "ticker ask_exchange ask_price ask_size bid_exchange bid_price bid_size conditions indicators "
-        "participant_timestamp sequence_number sip_timestamp tape trf_timestamp".split()
+    "quotes_v1": (
+        *("ticker", "ask_exchange", "ask_price", "ask_size", "bid_exchange", "bid_price", "bid_size", "conditions"),
+        *("indicators", "participant_timestamp", "sequence_number", "sip_timestamp", "tape", "trf_timestamp"),
     ),
 }
 _NAME = re.compile(r"(\d{4})/(\d{2})/(\d{4}-\d{2}-\d{2})\.csv\.gz$")
@@ -52,9 +52,7 @@ class FileFault(Exception):
         self.reason = reason
 
 
-def list_files(
-    filesystem: fs.FileSystem, root: str, kinds: Sequence[str], first: date, last: date
-) -> list[FlatFile]:
+def list_files(filesystem: fs.FileSystem, root: str, kinds: Sequence[str], first: date, last: date) -> list[FlatFile]:
     """The files of `kinds` from `first` to `last` under `root`, in order of kind and day."""
     found = []
     for kind in kinds:

@@ -1,0 +1,47 @@
+# make demo and make test need nothing but Python 3.11 and Java 17; everything else is set up here, once.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast check lock dictionary clean
+
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(READY) ## Make the environment and fetch the jars (cached; seconds the second time)
+
+$(READY): requirements.lock setup.py conf/jars.lock
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: install Python 3.11, or run make PYTHON=/path/to/python3.11" >&2; exit 4; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/smallcaps doctor
+	@$(BIN)/smallcaps jars >/dev/null
+	@touch $(READY)
+
+demo: $(READY) ## Run the main job on the sample and say where the report is
+	$(BIN)/smallcaps demo
+
+test: $(READY) ## Run all tests
+	$(BIN)/python -m pytest
+
+test-fast: $(READY) ## Run the tests that take seconds
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(READY) ## Style, types, rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: ## Pin again what requirements.in asks for (needs uv)
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --constraint requirements.lock requirements.in --output-file requirements.lock
+
+dictionary: $(READY) ## Write the data dictionary again
+	$(BIN)/smallcaps tables --markdown > docs/data-dictionary.md
+
+clean: ## Remove the environment, the demo's lake and caches of tools
+	rm -rf $(VENV) lake build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

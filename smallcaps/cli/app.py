@@ -1,0 +1,427 @@
+"""The `smallcaps` command. Results go to stdout, everything else to stderr; exit codes say who can mend what failed.
+
+0 done · 2 bad input · 3 bad data · 4 a failed dependency · 70 a bug of ours · 130 interrupted
+"""
+
+import csv
+import errno
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date, datetime
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+from py4j.protocol import Py4JError
+from pyspark.errors import AnalysisException, ParseException, PySparkException
+from pyspark.sql import DataFrame
+from rich.markup import escape
+from rich.table import Table as RichTable
+from rich.tree import Tree
+
+from smallcaps import demo as main_job
+from smallcaps.cli.console import messages, output, timed, working
+from smallcaps.cli.doctor import examine
+from smallcaps.config import Settings, load_settings
+from smallcaps.detectors.detect import INPUT_TABLE, chosen_detectors, detect, events, statement_of
+from smallcaps.detectors.manifest import build_manifest
+from smallcaps.detectors.registry import GRAINS
+from smallcaps.errors import BUG_EXIT_CODE, BadInput, FailedDependency, SmallcapsError
+from smallcaps.ingest.flatfiles import BRONZE, ingest_flatfiles
+from smallcaps.ingest.reference import ingest_splits
+from smallcaps.labels.daily import label_daily
+from smallcaps.lake import REGISTRY, Lake, declared
+from smallcaps.lake.dictionary import data_dictionary
+from smallcaps.lake.trace import Trace, trace
+from smallcaps.microstructure.features import extract_features
+from smallcaps.models.gradient_boosting import train
+from smallcaps.refine.job import refine
+from smallcaps.serving.report import build_report
+from smallcaps.spark import open_session
+from smallcaps.spark.jars import fetch_jars
+from smallcaps.version import code_version
+
+app = typer.Typer(
+    help="Find, study and model extraordinary moves in US small-cap stocks.", no_args_is_help=True, add_completion=False
+)
+ingest_app = typer.Typer(help="Source files into raw and bronze.", no_args_is_help=True)
+detect_app = typer.Typer(help="Run the detectors over silver.", no_args_is_help=True)
+detectors_app = typer.Typer(help="What the detectors are.", no_args_is_help=True)
+app.add_typer(ingest_app, name="ingest")
+app.add_typer(detect_app, name="detect")
+app.add_typer(detectors_app, name="detectors")
+
+_DAY = ["%Y-%m-%d"]
+From = Annotated[datetime, typer.Option("--from", formats=_DAY, help="First day, YYYY-MM-DD.")]
+To = Annotated[datetime, typer.Option("--to", formats=_DAY, help="Last day, YYYY-MM-DD.")]
+
+
+class Grain(StrEnum):
+    """Rows a detector looks at."""
+
+    daily = "daily"
+    minute = "minute"
+    trade = "trade"
+
+
+class Format(StrEnum):
+    """How `sql` prints."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+def _open() -> tuple[Lake, Settings]:
+    settings = load_settings()
+    with messages.status("starting Spark"):
+        spark = open_session(settings)
+    return Lake(settings.lake, spark), settings
+
+
+def _days(first: datetime, last: datetime) -> tuple[date, date]:
+    if first > last:
+        raise BadInput(f"The range is empty: --from {first:%Y-%m-%d} is after --to {last:%Y-%m-%d}.")
+    return first.date(), last.date()
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what is missing on this machine."""
+    checks = examine()
+    table = RichTable("", "what", "finding", box=None)
+    marks = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]·[/yellow]"}
+    for check in checks:
+        table.add_row(marks[check.fine], check.name, escape(check.finding))
+    output.print(table)
+    if any(check.fine is False for check in checks):
+        raise FailedDependency("Something is missing; see the lines marked ✗.")
+
+
+@app.command()
+def demo(
+    sample: Annotated[Path, typer.Option(help="Folder of the sample.")] = main_job.SAMPLE,
+    report: Annotated[Path | None, typer.Option(help="Folder of the report; default: report/ in the lake.")] = None,
+) -> None:
+    """Run the main job, end to end, on the sample."""
+    lake, settings = _open()
+    folder = report or Path(lake.root) / "report"
+    page: object = None
+    for title, work in main_job.steps(lake, settings, sample, folder):
+        page = timed(title, lake.spark, work)
+    output.print(f"The report is at {page}", soft_wrap=True)
+
+
+@ingest_app.command("flatfiles")
+def ingest_flatfiles_command(
+    root: Annotated[str, typer.Option(help="Folder or s3:// URL that holds us_stocks_sip/.")],
+    first: From,
+    last: To,
+    kinds: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(BRONZE),
+    symbols: Annotated[str | None, typer.Option(help="Only these, comma-separated; case matters.")] = None,
+) -> None:
+    """Take the vendor's flat files into raw and bronze."""
+    days = _days(first, last)
+    lake, settings = _open()
+    names = [name for name in symbols.split(",") if name] if symbols is not None else None
+    if names == []:
+        raise BadInput("--symbols names no symbol.")
+    result = timed(
+        "ingest flatfiles",
+        lake.spark,
+        lambda: ingest_flatfiles(lake, settings, root, kinds.split(","), *days, names),
+    )
+    output.print_json(json.dumps(asdict(result)))
+
+
+@ingest_app.command("reference")
+def ingest_reference_command(
+    splits: Annotated[str, typer.Option(help="JSON body or CSV with ticker, execution_date, split_from, split_to.")],
+) -> None:
+    """Take reference data into raw and bronze."""
+    lake, settings = _open()
+    rows = timed("ingest reference", lake.spark, lambda: ingest_splits(lake, settings, splits))
+    output.print_json(json.dumps({"bronze.splits": rows}))
+
+
+@app.command("refine")
+def refine_command(first: From, last: To) -> None:
+    """Make silver of bronze."""
+    days = _days(first, last)
+    lake, settings = _open()
+    output.print_json(json.dumps(timed("refine", lake.spark, lambda: refine(lake, settings, *days))))
+
+
+@detect_app.command("daily")
+def detect_daily_command(first: From, last: To) -> None:
+    """Run the daily detectors."""
+    _detect(["daily"], first, last)
+
+
+@detect_app.command("intraday")
+def detect_intraday_command(first: From, last: To) -> None:
+    """Run the minute and trade detectors, each where silver has its rows."""
+    _detect(["minute", "trade"], first, last)
+
+
+def _detect(grains: Sequence[str], first: datetime, last: datetime) -> None:
+    days = _days(first, last)
+    lake, settings = _open()
+    there = [grain for grain in grains if lake.exists(INPUT_TABLE[grain])]
+    if not there:
+        names = " and ".join(INPUT_TABLE[grain] for grain in grains)
+        raise BadInput(f"{names} not written yet. Run `smallcaps refine` first.")
+    found = {
+        grain: timed(f"detect {grain}", lake.spark, partial(detect, lake, settings, grain, *days)) for grain in there
+    }
+    output.print_json(json.dumps(found))
+
+
+@app.command("manifest")
+def manifest_command(
+    top: Annotated[int | None, typer.Option(help="How many events; default: the settings'.")] = None,
+) -> None:
+    """Choose the CORE manifest among all events."""
+    lake, settings = _open()
+    rows = timed("manifest", lake.spark, lambda: build_manifest(lake, settings, top))
+    output.print_json(json.dumps({"gold.core_manifest": rows}))
+
+
+@app.command("features")
+def features_command(first: From, last: To) -> None:
+    """Compute microstructure features of the intraday events."""
+    days = _days(first, last)
+    lake, settings = _open()
+    rows = timed("features", lake.spark, lambda: extract_features(lake, settings, *days))
+    output.print_json(json.dumps({"gold.event_features": rows}))
+
+
+@app.command("label")
+def label_command(first: From, last: To) -> None:
+    """Label the daily events with what happened after them."""
+    days = _days(first, last)
+    lake, settings = _open()
+    rows = timed("label", lake.spark, lambda: label_daily(lake, settings, *days))
+    output.print_json(json.dumps({"gold.event_labels": rows}))
+
+
+@app.command("train")
+def train_command() -> None:
+    """Train the first model walk-forward and log it to MLflow."""
+    lake, settings = _open()
+    trained = timed("train", lake.spark, lambda: train(lake, settings))
+    output.print_json(json.dumps(asdict(trained)))
+
+
+@app.command("report")
+def report_command(
+    folder: Annotated[Path | None, typer.Option("--out", help="Folder; default: report/ in the lake.")] = None,
+) -> None:
+    """Write the report: one page and summary.json."""
+    lake, settings = _open()
+    if folder is None and "://" in lake.root:
+        raise BadInput("The lake is not on this machine: give the report a folder with --out.")
+    page = timed("report", lake.spark, lambda: build_report(lake, settings, folder or Path(lake.root) / "report"))
+    output.print(str(page), soft_wrap=True)
+
+
+@app.command("sql")
+def sql_command(
+    query: Annotated[str, typer.Argument(help="SELECT … FROM gold.events …")],
+    form: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,
+) -> None:
+    """Query the lake; only the result goes to stdout."""
+    lake, _ = _open()
+    lake.register()
+    _refuse_changes(lake, query)
+    with working("query", lake.spark):
+        rows = lake.spark.sql(query)
+        _print_rows(rows, form)
+
+
+READS = ("select", "with", "values", "from", "describe", "desc", "show", "explain", "table")
+
+
+def _refuse_changes(lake: Lake, query: str) -> None:
+    """Raises BadInput for a statement that could change the lake: tables are written by jobs alone."""
+    parsed = lake.spark._jsparkSession.sessionState().sqlParser().parsePlan(query)
+    words = query.split(maxsplit=1)
+    if not words or words[0].lower().lstrip("(") not in READS or "InsertIntoStatement" in parsed.toString():
+        raise BadInput("Only queries are run here; the tables are written by jobs.")
+
+
+def _print_rows(rows: DataFrame, form: Format) -> None:
+    """Rows as they come, so that a large result needs no memory; a table is for people and is cut at 1,000 rows."""
+    if form is Format.table:
+        table = RichTable(*rows.columns)
+        shown = rows.limit(1_001).collect()
+        for row in shown[:1_000]:
+            table.add_row(*["" if value is None else escape(str(value)) for value in row])
+        output.print(table)
+        if len(shown) > 1_000:
+            messages.print("… more rows; use --format csv for all")
+    elif form is Format.csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(rows.columns)
+        for row in rows.toLocalIterator():
+            writer.writerow(["" if value is None else value for value in row])
+    else:
+        for line in rows.toJSON().toLocalIterator():
+            sys.stdout.write(line + "\n")
+
+
+@app.command("tables")
+def tables_command(
+    name: Annotated[str | None, typer.Argument(help="One table, with its columns.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the data dictionary.")] = False,
+) -> None:
+    """List the tables, or describe one."""
+    if markdown:
+        sys.stdout.write(data_dictionary())
+        return
+    if name is not None:
+        table = declared(name)
+        described = RichTable("column", "type", "unit", "meaning", title=f"{table.name}: {table.comment}")
+        for column in table.all_columns:
+            described.add_row(column.name, escape(column.type), column.unit, escape(column.comment))
+        output.print(described)
+        return
+    lake, _ = _open()
+    listed = RichTable("table", "version", "written by", "what it holds")
+    for table in REGISTRY.values():
+        version = str(lake.version(table.name)) if lake.exists(table.name) else "–"
+        listed.add_row(table.name, version, table.owner, table.comment)
+    output.print(listed)
+
+
+@app.command("trace")
+def trace_command(
+    identifier: Annotated[str, typer.Argument(help="An event_id or run_id, or its first digits.")],
+) -> None:
+    """Walk an event or a run back to the raw files and their checksums."""
+    lake, _ = _open()
+    with working("trace", lake.spark):
+        found = trace(lake, identifier)
+    output.print(_tree(found))
+
+
+def _tree(found: Trace) -> Tree:
+    tree = Tree("run" if found.event is None else f"event {found.event['event_id']}")
+    if found.event is not None:
+        event = found.event
+        tree.add(
+            f"{event['symbol']} {event['session_date']} {event['detector']} v{event['detector_version']} "
+            f"(parameters {event['params_hash']}), strength {event['strength']:.3g}, price {event['price']}"
+        )
+    runs = tree.add("runs, newest first")
+    for run in found.runs:
+        branch = runs.add(
+            f"{run['job']} {run['run_id'][:8]} {run['started_at']:%Y-%m-%d %H:%M:%S} code {run['code_version']} "
+            f"settings {run['settings_hash']}"
+        )
+        branch.add("read " + (", ".join(f"{one['table']}@{one['version']}" for one in run["inputs"]) or "files"))
+        branch.add("wrote " + ", ".join(f"{one['table']}@{one['version']} ({one['rows']:,})" for one in run["outputs"]))
+    if found.source_rows:
+        rows = tree.add("bronze rows (first 5)")
+        for row in found.source_rows:
+            rows.add(escape(", ".join(f"{key}={value}" for key, value in row.items() if key != "source_sha256")))
+    if found.raw_files:
+        files = tree.add("raw files")
+        for file in found.raw_files:
+            state = "[green]checksum holds[/green]" if file.intact else "[red]missing or changed[/red]"
+            files.add(
+                f"{escape(file.raw_path)}, {file.lines}\nSHA-256 {file.sha256} {state}\nfrom {escape(file.source)}"
+            )
+    return tree
+
+
+@detectors_app.command("list")
+def detectors_list_command() -> None:
+    """The detectors with the parameters in force."""
+    settings = load_settings()
+    table = RichTable("detector", "grain", "version", "what", "parameters", "params_hash")
+    for grain in GRAINS:
+        for one in chosen_detectors(settings, grain):
+            units = {parameter.name: parameter.unit for parameter in one.detector.parameters}
+            numbers = "\n".join(f"{name} = {value:g} {units[name]}" for name, value in one.parameters.items())
+            detector = one.detector
+            table.add_row(detector.name, grain, str(detector.version), detector.summary, numbers, one.params_hash)
+    output.print(table)
+
+
+@detectors_app.command("sql")
+def detectors_sql_command(grain: Annotated[Grain, typer.Argument()]) -> None:
+    """Print the one statement into which the grain's detectors are compiled."""
+    sys.stdout.write(statement_of(load_settings(), grain.value) + "\n")
+
+
+@detectors_app.command("explain")
+def detectors_explain_command(grain: Annotated[Grain, typer.Argument()]) -> None:
+    """Print Spark's physical plan of the grain's statement."""
+    lake, settings = _open()
+    found = events(lake.read(INPUT_TABLE[grain.value]), settings, grain.value)
+    found.explain("formatted")
+
+
+@app.command("jars")
+def jars_command() -> None:
+    """Fetch the pinned jars and print their paths, for `spark-submit --jars`."""
+    sys.stdout.write(",".join(str(path) for path in fetch_jars(load_settings().cache)) + "\n")
+
+
+@app.command("version")
+def version_command() -> None:
+    """Print the code version that runs are recorded with."""
+    sys.stdout.write(code_version() + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code. No error reaches the user as a stack trace."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        messages.print("interrupted")
+        return 130
+    except SmallcapsError as error:
+        return _failed(str(error), error.exit_code)
+    except (ParseException, AnalysisException) as error:
+        return _failed(_first_line(error), BadInput.exit_code)
+    except (PySparkException, Py4JError, OSError) as error:
+        if "No space left on device" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
+            return _failed("The disk is full. Free some space and run again.", FailedDependency.exit_code)
+        return _bug(error)
+    except Exception as error:  # noqa: BLE001 - the last stop before the user
+        return _bug(error)
+    return code if isinstance(code, int) else 0
+
+
+def _failed(message: str, code: int) -> int:
+    messages.print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True)
+    return code
+
+
+def _bug(error: Exception) -> int:
+    log = load_settings().cache / "logs" / "error.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return _failed(f"{_first_line(error)} This is a bug of ours; the details are in {log}.", BUG_EXIT_CODE)
+
+
+def _first_line(error: BaseException) -> str:
+    """The sentence of an error, without Java's stack."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told_at = next((line for line in lines if line.startswith((": ", "["))), lines[0] if lines else "")
+    return told_at.removeprefix(": ") or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

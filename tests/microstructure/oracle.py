@@ -1,0 +1,173 @@
+"""Oracle of the microstructure room, written from DOMAIN.md and the data dictionary: pandas and loops, no Spark.
+
+Trades are signed by merge_asof against valid quotes strictly earlier in venue time. A quote holds until the next one
+of the name and day; the last one stands for as long as anybody asks.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+SECOND = 1_000_000_000
+HORIZONS = (1, 15, 60, 300)
+KEY = ["symbol", "session_date"]
+ENDLESS = 2**62
+
+
+def asof_quotes(trades: pd.DataFrame, quotes: pd.DataFrame, offset_ns: int) -> pd.DataFrame:
+    """bid, ask, quote_ns of the last quote strictly before each trade's time + offset, in the order of `trades`."""
+    asked = trades[[*KEY, "participant_ns"]].assign(at=trades["participant_ns"] + offset_ns, row=range(len(trades)))
+    book = quotes.sort_values(["participant_ns", "sequence_number"], kind="stable")
+    book = book[[*KEY, "participant_ns", "bid_price", "ask_price"]].rename(columns={"participant_ns": "at"})
+    book["quote_ns"] = book["at"]
+    found = pd.merge_asof(
+        asked.sort_values("at", kind="stable"), book, on="at", by=KEY, direction="backward", allow_exact_matches=False
+    )
+    found = found.sort_values("row").rename(columns={"bid_price": "bid", "ask_price": "ask"})
+    return found[["bid", "ask", "quote_ns"]].set_axis(trades.index)
+
+
+def ticks(trades: pd.DataFrame) -> pd.Series:
+    """Sign of the last change of price up to each trade of its name and day; NaN before the first."""
+    ordered = trades.sort_values(["participant_ns", "sequence_number"], kind="stable")
+    step = np.sign(ordered.groupby(KEY)["price"].diff()).replace(0, np.nan)
+    return step.groupby([ordered[key] for key in KEY]).ffill().reindex(trades.index)
+
+
+def signs(price: pd.Series, bid: pd.Series, ask: pd.Series, tick: pd.Series) -> pd.Series:
+    """Lee and Ready: +1 above the mid, −1 below, at it or without a quote the tick's sign."""
+    middle = (bid + ask) / 2
+    return pd.Series(
+        np.select([price > middle, price < middle], [1.0, -1.0], default=tick.astype(float)), index=price.index
+    )
+
+
+def ratio(value: float, by: float) -> float | None:
+    return value / by if by else None
+
+
+def features(event: dict, trades: pd.DataFrame, quotes: pd.DataFrame, micro: Any) -> dict[str, float | None] | None:
+    """The measured columns of gold.event_features for one event of one name and day; None without trades."""
+    known = pd.Timestamp(event["known_at"]).value
+    start, end = known - micro.seconds_before * SECOND, known + micro.seconds_after * SECOND
+    tape = trades[trades["updates_volume"]].reset_index(drop=True)
+    tape = tape.assign(shares=tape["size"].astype(float))
+    tape["notional"] = tape["price"] * tape["shares"]
+    wide = (quotes["ask_price"] - quotes["bid_price"]) > micro.maximum_relative_spread * (
+        quotes["ask_price"] + quotes["bid_price"]
+    ) / 2
+    valid = quotes["is_two_sided"] & ~quotes["is_crossed"] & ~quotes["is_locked"] & ~wide
+    book = quotes.assign(valid=valid).sort_values(["participant_ns", "sequence_number"], ignore_index=True)
+    sound = book[book["valid"]]
+    now, older = asof_quotes(tape, sound, 0), asof_quotes(tape, sound, -5_000_000)
+    tick = ticks(tape)
+    tape = tape.assign(mid=(now["bid"] + now["ask"]) / 2, quote_ns=now["quote_ns"])
+    tape["sign"] = signs(tape["price"], now["bid"], now["ask"], tick)
+    tape["older_sign"] = signs(tape["price"], older["bid"], older["ask"], tick)
+    for horizon in HORIZONS:
+        later = asof_quotes(tape, sound, horizon * SECOND)
+        tape[f"later_{horizon}"] = (later["bid"] + later["ask"]) / 2
+    earlier = tape.loc[tape["participant_ns"] < start, "notional"]
+    limit = max([micro.large_print_dollars] + ([earlier.quantile(micro.large_print_quantile)] if len(earlier) else []))
+    inside = tape[(tape["participant_ns"] >= start) & (tape["participant_ns"] < end)]
+    if inside.empty:
+        return None
+    row: dict[str, float | None] = {"trades_used": len(inside)}
+    before = inside["participant_ns"] < known
+    for side, rows, seconds in (
+        ("before", inside[before], micro.seconds_before),
+        ("after", inside[~before], micro.seconds_after),
+    ):
+        row |= _of_trades(rows, side, seconds, limit, micro)
+    for horizon in HORIZONS:
+        rows = inside[inside["participant_ns"] + horizon * SECOND <= known]
+        rows = rows.dropna(subset=["sign", "mid", f"later_{horizon}"])
+        signed, later = 2 * rows["sign"] * rows["notional"], rows[f"later_{horizon}"]
+        row[f"realised_spread_{horizon}s"] = ratio((signed * (rows["price"] - later) / rows["mid"]).sum(), rows["notional"].sum())
+        row[f"price_impact_{horizon}s"] = ratio((signed * (later - rows["mid"]) / rows["mid"]).sum(), rows["notional"].sum())
+    quoted = inside.dropna(subset=["quote_ns"])
+    age = quoted["participant_ns"] - quoted["quote_ns"]
+    row["stale_share"] = ratio(float((age > micro.stale_quote_seconds * SECOND).sum()), len(quoted))
+    both = inside.dropna(subset=["sign", "older_sign"])
+    alike = both[both["sign"] == both["older_sign"]]
+    row["sign_agreement_5ms"] = ratio(alike["shares"].sum(), both["shares"].sum())
+    return row | _of_quotes(book, start, known, end)
+
+
+def _of_trades(rows: pd.DataFrame, side: str, seconds: int, limit: float, micro: Any) -> dict[str, float | None]:
+    shares, notional = rows["shares"], rows["notional"]
+    quoted = rows.dropna(subset=["sign", "mid"])
+    paid = 2 * quoted["sign"] * (quoted["price"] - quoted["mid"]) / quoted["mid"] * quoted["notional"]
+    signed = rows.dropna(subset=["sign"])
+    flags = {
+        "large_print_share": notional >= limit,
+        "block_share": (shares >= micro.block_shares) | (notional >= micro.block_dollars),
+        "sweep_share": rows["is_sweep"],
+        "off_exchange_share": rows["is_off_exchange"],
+        "odd_lot_share": rows["is_odd_lot"],
+        "signed_share": rows["sign"].notna(),
+    }
+    per_second = (rows["participant_ns"] // SECOND).value_counts()
+    return {
+        f"effective_spread_{side}": ratio(paid.sum(), quoted["notional"].sum()),
+        f"trade_imbalance_{side}": ratio((signed["sign"] * signed["shares"]).sum(), signed["shares"].sum()),
+        f"trades_per_second_{side}": len(rows) / seconds,
+        f"peak_trades_1s_{side}": float(per_second.max()) if len(rows) else None,
+        f"volume_{side}": shares.sum() if len(rows) else None,
+        f"dollar_volume_{side}": notional.sum() if len(rows) else None,
+    } | {f"{name}_{side}": ratio(shares[flag].sum(), shares.sum()) for name, flag in flags.items()}
+
+
+def _of_quotes(book: pd.DataFrame, start: int, known: int, end: int) -> dict[str, float | None]:
+    held = {side: {"time": 0.0, "spread": 0.0, "depth": 0.0, "tilt": 0.0} for side in ("before", "after")}
+    flow: dict[str, float | None] = {"before": None, "after": None}
+    used = dropped = 0
+    last = None
+    times = [*book["participant_ns"], ENDLESS]
+    for place, one in enumerate(book.itertuples(index=False)):
+        at, until = one.participant_ns, times[place + 1]
+        if start <= at < end:
+            used, dropped = used + one.valid, dropped + (not one.valid)
+        if not one.valid:
+            continue
+        b, a, qb, qa = one.bid_price, one.ask_price, one.bid_size, one.ask_size
+        if start <= at < end:
+            side = "before" if at < known else "after"
+            flow[side] = (flow[side] or 0.0) + (0.0 if last is None else flow_of(last, (b, qb, a, qa)))
+        last = (b, qb, a, qa)
+        for side, first, final in (("before", start, known), ("after", known, end)):
+            seconds = max(min(until, final) - max(at, first), 0) / SECOND
+            sums = held[side]
+            sums["time"] += seconds
+            sums["spread"] += seconds * (a - b) / ((a + b) / 2)
+            sums["depth"] += seconds * (qb + qa)
+            sums["tilt"] += seconds * ((qb - qa) / (qb + qa) if qb + qa else 0.0)
+    row: dict[str, float | None] = {"quotes_used": used, "quotes_dropped": dropped}
+    for side, sums in held.items():
+        row[f"quoted_spread_{side}"] = ratio(sums["spread"], sums["time"])
+        row[f"depth_{side}"] = ratio(sums["depth"], sums["time"])
+        row[f"depth_imbalance_{side}"] = ratio(sums["tilt"], sums["time"])
+        row[f"order_flow_imbalance_{side}"] = flow[side]
+    return row
+
+
+def flow_of(last: tuple[float, float, float, float], now: tuple[float, float, float, float]) -> float:
+    """e of Cont, Kukanov and Stoikov from (bid, bid size, ask, ask size) to the next."""
+    (b0, qb0, a0, qa0), (b1, qb1, a1, qa1) = last, now
+    return (b1 >= b0) * qb1 - (b1 <= b0) * qb0 - (a1 <= a0) * qa1 + (a1 >= a0) * qa0
+
+
+def differences(expected: dict[str, float | None], found: dict[str, Any], tolerance: float = 1e-9) -> dict[str, tuple]:
+    """Columns whose values are not the same: name → (expected, found)."""
+    unlike = {}
+    for name, value in expected.items():
+        other = found[name]
+        if value is None or other is None:
+            same = value is None and other is None
+        else:
+            same = math.isclose(value, other, rel_tol=tolerance, abs_tol=tolerance)
+        if not same:
+            unlike[name] = (value, other)
+    return unlike
