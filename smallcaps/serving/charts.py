@@ -39,7 +39,7 @@ def months_chart(months: pd.DataFrame) -> go.Figure:
         .fillna(0)
         .sort_index(ascending=False)
     )
-    named = [f"{pd.Timestamp(month):%b %Y}" for month in span]
+    named = [f"{pd.Timestamp(month):%b<br>%Y}" for month in span]
     heatmap = go.Heatmap(
         x=named,
         y=[name.replace("_", " ") for name in counts.index],
@@ -52,9 +52,9 @@ def months_chart(months: pd.DataFrame) -> go.Figure:
         colorbar={"thickness": 10, "outlinewidth": 0, "title": {"text": "events"}},
     )
     figure = go.Figure(heatmap)
-    _dress(figure, 90 + 44 * len(counts))
-    figure.update_layout(margin={"l": 120})
-    figure.update_xaxes(showgrid=False, tickangle=0, nticks=12)
+    _dress(figure, 70 + 44 * len(counts))
+    figure.update_layout(margin={"l": 120, "b": 44})
+    figure.update_xaxes(showgrid=False, tickangle=0, nticks=8)
     figure.update_yaxes(showgrid=False)
     return figure
 
@@ -217,8 +217,8 @@ def trade_step(trades: pd.DataFrame) -> int:
 
 def calibration(deciles: pd.DataFrame) -> go.Figure:
     """Observed share of continuation against predicted probability, by decile, with 95 % bars."""
-    low = float(min(deciles["predicted"].min(), deciles["observed_low"].min()))
-    high = float(max(deciles["predicted"].max(), deciles["observed_high"].max()))
+    shares = deciles[["predicted", "observed", "observed_low", "observed_high"]].to_numpy()
+    low, high = float(np.nanmin(shares)), float(np.nanmax(shares))
     figure = go.Figure()
     figure.add_scatter(
         x=[low, high], y=[low, high], mode="lines", line={"color": NEUTRAL, "dash": "dot"}, hoverinfo="skip"

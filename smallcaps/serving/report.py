@@ -24,9 +24,12 @@ from smallcaps.lake import Lake, declared
 from smallcaps.microstructure.features import HORIZONS
 from smallcaps.serving import charts
 from smallcaps.serving.report_data import SESSIONS_AFTER, SESSIONS_BEFORE, Intraday, ReportData, collect, records
-from smallcaps.serving.skill import Skill, measure
+from smallcaps.serving.skill import MINIMUM_WEEKS, Skill, measure
 
 _MISSING = "–"
+FEW_EVENTS = 30
+"""A percentile among fewer earlier events is marked on its card."""
+
 OUTCOMES = ("continuation", "reversal", "none", "unresolved", "censored")
 
 
@@ -57,6 +60,7 @@ def render(data: ReportData) -> str:
         detectors=_rows(data.events),
         skills=[_skill_view(skill) for skill in skills],
         cards=_cards(data),
+        few_events=FEW_EVENTS,
         intraday=None if data.intraday is None else _intraday_view(data.intraday, data.settings),
         outcomes=_rows(data.outcomes),
         outcome_names=OUTCOMES,
@@ -323,6 +327,7 @@ def _skill_view(skill: Skill) -> dict[str, Any]:
     return {
         "skill": skill,
         "verdict": _VERDICTS[skill.verdict],
+        "calibrated": _calibrated(skill),
         "folds": records(skill.folds),
         "calibration": charts.fragment(charts.calibration(skill.deciles), f"Calibration of {skill.model}"),
         "lift": charts.fragment(charts.lift(skill.deciles), f"Lift of {skill.model} by decile"),
@@ -330,12 +335,23 @@ def _skill_view(skill: Skill) -> dict[str, Any]:
 
 
 _VERDICTS = {
-    "unknown": "Continued and other events are not both there: no AUC can be given.",
+    "unknown": f"Too little to judge: an interval needs continued and other events, in {MINIMUM_WEEKS} weeks or more.",
     "none": "The interval covers 0.5: the model shows no proven skill. Treat its probabilities as noise.",
     "better": "The interval lies above 0.5: on these events the model ranks better than chance. "
     "That says nothing about profit after costs.",
     "worse": "The interval lies below 0.5: on these events the model ranks worse than chance.",
 }
+
+
+def _calibrated(skill: Skill) -> str | None:
+    """What the probabilities are worth as probabilities, in a clause; None where that cannot be told."""
+    if skill.gain_low is None or skill.gain_high is None:
+        return None
+    if skill.gain_low > 0:
+        return "As probabilities they are better than always quoting the base rate of the training events"
+    if skill.gain_high < 0:
+        return "As probabilities they are worse than always quoting the base rate of the training events"
+    return "As probabilities they are not proven better than always quoting the base rate of the training events"
 
 
 def _skill_summary(skill: Skill) -> dict[str, Any]:
@@ -348,6 +364,9 @@ def _skill_summary(skill: Skill) -> dict[str, Any]:
         "auc_low": skill.low,
         "auc_high": skill.high,
         "verdict": skill.verdict,
+        "log_loss_skill": skill.gain,
+        "log_loss_skill_low": skill.gain_low,
+        "log_loss_skill_high": skill.gain_high,
         "folds": records(skill.folds),
         "deciles": records(skill.deciles),
     }

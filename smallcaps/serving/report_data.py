@@ -207,7 +207,7 @@ def _latest_runs(runs: DataFrame) -> DataFrame:
             *("job", "run_id", "code_version", "settings_hash", "rows_in", "rows_kept", "rows_quarantined"),
             *("started_at", "duration_seconds", "outcome", "message", "runs"),
             "transform(inputs, one -> concat(one.`table`, '@', one.version)) AS inputs",
-            "transform(outputs, one -> concat(one.`table`, '@', one.version, ' +', one.rows)) AS outputs",
+            "transform(outputs, one -> concat(one.`table`, '@', one.version, ' +', format_number(one.rows, 0))) AS outputs",
         )
         .orderBy("started_at")
     )

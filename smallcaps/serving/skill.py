@@ -14,6 +14,8 @@ import pandas as pd
 DECILES = 10
 LEVEL = (2.5, 97.5)
 """Percentiles of a 95 % interval."""
+MINIMUM_WEEKS = 10
+"""A bootstrap over fewer weeks looks surer than it is: no interval is given."""
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -23,7 +25,8 @@ Integers = npt.NDArray[np.int64]
 class Skill:
     """How well one model's probabilities rank and how well they are calibrated.
 
-    `auc`, `low` and `high` are None where continued and other events are not both there. `deciles`: decile (1 = lowest
+    `auc` is None where continued and other events are not both there. `gain` is 1 − log loss / log loss of the training
+    base rate: 0 is no better than always quoting that rate. Intervals are None below MINIMUM_WEEKS. `deciles`: decile (1 = lowest
     probabilities), events, predicted, observed, observed_low, observed_high, lift, lift_low, lift_high (shares; lift is
     observed / share of continuation among all scored events). `folds`: fold, events, first, last (dates), base_rate
     (training), observed, auc.
@@ -36,12 +39,15 @@ class Skill:
     auc: float | None
     low: float | None
     high: float | None
+    gain: float
+    gain_low: float | None
+    gain_high: float | None
     deciles: pd.DataFrame
     folds: pd.DataFrame
 
     @property
     def verdict(self) -> str:
-        """`unknown`, `none` (the interval covers 0.5), `better` or `worse` than chance."""
+        """`unknown` (no interval), `none` (the interval covers 0.5), `better` or `worse` than chance."""
         if self.auc is None or self.low is None or self.high is None:
             return "unknown"
         if self.low <= 0.5 <= self.high:
@@ -70,6 +76,8 @@ def _measure(model: str, rows: pd.DataFrame, samples: int, seed: int) -> Skill:
     # How often each week is drawn, one line a sample.
     draws = np.array([np.bincount(random.integers(0, weeks, weeks), minlength=weeks) for _ in range(samples)])
     low, high = _area_interval(probability, continued, week, draws)
+    base_rate = rows["base_rate"].to_numpy(dtype=np.float64)
+    gain, gain_low, gain_high = _gain(_log_loss(probability, continued), _log_loss(base_rate, continued), week, draws)
     return Skill(
         model=model,
         events=len(rows),
@@ -78,6 +86,9 @@ def _measure(model: str, rows: pd.DataFrame, samples: int, seed: int) -> Skill:
         auc=area_under_curve(probability, continued),
         low=low,
         high=high,
+        gain=gain,
+        gain_low=gain_low,
+        gain_high=gain_high,
         deciles=_deciles(probability, continued, week, draws),
         folds=_folds(rows),
     )
@@ -108,11 +119,30 @@ def _area_interval(
 ) -> tuple[float | None, float | None]:
     levels, position = np.unique(probability, return_inverse=True)
     areas = np.array([_weighted_area(position, len(levels), continued, drawn[week].astype(float)) for drawn in draws])
-    areas = areas[~np.isnan(areas)]
-    if areas.size == 0:
+    return _interval(areas, weeks=draws.shape[1])
+
+
+def _interval(drawn: Floats, weeks: int) -> tuple[float | None, float | None]:
+    """95 % of what was drawn, or None where that says too little."""
+    sound = drawn[np.isfinite(drawn)]
+    if weeks < MINIMUM_WEEKS or sound.size == 0:
         return None, None
-    low, high = np.percentile(areas, LEVEL)
+    low, high = np.percentile(sound, LEVEL)
     return float(low), float(high)
+
+
+def _log_loss(probability: Floats, continued: Integers) -> Floats:
+    """Of each event; a probability of 0 or 1 is drawn in by the smallest step a float can show."""
+    smallest = np.finfo(np.float64).eps
+    sure = np.clip(probability, smallest, 1 - smallest)
+    return -np.where(continued == 1, np.log(sure), np.log1p(-sure))
+
+
+def _gain(loss: Floats, reference: Floats, week: Integers, draws: Integers) -> tuple[float, float | None, float | None]:
+    """1 − loss / reference over all events, with its interval."""
+    weeks = draws.shape[1]
+    drawn = 1 - (draws @ np.bincount(week, loss, weeks)) / (draws @ np.bincount(week, reference, weeks))
+    return float(1 - loss.sum() / reference.sum()), *_interval(drawn, weeks)
 
 
 def _decile_of(probability: Floats) -> Integers:
@@ -134,8 +164,8 @@ def _deciles(probability: Floats, continued: Integers, week: Integers, draws: In
         drawn_lift = drawn_share / (drawn_hits.sum(axis=1) / drawn_events.sum(axis=1))[:, None]
         observed = hits.sum(axis=0) / events.sum(axis=0)
         lift = observed / continued.mean()
-    share_low, share_high = _percentiles(drawn_share)
-    lift_low, lift_high = _percentiles(drawn_lift)
+    share_low, share_high = _percentiles(drawn_share, weeks)
+    lift_low, lift_high = _percentiles(drawn_lift, weeks)
     return pd.DataFrame(
         {
             "decile": np.arange(1, count + 1),
@@ -151,10 +181,9 @@ def _deciles(probability: Floats, continued: Integers, week: Integers, draws: In
     )
 
 
-def _percentiles(drawn: Floats) -> tuple[Floats, Floats]:
-    """Interval of each column over the samples in which it is a number; NaN where it never is."""
-    sound = [column[np.isfinite(column)] for column in drawn.T]
-    pairs = np.array([np.percentile(column, LEVEL) if column.size else (np.nan, np.nan) for column in sound])
+def _percentiles(drawn: Floats, weeks: int) -> tuple[Floats, Floats]:
+    """Interval of each column; NaN where there is none."""
+    pairs = np.array([_interval(column, weeks) for column in drawn.T], dtype=np.float64)
     return pairs[:, 0], pairs[:, 1]
 
 

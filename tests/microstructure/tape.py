@@ -4,15 +4,10 @@ Times are seconds relative to KNOWN (14:00 UTC, 10:00 in New York); `ns` makes n
 """
 
 import datetime as dt
-from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import StructField, StructType
 
 from smallcaps.lake import declared
 
@@ -110,13 +105,3 @@ def event(name: str = "TAPE", known_at: dt.datetime = KNOWN, grain: str = "minut
         "strength": 1.0,
         "price": 10.0,
     }
-
-
-def as_table(spark: SparkSession, table: str, rows: Iterable[Row] | pd.DataFrame) -> DataFrame:
-    """Rows as the table declares them, without run_id."""
-    columns = declared(table).columns
-    schema = StructType([StructField(column.name, column.data_type) for column in columns])
-    listed = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else list(rows)
-    # Through Arrow, whose nanoseconds stay integers; a NaN of pandas is a missing value.
-    plain = [{name: None if value != value else value for name, value in row.items()} for row in listed]
-    return spark.createDataFrame(pa.Table.from_pylist(plain, schema=to_arrow_schema(schema)), schema)

@@ -11,7 +11,8 @@ from pyspark.sql import functions as F
 from smallcaps.microstructure.signing import lee_ready, mid, with_quotes, with_tick
 from tests.microstructure import oracle
 from tests.microstructure.real import ibm
-from tests.microstructure.tape import KNOWN_NS, as_table, quote_at, trade_at
+from tests.microstructure.tables import as_table
+from tests.microstructure.tape import KNOWN_NS, quote_at, trade_at
 
 MILLISECOND = 1_000_000
 

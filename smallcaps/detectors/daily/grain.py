@@ -36,6 +36,12 @@ GRAIN = Grain(
         Feature("rvol_n", "cast(count(*) OVER prior_20_sessions AS int)"),
         Feature("median_dollars", "percentile(close * volume, 0.5D) OVER prior_20_sessions"),
         Feature(
+            "floored",
+            "coalesce(previous_raw_close BETWEEN {minimum_price} AND {maximum_price} "
+            "AND previous_session = session_number - 1 AND previous_volume > 0 AND rvol_n >= {minimum_bars} "
+            "AND median_dollars >= {minimum_dollar_volume}, false)",
+        ),
+        Feature(
             "relative_volume",
             "CASE WHEN rvol_n >= 10 THEN try_divide(volume, median_volume) END",
             rounded=True,
@@ -45,7 +51,8 @@ GRAIN = Grain(
             "greatest(high / cumulative_factor, previous_normal_close) - least(low / cumulative_factor, previous_normal_close)",
         ),
         Feature("true_ranges", "collect_list(normal_true_range) OVER prior_300_bars"),
-        Feature("wilder", f"CASE WHEN size(true_ranges) >= 30 THEN {_FOLD} END"),
+        # The fold is the dear part: only where an event is possible.
+        Feature("wilder", f"CASE WHEN floored AND size(true_ranges) >= 30 THEN {_FOLD} END"),
         Feature("atr", "wilder", rounded=True),
         Feature("day_return", "close / previous_close - 1", rounded=True),
         Feature("gap_return", "open / previous_close - 1", rounded=True),
@@ -57,10 +64,7 @@ GRAIN = Grain(
             "ratio -> abs(abs(ln(open / previous_close)) - ratio) <= 0.03D * ratio)",
         ),
     ),
-    guard=(
-        "previous_raw_close BETWEEN {minimum_price} AND {maximum_price} AND previous_session = session_number - 1 "
-        "AND previous_volume > 0 AND rvol_n >= {minimum_bars} AND median_dollars >= {minimum_dollar_volume}"
-    ),
+    guard="floored",
     context={
         "ts": "close_at",
         "known_at": "timestampadd(SECOND, cast({publication_delay_seconds} AS int), close_at)",

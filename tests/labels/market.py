@@ -1,0 +1,55 @@
+"""Daily bars and daily events by hand, on ten real sessions of which the sixth closes early.
+
+Prices are sixteenths or coarser, so that every sum here is exact.
+"""
+
+import datetime as dt
+from typing import Any
+
+from smallcaps.calendar import sessions_between
+from smallcaps.lake import declared
+
+Row = dict[str, Any]
+Prices = tuple[float, float, float, float]
+"""Open, high, low, close."""
+
+CALENDAR = sessions_between(dt.date(2024, 6, 26), dt.date(2024, 7, 10)).to_dict("records")
+"""26, 27, 28 June, 1, 2, 3 (13:00), 5, 8, 9, 10 July 2024."""
+
+
+def bar(name: str, session: Row, prices: Prices, factor: float = 1.0, volume: int = 1_000_000) -> Row:
+    """A row of silver.bars_1d."""
+    return {
+        "security_id": f"T:{name}:2024-01-02",
+        "symbol": name,
+        "session_date": session["session_date"],
+        "session_number": session["session_number"],
+        "open_at": session["open_at"],
+        "close_at": session["close_at"],
+        **dict(zip(("open", "high", "low", "close"), prices, strict=True)),
+        "volume": volume,
+        "transactions": None,
+        "zero_volume": volume == 0,
+        "cumulative_factor": factor,
+    }
+
+
+def daily_event(name: str, session: Row, direction: int, price: float, atr: float | None, **other: Any) -> Row:
+    """A row of gold.events."""
+    return dict.fromkeys(column.name for column in declared("gold.events").columns) | {
+        "event_id": f"event of {name}",
+        "symbol": name,
+        "security_id": f"T:{name}:2024-01-02",
+        "session_date": session["session_date"],
+        "ts": session["close_at"],
+        "known_at": session["close_at"] + dt.timedelta(seconds=2),
+        "grain": "daily",
+        "detector": "atr_breakout",
+        "detector_version": 1,
+        "params_hash": "0",
+        "direction": direction,
+        "strength": 1.5,
+        "price": price,
+        "atr": atr,
+        **other,
+    }

@@ -1,0 +1,93 @@
+"""Oracle of the daily labels, written from DOMAIN.md and the data dictionary: one event, width and horizon at a time.
+
+No directed prices and no SQL: a long position looks at highs and a short one at lows, in the event day's shares.
+"""
+
+from typing import Any
+
+from smallcaps.config.settings import LabelSettings
+
+Row = dict[str, Any]
+FIELDS = ("open", "high", "low", "close")
+
+
+def label(event: Row, bars: dict[int, Row], closes: dict[int, Any], width: float, horizon: int, rules: LabelSettings) -> Row:
+    """The measured columns of gold.event_labels. `bars` of the name and `closes` of the market by session number."""
+    start = next(number for number, bar in bars.items() if bar["session_date"] == event["session_date"])
+    long = event["direction"] > 0
+    complete = start + horizon <= max(closes)
+    path = {}
+    for step in range(1, horizon + 1):
+        bar = bars.get(start + step)
+        if bar is not None:
+            scale = bars[start]["cumulative_factor"] / bar["cumulative_factor"]
+            path[step] = {field: bar[field] * scale for field in FIELDS} | {"bar": bar, "scale": scale}
+    empty = dict.fromkeys(
+        ["entry_date", "entry_price", "sessions_to_exit", "return", "favourable_excursion", "adverse_excursion", "gave_back", "known_at"]
+    )
+    censored = empty | {"outcome": "censored", "weight": 0.0, "delisted": False}
+    if 1 not in path:
+        return censored
+    entry = path[1]["open"] * (1 + rules.half_spread if long else 1 - rules.half_spread)
+    entered = {"entry_date": path[1]["bar"]["session_date"], "entry_price": entry / path[1]["scale"]}
+    target, stop = (entry + width * event["atr"], entry - width * event["atr"])
+    if not long:
+        target, stop = stop, target
+    outcome, step, fill = first_touch(path, long, target, stop)
+    delisted = outcome is None and complete and max(bars) < start + horizon
+    if delisted:
+        step = max(path)
+        outcome = "reversal" if long else "continuation"
+        fill = path[step]["close"] * (1 + rules.delisting_return)
+    elif outcome is None and not complete:
+        return censored | entered
+    elif outcome is None:
+        outcome, step, fill = "none", horizon, path[max(path)]["close"]
+    seen = [bar for at, bar in path.items() if at <= step]
+    highest = max([entry, *(bar["high"] for bar in seen), *([fill] if delisted else [])])
+    lowest = min([entry, *(bar["low"] for bar in seen), *([fill] if delisted else [])])
+    up, down = (highest - entry) / entry, (lowest - entry) / entry
+    return entered | {
+        "outcome": outcome,
+        "weight": 0.0 if outcome == "unresolved" else 1.0,
+        "sessions_to_exit": step,
+        "return": None if fill is None else (fill - entry) / entry * (1 if long else -1),
+        "favourable_excursion": up if long else -down,
+        "adverse_excursion": down if long else -up,
+        "gave_back": gave_back(list(path.values()), long, event["price"], rules.give_back_share) if complete else None,
+        "delisted": delisted,
+        "known_at": closes[start + horizon] if complete else path[max(path)]["bar"]["close_at"],
+    }
+
+
+def first_touch(path: dict[int, Row], long: bool, target: float, stop: float) -> tuple[str | None, int | None, float | None]:
+    for step, bar in sorted(path.items()):
+        if (bar["open"] >= target) if long else (bar["open"] <= target):
+            return "continuation", step, bar["open"]
+        if (bar["open"] <= stop) if long else (bar["open"] >= stop):
+            return "reversal", step, bar["open"]
+        reaches_target = bar["high"] >= target if long else bar["low"] <= target
+        reaches_stop = bar["low"] <= stop if long else bar["high"] >= stop
+        if reaches_target and reaches_stop:
+            return "unresolved", step, None
+        if reaches_target:
+            return "continuation", step, target
+        if reaches_stop:
+            return "reversal", step, stop
+    return None, None, None
+
+
+def gave_back(path: list[Row], long: bool, price: float, share: float) -> bool:
+    """Whether `share` of a move beyond `price` was given back after its extreme, on a later bar or by the bar's own close."""
+    for place, bar in enumerate(path):
+        extreme = bar["high"] if long else bar["low"]
+        move = extreme - price if long else price - extreme
+        if move <= 0:
+            continue
+        level = extreme - share * move if long else extreme + share * move
+        if (bar["close"] <= level) if long else (bar["close"] >= level):
+            return True
+        for later in path[place + 1 :]:
+            if (later["low"] <= level) if long else (later["high"] >= level):
+                return True
+    return False

@@ -1,0 +1,170 @@
+"""The lake's reads and writes: idempotent, and nothing that differs from its declaration."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from smallcaps.errors import BadData, BadInput
+from smallcaps.lake import REGISTRY, Lake, between, sql_literal
+from tests.lake.frames import DAY, adjustments, content
+
+TABLE = "silver.adjustments"
+A, B, C = ("A", DAY, 0.5), ("B", DAY, 10.0), ("C", date(2015, 7, 1), 4.0)
+
+
+@pytest.fixture(scope="module")
+def filled(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """A lake with A and B in its one table, at a path that has to be quoted. Tests leave it as it is.
+
+    The frame's columns are in another order than declared, which does not matter.
+    """
+    lake = Lake(str(tmp_path_factory.mktemp("some where") / "it's a lake"), spark)
+    frame = adjustments(spark, A, B)
+    lake.replace(TABLE, frame.select(*reversed(frame.columns)), None, "first")
+    yield lake
+    spark.sql("DROP SCHEMA IF EXISTS silver CASCADE")
+
+
+def test_a_table_never_written_is_refused_on_reading(lake: Lake) -> None:
+    with pytest.raises(BadInput, match=r"silver\.adjustments has not been written"):
+        lake.read(TABLE)
+    assert not lake.exists(TABLE)
+    assert not Path(lake.root).exists()
+
+
+def test_what_was_written_is_read_with_the_run_that_wrote_it(filled: Lake) -> None:
+    assert content(filled.read(TABLE)) == {A, B}
+    assert {row.run_id for row in filled.read(TABLE).select("run_id").collect()} == {"first"}
+    assert Path(filled.location(TABLE)) == Path(filled.root) / "silver" / "adjustments"
+
+
+def test_replace_touches_only_the_rows_it_names_and_any_version_can_be_read(lake: Lake, spark: SparkSession) -> None:
+    first = lake.replace(TABLE, adjustments(spark, A, B), None, "one")
+    assert (first.table, first.rows) == (TABLE, 2)
+
+    second = lake.replace(TABLE, adjustments(spark, ("A", DAY, 0.25), ("A", C[1], 3.0)), "symbol = 'A'", "two")
+
+    assert second.rows == 2
+    assert second.version == lake.version(TABLE) == first.version + 1
+    assert content(lake.read(TABLE)) == {B, ("A", DAY, 0.25), ("A", C[1], 3.0)}
+    # B was not rewritten by the second run.
+    assert {(row.symbol, row.run_id) for row in lake.read(TABLE).collect()} == {("A", "two"), ("B", "one")}
+    assert content(lake.read(TABLE, first.version)) == {A, B}
+
+    for run in ("three", "four"):  # The fourth has nothing to take away and nothing to write.
+        assert lake.replace(TABLE, adjustments(spark), "symbol = 'A'", run).rows == 0
+        assert content(lake.read(TABLE)) == {B}
+
+
+def test_a_row_outside_of_what_is_replaced_makes_the_write_fail(filled: Lake, spark: SparkSession) -> None:
+    version = filled.version(TABLE)
+    with pytest.raises(Exception, match=r"(?i)replaceWhere|REPLACE_WHERE"):
+        filled.replace(TABLE, adjustments(spark, A, C), "symbol = 'A'", "two")
+    assert filled.version(TABLE) == version
+    assert content(filled.read(TABLE)) == {A, B}
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (("C", DAY, 0.0), "positive_factor"),
+        (("C", DAY, -1.0), "positive_factor"),
+        (("C", DAY, None), "price_factor"),
+        ((None, DAY, 1.5), "symbol"),
+    ],
+)
+def test_a_row_that_breaks_a_constraint_is_refused_and_the_table_stays(
+    row: tuple[str | None, date, float | None], words: str, filled: Lake, spark: SparkSession
+) -> None:
+    with pytest.raises(Exception, match=words):
+        filled.append(TABLE, adjustments(spark, row), "two")
+    assert content(filled.read(TABLE)) == {A, B}
+
+
+def test_missing_rows_are_added_once_and_those_already_there_stay(lake: Lake, spark: SparkSession) -> None:
+    assert lake.add_missing(TABLE, adjustments(spark, A, A, B), "one").rows == 2
+    # A is there with 0.5: neither the other factor nor the second C comes in.
+    assert lake.add_missing(TABLE, adjustments(spark, ("A", DAY, 7.0), C, C), "two").rows == 1
+    assert lake.add_missing(TABLE, adjustments(spark, A, B, C), "three").rows == 0
+    assert content(lake.read(TABLE)) == {A, B, C}
+    assert {(row.symbol, row.run_id) for row in lake.read(TABLE).collect()} == {("A", "one"), ("B", "one"), ("C", "two")}
+
+
+def test_a_missing_key_part_that_is_null_is_a_value_like_another(lake: Lake, spark: SparkSession) -> None:
+    # Reference files have no day in the ledger, whose key it is part of.
+    rows = spark.createDataFrame(
+        [("f00", "splits", None, "a.csv", "raw/a", 3)],
+        "sha256 string, kind string, session_date date, source string, raw_path string, size_bytes bigint",
+    ).withColumn("received_at", F.lit("2015-06-01").cast("timestamp"))
+    assert [lake.add_missing("ops.ledger", rows, run).rows for run in ("one", "two")] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda frame: frame.drop("price_factor"), "price_factor: declared double, found none"),
+        (lambda frame: frame.withColumn("note", F.lit("x")), "note: declared not at all, found string"),
+        (lambda frame: frame.withColumn("price_factor", F.lit(1)), "price_factor: declared double, found int"),
+        (lambda frame: frame.withColumnRenamed("symbol", "Symbol"), "symbol: declared string, found none"),
+    ],
+)
+def test_a_frame_that_differs_from_the_declaration_is_refused(change, words: str, filled: Lake, spark: SparkSession) -> None:  # noqa: ANN001
+    frame = change(adjustments(spark, C))
+    for write in (
+        lambda: filled.replace(TABLE, frame, None, "two"),
+        lambda: filled.append(TABLE, frame, "two"),
+        lambda: filled.add_missing(TABLE, frame, "two"),
+    ):
+        with pytest.raises(BadData, match=r"silver\.adjustments: the frame to be written") as error:
+            write()
+        assert words in str(error.value)
+
+
+def test_a_stored_table_that_drifted_is_refused_on_reading_and_on_writing(lake: Lake, spark: SparkSession) -> None:
+    older = adjustments(spark, A).drop("checked_against_price").withColumn("run_id", F.lit("old"))
+    older.write.format("delta").save(lake.location(TABLE))
+    with pytest.raises(BadData, match=r"the stored table is not as declared.*checked_against_price: declared boolean"):
+        lake.read(TABLE)
+    with pytest.raises(Exception, match="(?i)schema|as declared"):
+        lake.replace(TABLE, adjustments(spark, B), None, "two")
+    assert lake.version(TABLE) == 0
+
+
+def test_a_layer_outside_the_registry_cannot_be_written(lake: Lake, spark: SparkSession) -> None:
+    with pytest.raises(BadInput, match=r"no table 'silver\.other'"):
+        lake.replace("silver.other", adjustments(spark, A), None, "one")
+
+
+def test_registered_tables_answer_to_their_names_and_those_never_written_stay_so(filled: Lake, spark: SparkSession) -> None:
+    spark.sql("DROP SCHEMA IF EXISTS silver CASCADE")
+    version = filled.version(TABLE)
+
+    assert filled.register() == [TABLE]
+    assert filled.register() == [TABLE]
+
+    assert content(spark.sql("SELECT * FROM silver.adjustments WHERE symbol = 'A'")) == {A}
+    assert filled.version(TABLE) == version
+    assert [path.name for path in Path(filled.root).iterdir()] == ["silver"]
+    assert [path.name for path in (Path(filled.root) / "silver").iterdir()] == ["adjustments"]
+    assert not any(filled.exists(name) for name in REGISTRY if name != TABLE)
+
+
+def test_names_mean_the_lake_that_was_registered_last(filled: Lake, lake: Lake, spark: SparkSession) -> None:
+    lake.replace(TABLE, adjustments(spark, C), None, "one")
+    filled.register()
+    assert content(spark.table(TABLE)) == {A, B}
+    lake.register()
+    assert content(spark.table(TABLE)) == {C}
+
+
+def test_a_range_of_days_has_both_ends() -> None:
+    assert between("d", date(2015, 1, 2), date(2015, 2, 3)) == "d >= DATE'2015-01-02' AND d <= DATE'2015-02-03'"
+
+
+@pytest.mark.parametrize("text", ["it's", "back\\slash", "\\'", "", 'say "x"', "new\nline", "%_"])
+def test_any_text_can_be_a_sql_literal(text: str, spark: SparkSession) -> None:
+    assert spark.sql(f"SELECT {sql_literal(text)} AS text").collect()[0].text == text

@@ -1,0 +1,22 @@
+"""Rows of a test as a frame that a declared table would take."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructField, StructType
+
+from smallcaps.lake import declared
+
+
+def as_table(spark: SparkSession, table: str, rows: Iterable[dict[str, Any]] | pd.DataFrame) -> DataFrame:
+    """Rows as the table declares them, without run_id."""
+    columns = declared(table).columns
+    schema = StructType([StructField(column.name, column.data_type) for column in columns])
+    listed = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else list(rows)
+    # Through Arrow, whose nanoseconds stay integers; a NaN of pandas is a missing value.
+    plain = [{name: None if value != value else value for name, value in row.items()} for row in listed]
+    return spark.createDataFrame(pa.Table.from_pylist(plain, schema=to_arrow_schema(schema)), schema)

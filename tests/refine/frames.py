@@ -1,0 +1,71 @@
+"""Bronze rows made of what a vendor's file would hold, typed as ingest types them."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+
+from pyspark.sql import DataFrame, SparkSession
+
+from smallcaps.lake import declared
+
+_BAR = ("volume", "open", "high", "low", "close")
+
+
+def _frame(spark: SparkSession, table: str, rows: list[dict[str, object]]) -> DataFrame:
+    columns = declared(table).columns
+    schema = ", ".join(f"{column.name} {column.type}" for column in columns)
+    return spark.createDataFrame([tuple(row.get(column.name) for column in columns) for row in rows], schema)
+
+
+def _source(row: Mapping[str, str], line: int) -> dict[str, object]:
+    return {"symbol": row["ticker"], "source_sha256": "f00", "source_line": line}
+
+
+def bronze_bars(spark: SparkSession, table: str, rows: Iterable[tuple[str, Mapping[str, str]]]) -> DataFrame:
+    """Rows of (day of the file, bar), on lines 2, 3, …"""
+    return _frame(
+        spark,
+        table,
+        [
+            _source(row, line)
+            | {"session_date": date.fromisoformat(day), "window_start_ns": int(row["window_start"])}
+            | {name: Decimal(row[name]) for name in _BAR}
+            | {"transactions": int(row["transactions"]) if row["transactions"] else None}
+            for line, (day, row) in enumerate(rows, start=2)
+        ],
+    )
+
+
+def bronze_trades(spark: SparkSession, rows: Iterable[tuple[str, Mapping[str, str]]]) -> DataFrame:
+    """Rows of (day of the file, trade), on lines 2, 3, …"""
+    return _frame(
+        spark,
+        "bronze.trades",
+        [
+            _source(row, line)
+            | {"session_date": date.fromisoformat(day), "sip_ns": int(row["sip_timestamp"]), "trade_id": row["id"]}
+            | {"participant_ns": int(row["participant_timestamp"]) or None, "trf_ns": int(row["trf_timestamp"]) or None}
+            | {"sequence_number": int(row["sequence_number"]), "exchange": int(row["exchange"])}
+            | {"trf_id": int(row["trf_id"]) or None, "tape": int(row["tape"]), "price": Decimal(row["price"])}
+            | {"size": Decimal(row["size"]), "correction": int(row["correction"]) if row["correction"] else None}
+            | {"conditions": [int(item) for item in row["conditions"].split(",") if item]}
+            for line, (day, row) in enumerate(rows, start=2)
+        ],
+    )
+
+
+def bronze_quotes(spark: SparkSession, rows: Iterable[tuple[str, Mapping[str, str]]]) -> DataFrame:
+    """Rows of (day of the file, quote), on lines 2, 3, …"""
+    sides = [f"{side}_{part}" for side in ("bid", "ask") for part in ("price", "size")]
+    return _frame(
+        spark,
+        "bronze.quotes",
+        [
+            _source(row, line)
+            | {"session_date": date.fromisoformat(day), "sip_ns": int(row["sip_timestamp"])}
+            | {"participant_ns": int(row["participant_timestamp"]) or None}
+            | {"sequence_number": int(row["sequence_number"]), "conditions": [1], "indicators": []}
+            | {name: Decimal(row[name]) for name in sides}
+            for line, (day, row) in enumerate(rows, start=2)
+        ],
+    )

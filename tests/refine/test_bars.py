@@ -1,0 +1,216 @@
+"""Daily and vendor minute bars, rule by rule."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+from pyspark.sql import Row, SparkSession
+from pyspark.sql import functions as F
+
+from smallcaps.calendar import session_number
+from smallcaps.refine import bars
+from smallcaps.refine.labels import calendar_frame
+from tests.refine.frames import bronze_bars
+from tests.sources.vendor_files import bar, new_york_ns
+
+DAY, NEXT, SHORT, HOLIDAY = "2015-11-24", "2015-11-25", "2015-11-27", "2015-11-26"
+
+# (day of the file, bar, the rule it breaks)
+DAILY = [
+    (DAY, bar("GOOD", DAY), None),
+    (DAY, bar("good", DAY), None),  # Another symbol: case matters.
+    (DAY, bar("GOOD", DAY, close="10.60"), "duplicate_row"),
+    (DAY, bar("GOOD", DAY, "16:00"), "duplicate_row"),  # The key is the day, whatever the hour.
+    (HOLIDAY, bar("HOL", HOLIDAY), "not_a_session"),
+    (DAY, bar("EARLY", "2015-11-23"), "wrong_day"),
+    (DAY, bar("LATE", NEXT), "wrong_day"),
+    (DAY, bar("NIGHT", DAY, "23:59:59"), None),
+    (DAY, bar("UTC", DAY, window_start=new_york_ns(DAY) - 1), "wrong_day"),
+    (DAY, bar("FAR", DAY, window_start=5_000_000_000_000_000_000), "wrong_day"),
+    (DAY, bar("FREE", DAY, low="0"), "non_positive_price"),
+    (DAY, bar("NEGOPEN", DAY, open="-10.00"), "non_positive_price"),
+    (DAY, bar("NEGCLOSE", DAY, close="-0.000001"), "non_positive_price"),
+    (DAY, bar("NEGHIGH", DAY, high="-1"), "non_positive_price"),  # Below the low too: the first rule counts.
+    (DAY, bar("CROSSED", DAY, high="9.40", low="9.50"), "high_below_low"),
+    (DAY, bar("OPENHIGH", DAY, open="11.01"), "price_outside_range"),
+    (DAY, bar("OPENLOW", DAY, open="9.49"), "price_outside_range"),
+    (DAY, bar("CLOSEHIGH", DAY, close="11.000001"), "price_outside_range"),
+    (DAY, bar("CLOSELOW", DAY, close="9.499999"), "price_outside_range"),
+    (DAY, bar("EDGES", DAY, open="11.00", close="9.50"), None),
+    (DAY, bar("ONEPRICE", DAY, open="0.0001", close="0.0001", high="0.0001", low="0.0001"), None),
+    (DAY, bar("NEGVOL", DAY, volume="-0.000001"), "negative_volume"),
+    (DAY, bar("NEGVOL", DAY, volume="5"), None),  # The first row of the name was refused, so this repeats nothing.
+    (DAY, bar("NOVOL", DAY, volume="0", transactions="0"), None),
+    (DAY, bar("EVENHALF", DAY, volume="1000.500000"), None),
+    (DAY, bar("ODDHALF", DAY, volume="1001.500000"), None),
+    (DAY, bar("SHARD", DAY, volume="0.001500"), None),
+    (DAY, bar("NOCOUNT", DAY, transactions=""), None),
+    (SHORT, bar("GOOD", SHORT), None),
+    *((day, bar("NEW", day), None) for day in (DAY, NEXT, SHORT)),
+]
+FACTORS = [("GOOD", date(2015, 11, 25), date(2015, 11, 27), 0.5), ("GOOD", date(2015, 11, 27), date(9999, 12, 31), 5.0)]
+
+
+@pytest.fixture(scope="module")
+def daily(spark: SparkSession) -> dict[int, Row]:
+    """Rows of DAILY judged and made silver, by line."""
+    judged = bars.judged_daily(
+        bronze_bars(spark, "bronze.bars_1d", [(day, row) for day, row, _ in DAILY]),
+        calendar_frame(spark, date(2015, 11, 1), date(2015, 11, 30)),
+    ).withColumn("security_id", F.concat(F.lit("T:"), "symbol"))
+    schema = "symbol string, from_date date, to_date date, cumulative_factor double"
+    rows = bars.daily_bars(judged, spark.createDataFrame(FACTORS, schema)).collect()
+    assert len(rows) == len(DAILY)
+    return {row.source_line: row for row in rows}
+
+
+def only(rows: dict[int, Row], symbol: str) -> Row:
+    """The one sound row of a symbol."""
+    (row,) = [row for row in rows.values() if row.symbol == symbol and row["_rule"] is None]
+    return row
+
+
+@pytest.mark.parametrize(
+    ("line", "symbol", "rule"), [(line, row["ticker"], rule) for line, (_, row, rule) in enumerate(DAILY, start=2)]
+)
+def test_a_daily_bar_breaks_the_rule_it_was_made_to_break(
+    line: int, symbol: str, rule: str | None, daily: dict[int, Row]
+) -> None:
+    assert (daily[line].symbol, daily[line]["_rule"]) == (symbol, rule)
+
+
+def test_every_rule_of_daily_bars_has_a_row_here() -> None:
+    assert {rule for *_, rule in DAILY} - {None} == {rule.name for rule in bars.RULES} | {bars.DUPLICATE}
+    assert set(bars.REASONS) == {rule.name for rule in bars.MINUTE_RULES} | {bars.DUPLICATE}
+
+
+def test_prices_stay_as_traded_and_hours_come_from_the_calendar(daily: dict[int, Row]) -> None:
+    row = daily[2]
+    assert (row.open, row.high, row.low, row.close, row.volume, row.transactions) == (10.0, 11.0, 9.5, 10.5, 1000, 25)
+    assert row.session_number == session_number(date(2015, 11, 24))
+    # Naive as pyspark hands it over, in the machine's zone.
+    assert row.open_at.astimezone(UTC) == datetime(2015, 11, 24, 14, 30, tzinfo=UTC)
+    short = next(row for row in daily.values() if row.session_date == date(2015, 11, 27))
+    assert short.close_at.astimezone(UTC) == datetime(2015, 11, 27, 18, 0, tzinfo=UTC)
+
+
+def test_fractional_volume_is_rounded_half_even(daily: dict[int, Row]) -> None:
+    # 1,000.5 → 1,000 and 1,001.5 → 1,002: the even neighbour; 0.0015 → 0.
+    assert [only(daily, symbol).volume for symbol in ("EVENHALF", "ODDHALF", "SHARD")] == [1000, 1002, 0]
+
+
+def test_a_day_without_volume_is_kept_and_flagged(daily: dict[int, Row]) -> None:
+    assert (only(daily, "NOVOL").zero_volume, only(daily, "NOVOL").volume) == (True, 0)
+    assert not only(daily, "EDGES").zero_volume
+    # Something traded, though less than half a share.
+    assert not only(daily, "SHARD").zero_volume
+
+
+def test_an_unknown_number_of_trades_stays_unknown(daily: dict[int, Row]) -> None:
+    assert only(daily, "NOCOUNT").transactions is None
+
+
+def test_a_day_has_the_factor_of_its_stretch_and_one_where_there_is_none(daily: dict[int, Row]) -> None:
+    good = {row.session_date: row for row in daily.values() if row.symbol == "GOOD" and row["_rule"] is None}
+    assert good[date(2015, 11, 24)].cumulative_factor == 1.0
+    assert good[date(2015, 11, 27)].cumulative_factor == 5.0
+    assert only(daily, "good").cumulative_factor == 1.0
+
+
+def test_a_symbol_with_three_days_of_history_passes_through(daily: dict[int, Row]) -> None:
+    rows = sorted((row for row in daily.values() if row.symbol == "NEW"), key=lambda row: row.session_date)
+    assert [row["_rule"] for row in rows] == [None] * 3
+    first = session_number(date(2015, 11, 24))
+    assert [row.session_number for row in rows] == [first, first + 1, first + 2]
+
+
+def test_adjusted_price_times_adjusted_volume_is_raw_price_times_raw_volume(spark: SparkSession) -> None:
+    # 1 → 2 on 25 November, 10 → 1 on 27 November. In shares of the 27th: $20 · 0.5 · 10 = $100 and 1,000 / 5 = 200
+    # shares; $10 · 10 = $100 and 2,000 / 10 = 200 shares; $100 and 200 shares. Each is $20,000, as traded.
+    prices = [(DAY, "20", "1000"), (NEXT, "10", "2000"), (SHORT, "100", "200")]
+    rows = [
+        (day, bar("SPLIT", day, open=price, close=price, high=price, low=price, volume=volume))
+        for day, price, volume in prices
+    ]
+    judged = bars.judged_daily(
+        bronze_bars(spark, "bronze.bars_1d", rows), calendar_frame(spark, date(2015, 11, 24), date(2015, 11, 27))
+    ).withColumn("security_id", F.lit("T"))
+    stretches = [
+        ("SPLIT", date(2015, 11, 25), date(2015, 11, 27), 0.5),
+        ("SPLIT", date(2015, 11, 27), date(9999, 12, 31), 5.0),
+    ]
+    schema = "symbol string, from_date date, to_date date, cumulative_factor double"
+    made = bars.daily_bars(judged, spark.createDataFrame(stretches, schema)).orderBy("session_date").collect()
+    last = made[-1].cumulative_factor
+    carried = [(row.close * last / row.cumulative_factor, row.volume * row.cumulative_factor / last) for row in made]
+    assert carried == [(100.0, 200.0)] * 3
+    assert [price * volume for price, volume in carried] == [row.close * row.volume for row in made] == [20_000.0] * 3
+
+
+# (day of the file, bar, the rule it breaks)
+MINUTES = [
+    (DAY, bar("M", DAY, "04:00"), None),
+    (DAY, bar("M", DAY, "09:30"), None),
+    (DAY, bar("M", DAY, "15:59"), None),
+    (DAY, bar("M", DAY, "16:00"), None),
+    (DAY, bar("M", DAY, "19:59"), None),
+    (DAY, bar("M", DAY, "03:59"), "outside_hours"),
+    (DAY, bar("M", DAY, "20:00"), "outside_hours"),
+    (DAY, bar("M", DAY, "09:30"), "duplicate_row"),
+    (DAY, bar("M", NEXT, "09:30"), "wrong_day"),
+    (DAY, bar("M", DAY, "10:00", volume="-1"), "negative_volume"),
+    (DAY, bar("M", DAY, "10:01", low="-1"), "non_positive_price"),
+    (DAY, bar("M", DAY, "10:02", high="9"), "high_below_low"),
+    (DAY, bar("M", DAY, "10:03", open="12"), "price_outside_range"),
+    (HOLIDAY, bar("M", HOLIDAY, "10:00"), "not_a_session"),
+    (SHORT, bar("M", SHORT, "12:59"), None),
+    (SHORT, bar("M", SHORT, "13:00"), None),
+    (SHORT, bar("M", SHORT, "16:00"), None),
+    (DAY, bar("M", DAY, "10:04", volume="2.5"), None),
+]
+
+
+@pytest.fixture(scope="module")
+def minutes(spark: SparkSession) -> dict[int, Row]:
+    """Rows of MINUTES judged, by line."""
+    judged = bars.judged_vendor_minutes(
+        bronze_bars(spark, "bronze.bars_1m", [(day, row) for day, row, _ in MINUTES]),
+        calendar_frame(spark, date(2015, 11, 24), date(2015, 11, 27)),
+    )
+    return {row.source_line: row for row in judged.collect()}
+
+
+@pytest.mark.parametrize(("line", "rule"), [(line, rule) for line, (*_, rule) in enumerate(MINUTES, start=2)])
+def test_a_minute_bar_breaks_the_rule_it_was_made_to_break(
+    line: int, rule: str | None, minutes: dict[int, Row]
+) -> None:
+    assert minutes[line]["_rule"] == rule
+
+
+def test_the_minutes_that_hold_an_auction_are_the_open_and_the_close(minutes: dict[int, Row]) -> None:
+    auctions = {(str(row.session_date), row.minute) for row in minutes.values() if not row["_rule"] and row.is_auction}
+    # 09:30 is minute 330, 16:00 is 720, 13:00 on the short day 540.
+    assert auctions == {(DAY, 330), (DAY, 720), (SHORT, 540)}
+
+
+def test_a_vendor_minute_keeps_its_start_and_numbers(minutes: dict[int, Row]) -> None:
+    row = minutes[3]
+    assert row.ts.astimezone(UTC) == datetime(2015, 11, 24, 14, 30, tzinfo=UTC)
+    assert (row.session, row.segment, row.segment_start, row.minute, row.source) == ("regular", 1, 330, 330, "vendor")
+    assert (row.open, row.high, row.low, row.close, row.volume) == (10.0, 11.0, 9.5, 10.5, 1000)
+    assert minutes[19].volume == 2  # 2.5 to the even neighbour.
+
+
+def test_a_bar_that_does_not_start_on_a_minute_is_refused(spark: SparkSession) -> None:
+    # Two bars of one minute would both claim it.
+    rows = [(DAY, bar("M", DAY, "10:00")), (DAY, bar("M", DAY, "10:00:30"))]
+    calendar = calendar_frame(spark, date(2015, 11, 24), date(2015, 11, 24))
+    judged = bars.judged_vendor_minutes(bronze_bars(spark, "bronze.bars_1m", rows), calendar)
+    sound = [row.source_line for row in judged.collect() if row["_rule"] is None]
+    assert sound == [2]
+
+
+def test_a_minute_bar_with_an_impossible_time_is_refused_and_stops_nothing(spark: SparkSession) -> None:
+    rows = [(DAY, bar("M", DAY, "10:00")), (DAY, bar("M", DAY, window_start=5_000_000_000_000_000_000))]
+    calendar = calendar_frame(spark, date(2015, 11, 24), date(2015, 11, 24))
+    judged = bars.judged_vendor_minutes(bronze_bars(spark, "bronze.bars_1m", rows), calendar)
+    assert {row.source_line: row["_rule"] for row in judged.collect()} == {2: None, 3: "wrong_day"}
