@@ -14,9 +14,7 @@ from smallcaps.ingest.reference import ingest_splits
 from smallcaps.labels.daily import label_daily
 from smallcaps.lake import Lake
 from smallcaps.microstructure.features import extract_features
-from smallcaps.models.gradient_boosting import train
 from smallcaps.refine.job import refine
-from smallcaps.serving.report import build_report
 from smallcaps.sources.polygon.flatfiles import PREFIX
 
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
@@ -42,16 +40,20 @@ def span_of(sample: Path, kind: str) -> Span:
 
 def steps(lake: Lake, settings: Settings, sample: Path, report: Path) -> list[tuple[str, Callable[[], object]]]:
     """The main job as named steps, in order; each returns what it came to."""
+    # Here, since they need the extras `models` and `report`, which other commands do without.
+    from smallcaps.models.gradient_boosting import train
+    from smallcaps.serving.report import build_report
+
     days, ticks = span_of(sample, "day_aggs_v1"), span_of(sample, "trades_v1")
     root = str(sample)
     return [
         (
             "ingest daily bars",
-            lambda: ingest_flatfiles(lake, settings, root, ["day_aggs_v1"], days.first, days.last).rows,
+            lambda: ingest_flatfiles(lake, settings, root, ["day_aggs_v1"], days.first, days.last),
         ),
         (
             "ingest trades and quotes",
-            lambda: ingest_flatfiles(lake, settings, root, ["trades_v1", "quotes_v1"], ticks.first, ticks.last).rows,
+            lambda: ingest_flatfiles(lake, settings, root, ["trades_v1", "quotes_v1"], ticks.first, ticks.last),
         ),
         ("ingest splits", lambda: ingest_splits(lake, settings, str(sample / "splits.csv"))),
         ("refine trades and quotes", lambda: refine(lake, settings, ticks.first, ticks.last)),

@@ -27,7 +27,7 @@ from rich.tree import Tree
 
 from smallcaps import demo as main_job
 from smallcaps.cli.console import messages, output, timed, working
-from smallcaps.cli.doctor import examine
+from smallcaps.cli.doctor import EXTRAS, examine
 from smallcaps.config import Settings, load_settings
 from smallcaps.detectors.detect import INPUT_TABLE, chosen_detectors, detect, events, statement_of
 from smallcaps.detectors.manifest import build_manifest
@@ -40,9 +40,7 @@ from smallcaps.lake import REGISTRY, Lake, declared
 from smallcaps.lake.dictionary import data_dictionary
 from smallcaps.lake.trace import Trace, trace
 from smallcaps.microstructure.features import extract_features
-from smallcaps.models.gradient_boosting import train
 from smallcaps.refine.job import refine
-from smallcaps.serving.report import build_report
 from smallcaps.spark import open_session
 from smallcaps.spark.jars import fetch_jars
 from smallcaps.version import code_version
@@ -214,6 +212,8 @@ def label_command(first: From, last: To) -> None:
 @app.command("train")
 def train_command() -> None:
     """Train the first model walk-forward and log it to MLflow."""
+    from smallcaps.models.gradient_boosting import train
+
     lake, settings = _open()
     trained = timed("train", lake.spark, lambda: train(lake, settings))
     output.print_json(json.dumps(asdict(trained)))
@@ -224,6 +224,8 @@ def report_command(
     folder: Annotated[Path | None, typer.Option("--out", help="Folder; default: report/ in the lake.")] = None,
 ) -> None:
     """Write the report: one page and summary.json."""
+    from smallcaps.serving.report import build_report
+
     lake, settings = _open()
     if folder is None and "://" in lake.root:
         raise BadInput("The lake is not on this machine: give the report a folder with --out.")
@@ -393,6 +395,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except SmallcapsError as error:
         return _failed(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        return _failed(_missing_extra(error), FailedDependency.exit_code)
     except (ParseException, AnalysisException) as error:
         return _failed(_first_line(error), BadInput.exit_code)
     except (PySparkException, Py4JError, OSError) as error:
@@ -402,6 +406,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the last stop before the user
         return _bug(error)
     return code if isinstance(code, int) else 0
+
+
+def _missing_extra(error: ModuleNotFoundError) -> str:
+    """Which extra brings the module that is not there."""
+    name = (error.name or "").split(".")[0]
+    extra = next((extra for extra, modules in EXTRAS.items() if name in modules), "all")
+    return f"{name} is not installed: pip install 'smallcaps[{extra}]'."
 
 
 def _failed(message: str, code: int) -> int:

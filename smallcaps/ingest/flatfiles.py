@@ -119,6 +119,10 @@ class Ingested:
     rows: dict[str, int]
     rows_refused: int
 
+    def __str__(self) -> str:
+        written = ", ".join(f"{table} {count:,}" for table, count in self.rows.items())
+        return f"{written} rows of {self.files} files, {self.rows_refused} rows refused"
+
 
 def ingest_flatfiles(
     lake: Lake,

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from delta.tables import DeltaTable
+from pyarrow import fs
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -116,9 +117,22 @@ class Lake:
         self._refuse_drift(table, frame.schema, "the frame to be written")
         self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
         if not self.exists(table.name):
+            self._clear_unborn(table.name)
             self.spark.sql(f"DROP TABLE IF EXISTS {table.name}")
             self.spark.sql(table.ddl(self.location(table.name)))
         return frame.select(*[column.name for column in table.all_columns])
+
+    def _clear_unborn(self, name: str) -> None:
+        """Remove what a creation left that was killed before its first commit; Delta would refuse the place for ever.
+
+        Raises BadData where there are other files: they are somebody's.
+        """
+        filesystem, path = open_filesystem(self.location(name))
+        left = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+        if strange := [info.path for info in left if info.is_file and "/_delta_log/" not in info.path]:
+            raise BadData(f"{self.location(name)} holds files of no table, {strange[0]} for one. Move them away.")
+        if left:
+            filesystem.delete_dir(path)
 
     @staticmethod
     def _laid_out(table: Table, frame: DataFrame) -> DataFrame:

@@ -15,7 +15,7 @@ from smallcaps.config import Settings
 from smallcaps.config.settings import MicrostructureSettings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, between, declared, recorded_run
-from smallcaps.microstructure.signing import TIME, lee_ready, mid, with_quotes, with_tick
+from smallcaps.microstructure.signing import TIME, is_valid, lee_ready, mid, with_quotes, with_tick
 
 NANOSECONDS = 1_000_000_000
 HORIZONS = (1, 15, 60, 300)
@@ -36,7 +36,7 @@ def event_features(events: DataFrame, trades: DataFrame, quotes: DataFrame, micr
     notional = counted.withColumn("shares", F.col("size").cast("double")).withColumn(
         "notional", F.col("price") * F.col("shares")
     )
-    book = quotes.join(names, _KEY, "left_semi").withColumn("is_valid", _is_valid(micro))
+    book = quotes.join(names, _KEY, "left_semi").withColumn("is_valid", is_valid(micro))
     signed = _signed(notional, book.where("is_valid"), windows)
     met = signed.join(windows, _KEY).where(F.col(TIME).between(F.col("start_ns"), F.col("end_ns") - 1))
     met = met.join(F.broadcast(_large_limits(notional, windows, micro)), "event_id", "left").withColumn(
@@ -59,13 +59,6 @@ def _windows(events: DataFrame, micro: MicrostructureSettings) -> DataFrame:
         (known - micro.seconds_before * NANOSECONDS).alias("start_ns"),
         known.alias("known_ns"),
         (known + micro.seconds_after * NANOSECONDS).alias("end_ns"),
-    )
-
-
-def _is_valid(micro: MicrostructureSettings) -> Column:
-    return F.expr(
-        "is_two_sided AND NOT is_crossed AND NOT is_locked AND ask_price - bid_price "
-        f"<= {micro.maximum_relative_spread}D * (ask_price + bid_price) / 2"
     )
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from smallcaps.config.settings import MicrostructureSettings
+
 TIME = "participant_ns"
 IDENTITY = ("symbol", "session_date", "sip_ns", "sequence_number", "exchange", "trade_id", "correction")
 """What tells one row of silver.trades from another."""
@@ -69,6 +71,14 @@ def with_tick(trades: DataFrame) -> DataFrame:
     so_far = order.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     moved = trades.withColumn("_step", F.when(step != 0, step))
     return moved.withColumn("tick", F.last("_step", ignorenulls=True).over(so_far).cast("int")).drop("_step")
+
+
+def is_valid(micro: MicrostructureSettings) -> Column:
+    """Whether a row of silver.quotes can be traded against: two sides, neither crossed nor locked, not too wide."""
+    return F.expr(
+        "is_two_sided AND NOT is_crossed AND NOT is_locked AND ask_price - bid_price "
+        f"<= {micro.maximum_relative_spread}D * (ask_price + bid_price) / 2"
+    )
 
 
 def mid(quote: str) -> Column:

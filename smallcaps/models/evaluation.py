@@ -53,7 +53,7 @@ METRICS: dict[str, Callable[[pd.DataFrame], float]] = {
 
 def evaluate(scored: pd.DataFrame, samples: int, seed: int) -> dict[str, Estimate]:
     """Each metric over out-of-sample rows (event_id, session_date, continued, probability, base_rate), with the 2.5th and
-    97.5th percentile of a bootstrap that draws whole ISO weeks.
+    97.5th percentile of a bootstrap that draws whole ISO weeks `samples` times (0: no interval, NaN).
     """
     week = pd.to_datetime(scored["session_date"]).dt.strftime("%G-%V")
     blocks = [rows for _, rows in scored.groupby(week.to_numpy())]
@@ -63,7 +63,13 @@ def evaluate(scored: pd.DataFrame, samples: int, seed: int) -> dict[str, Estimat
         sample = pd.concat([blocks[place] for place in random.integers(0, len(blocks), len(blocks))])
         for name, metric in METRICS.items():
             drawn[name].append(metric(sample))
-    return {
-        name: Estimate(metric(scored), *(float(np.nanpercentile(drawn[name], share)) for share in (2.5, 97.5)))
-        for name, metric in METRICS.items()
-    }
+    return {name: Estimate(metric(scored), *_interval(drawn[name])) for name, metric in METRICS.items()}
+
+
+def _interval(drawn: list[float]) -> tuple[float, float]:
+    """2.5th and 97.5th percentile; NaN where nothing was drawn."""
+    sound = [value for value in drawn if not np.isnan(value)]
+    if not sound:
+        return float("nan"), float("nan")
+    low, high = np.percentile(sound, (2.5, 97.5))
+    return float(low), float(high)

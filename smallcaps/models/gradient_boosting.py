@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
 from smallcaps.config.settings import ModelSettings
-from smallcaps.errors import BadData, BadInput, FailedDependency
+from smallcaps.errors import BadData, BadInput
 from smallcaps.lake import Lake, Run, recorded_run
 from smallcaps.models.dataset import feature_names, training_set
 from smallcaps.models.evaluation import Estimate, area_under_curve, evaluate
@@ -37,11 +37,15 @@ class Trained:
     base_rate: float
     metrics: dict[str, Estimate]
 
+    def __str__(self) -> str:
+        auc = self.metrics["auc"]
+        return f"AUC {auc.value:.3f} ({auc.low:.3f}–{auc.high:.3f}) over {self.events:,} events"
+
 
 def train(lake: Lake, settings: Settings) -> Trained:
     """Train, score out of sample, replace the model's rows of gold.predictions, log to MLflow.
 
-    Raises BadInput where there is nothing labelled, FailedDependency where the `models` extra is not installed.
+    Raises BadInput where there is nothing labelled. Needs the extra `models`.
     """
     with recorded_run(lake, "train", {"model": NAME}, settings.digest()) as run:
         rows = training_set(
@@ -60,9 +64,9 @@ def train(lake: Lake, settings: Settings) -> Trained:
         tracking_run = _log(run, settings, scored, metrics, folds, booster)
         scored["tracking_run"] = tracking_run
         _write(run, scored)
-        auc = metrics["auc"]
-        run.note = f"AUC {auc.value:.3f} ({auc.low:.3f}–{auc.high:.3f}) over {len(scored)} events"
-        return Trained(tracking_run, len(scored), float(scored["continued"].mean()), metrics)
+        trained = Trained(tracking_run, len(scored), float(scored["continued"].mean()), metrics)
+        run.note = str(trained)
+        return trained
 
 
 def _folds(rows: DataFrame, model: ModelSettings) -> list[Fold]:
@@ -77,14 +81,18 @@ def _folds(rows: DataFrame, model: ModelSettings) -> list[Fold]:
 
 def _walk(rows: DataFrame, folds: list[Fold], model: ModelSettings) -> tuple[pd.DataFrame, Any]:
     """Out-of-sample rows of every fold that has enough to train on, and the last fold's booster."""
-    try:
-        from xgboost.spark import SparkXGBClassifier
-    except ImportError as error:
-        raise FailedDependency("Training needs the extra `models`: pip install 'smallcaps[models]'.") from error
+    from xgboost.spark import SparkXGBClassifier
+
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
     names = feature_names(DAILY_DETECTORS)
     parts, booster = [], None
-    options: dict[str, Any] = {**model.booster, "seed": model.seed, "missing": float("nan"), "verbose_eval": False}
+    options: dict[str, Any] = {
+        **model.booster,
+        "seed": model.seed,
+        "missing": float("nan"),
+        "verbosity": 0,
+        "verbose": False,
+    }
     for fold in folds:
         past = rows.where(F.col("label_session") < fold.train_before)
         counts = past.agg(F.count("*"), F.avg("continued")).collect()[0]

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from smallcaps.config import Settings
 from smallcaps.config.settings import MicrostructureSettings
 from smallcaps.lake import Lake, between, sql_literal
-from smallcaps.microstructure.signing import TIME, lee_ready, mid, with_quotes, with_tick
+from smallcaps.microstructure.signing import TIME, is_valid, lee_ready, mid, with_quotes, with_tick
 from smallcaps.version import code_version
 
 TOP = 20
@@ -193,7 +193,7 @@ def _outcomes(labels: DataFrame, events: DataFrame) -> DataFrame:
 def _predictions(predictions: DataFrame) -> DataFrame:
     """One row a scored event, as many as there are daily events: tens of thousands, not more."""
     return predictions.select(
-        "model", "session_date", "fold", "probability", "continued", "base_rate", "tracking_run"
+        "model", "event_id", "session_date", "fold", "probability", "continued", "base_rate", "tracking_run"
     ).orderBy("model", "session_date", "event_id")
 
 
@@ -237,10 +237,7 @@ def _intraday(lake: Lake, micro: MicrostructureSettings) -> Intraday | None:
         )
 
     def sound(quotes: DataFrame) -> DataFrame:
-        return of_event(quotes).where(
-            "is_two_sided AND NOT is_crossed AND NOT is_locked AND ask_price - bid_price "
-            f"<= {micro.maximum_relative_spread}D * (ask_price + bid_price) / 2"
-        )
+        return of_event(quotes).where(is_valid(micro))
 
     def in_window(rows: DataFrame) -> DataFrame:
         return rows.where((F.col(TIME) >= first_ns) & (F.col(TIME) < end_ns))

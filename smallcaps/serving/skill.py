@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from smallcaps.models.evaluation import area_under_curve, evaluate
+
 DECILES = 10
 LEVEL = (2.5, 97.5)
 """Percentiles of a 95 % interval."""
@@ -56,15 +58,8 @@ class Skill:
 
 
 def measure(predictions: pd.DataFrame, samples: int, seed: int) -> list[Skill]:
-    """Skill of each model in gold.predictions rows (model, session_date, fold, probability, continued, base_rate)."""
+    """Skill of each model in gold.predictions rows (model, event_id, session_date, fold, probability, continued, base_rate)."""
     return [_measure(str(model), rows, samples, seed) for model, rows in predictions.groupby("model", sort=True)]
-
-
-def area_under_curve(probability: Floats, continued: Integers) -> float | None:
-    """Chance that a continued event has a higher probability than another, ties half. None without both kinds."""
-    levels, position = np.unique(probability, return_inverse=True)
-    area = _weighted_area(position, len(levels), continued, np.ones(len(probability)))
-    return None if np.isnan(area) else area
 
 
 def _measure(model: str, rows: pd.DataFrame, samples: int, seed: int) -> Skill:
@@ -75,23 +70,26 @@ def _measure(model: str, rows: pd.DataFrame, samples: int, seed: int) -> Skill:
     random = np.random.default_rng(seed)
     # How often each week is drawn, one line a sample.
     draws = np.array([np.bincount(random.integers(0, weeks, weeks), minlength=weeks) for _ in range(samples)])
-    low, high = _area_interval(probability, continued, week, draws)
-    base_rate = rows["base_rate"].to_numpy(dtype=np.float64)
-    gain, gain_low, gain_high = _gain(_log_loss(probability, continued), _log_loss(base_rate, continued), week, draws)
+    estimates = evaluate(rows, samples if weeks >= MINIMUM_WEEKS else 0, seed)
+    auc, gain = estimates["auc"], estimates["log_loss_skill"]
     return Skill(
         model=model,
         events=len(rows),
         weeks=weeks,
         observed=float(continued.mean()),
-        auc=area_under_curve(probability, continued),
-        low=low,
-        high=high,
-        gain=gain,
-        gain_low=gain_low,
-        gain_high=gain_high,
+        auc=_known(auc.value),
+        low=_known(auc.low),
+        high=_known(auc.high),
+        gain=gain.value,
+        gain_low=_known(gain.low),
+        gain_high=_known(gain.high),
         deciles=_deciles(probability, continued, week, draws),
         folds=_folds(rows),
     )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def _weeks(days: pd.Series) -> Integers:
@@ -105,23 +103,6 @@ def _weeks(days: pd.Series) -> Integers:
     return position.astype(np.int64)
 
 
-def _weighted_area(position: Integers, levels: int, continued: Integers, weight: Floats) -> float:
-    """AUC of weighted events whose probability has rank `position` of `levels`; NaN without both kinds."""
-    positive = np.bincount(position, weight * continued, levels)
-    negative = np.bincount(position, weight * (1 - continued), levels)
-    below = np.cumsum(negative) - negative / 2
-    pairs = positive.sum() * negative.sum()
-    return float((positive * below).sum() / pairs) if pairs > 0 else float("nan")
-
-
-def _area_interval(
-    probability: Floats, continued: Integers, week: Integers, draws: Integers
-) -> tuple[float | None, float | None]:
-    levels, position = np.unique(probability, return_inverse=True)
-    areas = np.array([_weighted_area(position, len(levels), continued, drawn[week].astype(float)) for drawn in draws])
-    return _interval(areas, weeks=draws.shape[1])
-
-
 def _interval(drawn: Floats, weeks: int) -> tuple[float | None, float | None]:
     """95 % of what was drawn, or None where that says too little."""
     sound = drawn[np.isfinite(drawn)]
@@ -129,20 +110,6 @@ def _interval(drawn: Floats, weeks: int) -> tuple[float | None, float | None]:
         return None, None
     low, high = np.percentile(sound, LEVEL)
     return float(low), float(high)
-
-
-def _log_loss(probability: Floats, continued: Integers) -> Floats:
-    """Of each event; a probability of 0 or 1 is drawn in by the smallest step a float can show."""
-    smallest = np.finfo(np.float64).eps
-    sure = np.clip(probability, smallest, 1 - smallest)
-    return -np.where(continued == 1, np.log(sure), np.log1p(-sure))
-
-
-def _gain(loss: Floats, reference: Floats, week: Integers, draws: Integers) -> tuple[float, float | None, float | None]:
-    """1 − loss / reference over all events, with its interval."""
-    weeks = draws.shape[1]
-    drawn = 1 - (draws @ np.bincount(week, loss, weeks)) / (draws @ np.bincount(week, reference, weeks))
-    return float(1 - loss.sum() / reference.sum()), *_interval(drawn, weeks)
 
 
 def _decile_of(probability: Floats) -> Integers:
@@ -197,9 +164,7 @@ def _folds(rows: pd.DataFrame) -> pd.DataFrame:
                 "last": group["session_date"].max(),
                 "base_rate": float(group["base_rate"].mean()),
                 "observed": float(group["continued"].mean()),
-                "auc": area_under_curve(
-                    group["probability"].to_numpy(dtype=np.float64), group["continued"].to_numpy(dtype=np.int64)
-                ),
+                "auc": _known(area_under_curve(group)),
             }
             for fold, group in rows.groupby("fold", sort=True)
         ]

@@ -46,6 +46,7 @@ def label(event: Row, bars: dict[int, Row], closes: dict[int, Any], width: float
     seen = [bar for at, bar in path.items() if at <= step]
     highest = max([entry, *(bar["high"] for bar in seen), *([fill] if delisted else [])])
     lowest = min([entry, *(bar["low"] for bar in seen), *([fill] if delisted else [])])
+    own = bars[start]["high"] if long else bars[start]["low"]
     up, down = (highest - entry) / entry, (lowest - entry) / entry
     return entered | {
         "outcome": outcome,
@@ -54,7 +55,7 @@ def label(event: Row, bars: dict[int, Row], closes: dict[int, Any], width: float
         "return": None if fill is None else (fill - entry) / entry * (1 if long else -1),
         "favourable_excursion": up if long else -down,
         "adverse_excursion": down if long else -up,
-        "gave_back": gave_back(list(path.values()), long, event["price"], rules.give_back_share) if complete else None,
+        "gave_back": gave_back(list(path.values()), long, event["price"], own, rules.give_back_share) if complete else None,
         "delisted": delisted,
         "known_at": closes[start + horizon] if complete else path[max(path)]["bar"]["close_at"],
     }
@@ -77,14 +78,15 @@ def first_touch(path: dict[int, Row], long: bool, target: float, stop: float) ->
     return None, None, None
 
 
-def gave_back(path: list[Row], long: bool, price: float, share: float) -> bool:
-    """Whether `share` of a move beyond `price` was given back after its extreme, on a later bar or by the bar's own close."""
+def gave_back(path: list[Row], long: bool, price: float, own: float, share: float) -> bool:
+    """Whether, beyond the event session's `own` extreme, `share` of the way from `price` to a bar's extreme was given back,
+    on a later bar or by the bar's own close.
+    """
     for place, bar in enumerate(path):
         extreme = bar["high"] if long else bar["low"]
-        move = extreme - price if long else price - extreme
-        if move <= 0:
+        if (extreme <= own) if long else (extreme >= own):
             continue
-        level = extreme - share * move if long else extreme + share * move
+        level = extreme - share * (extreme - price)
         if (bar["close"] <= level) if long else (bar["close"] >= level):
             return True
         for later in path[place + 1 :]:

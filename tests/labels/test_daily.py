@@ -35,10 +35,10 @@ class Market:
         """QUIET bars on every session but for `changed`; None takes a bar away. `start`: the event's session. `factors`:
         session → cumulative factor from there on. `volumes`: session → volume. The rest goes into the event."""
         start, factors, volumes = (other.pop(key, default) for key, default in (("start", 0), ("factors", {}), ("volumes", {})))
-        factor = 1.0
+        factor = first = factors.get(0, 1.0)
         for place, session in enumerate(CALENDAR):
             factor = factors.get(place, factor)
-            prices = changed.get(place, tuple(price * factor for price in QUIET))
+            prices = changed.get(place, tuple(price * factor / first for price in QUIET))
             if prices is not None:
                 self.bars.append(bar(name, session, prices, factor, volumes.get(place, 1_000_000)))
         self.events.append(daily_event(name, CALENDAR[start], direction, **{"price": 16.0, "atr": 1.0} | other))
@@ -74,8 +74,8 @@ def market() -> Market:
     cases.add("untraded next bar", UP, {1: (16, 16, 16, 16), 2: (16, 17.5, 15.75, 17)}, volumes={1: 0})
     cases.add("a bar missing", UP, {2: None, 3: (16, 17.5, 15.75, 17)})
     cases.add("horizon's bar missing", UP, {2: (16, 16.5, 15.5, 15.75), 3: None})
-    # Disappearing: the last close is 15, × 0.45 = 6.75.
-    cases.add("delisted", UP, {2: (16, 16.5, 15.5, 15), **GONE} | {2: (16, 16.5, 15.5, 15.5), **GONE})
+    # Disappearing: the last close is 15.5, × 0.45 = 6.975.
+    cases.add("delisted", UP, {2: (16, 16.5, 15.5, 15.5), **GONE})
     cases.add("short delisted", DOWN, {2: (16, 16.5, 15.5, 15.5), **GONE})
     cases.add("touched, then delisted", UP, {2: (16, 17.25, 15.75, 17), **GONE})
     cases.add("gone before entry", UP, dict.fromkeys(range(1, 10)))
@@ -88,11 +88,8 @@ def market() -> Market:
     cases.add("split inside", UP, {3: (8, 8.75, 7.875, 8.5)}, factors={2: 0.5})
     cases.add("split on the entry day", UP, {2: (8, 8.625, 7.875, 8.5)}, factors={1: 0.5})
     cases.add("short, reverse split on the entry day", DOWN, {2: (64, 65, 59, 60)}, factors={1: 4.0})
-    cases.add("split long ago", UP, {2: (16, 17.25, 15.75, 17)}, factors={0: 0.125} | dict.fromkeys(range(1, 10), 0.125))
-    for row in cases.bars:
-        if row["symbol"] == "split long ago":
-            row |= dict(zip(("open", "high", "low", "close"), (16, 17.25, 15.75, 17) if row["session_date"] == CALENDAR[2]["session_date"] else QUIET, strict=True))
-    # Given back: event price 16, extreme 18, half of the move is 17.
+    cases.add("split long ago", UP, {2: (16, 17.25, 15.75, 17)}, factors={0: 0.125})
+    # Given back: event price 16, its session's extremes 16.5 and 15.5, new extreme 18, half of the way back is 17.
     above = (17.75, 17.875, 17.25, 17.75)
     cases.add("back on a later bar", UP, {1: (16, 18, 16, 17.75), 2: above, 3: (17.75, 17.75, 17, 17.5)})
     cases.add("back by the bar's close", UP, {1: (16, 18, 16, 17), 2: above, 3: above, 4: above, 5: above})
@@ -102,7 +99,9 @@ def market() -> Market:
     # 17.125, which may have come first; bar 3's low of 18 does.
     cases.add("back from a second extreme", UP, {1: (16, 18, 16, 17.75), 2: (17.5, 20, 17.125, 19), 3: (19, 19, 18, 18.5)})
     cases.add("not back from a second extreme", UP, {1: (16, 18, 16, 17.75), 2: (17.5, 20, 17.125, 19), 3: (19, 19, 18.125, 18.5)})
-    cases.add("never beyond", UP, {day: (15.75, 16, 15.5, 15.5) for day in range(1, 10)})
+    # Beyond the event's price, not beyond its session's high; and just beyond that: back to 16.375 is half of 0.75.
+    cases.add("no new extreme", UP, {})
+    cases.add("a small new extreme", UP, {1: (16.5, 16.75, 16.5, 16.5), 2: (16.5, 16.5, 16.375, 16.5)})
     below = (14.25, 14.75, 14.125, 14.25)
     cases.add("short back", DOWN, {1: (16, 16, 14, 14.25), 2: (14.25, 15, 14.125, 14.5), 3: below})
     cases.add("short not back", DOWN, {1: (16, 16, 14, 14.25), 2: (14.25, 14.875, 14.125, 14.5), 3: below})
@@ -316,7 +315,8 @@ def test_the_entry_price_is_in_the_entry_days_shares(found: Found) -> None:
         # Sessions 4 and 5 are QUIET again, at 16: long given back by then.
         ("back from a second extreme", True, True),
         ("not back from a second extreme", False, True),
-        ("never beyond", False, False),
+        ("no new extreme", False, False),
+        ("a small new extreme", True, True),
         ("short back", True, True),
         ("short not back", False, True),
     ],

@@ -1,0 +1,285 @@
+"""The main job as a user runs it, on a reduced sample, and what the commands then say of its lake."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+import smallcaps
+from smallcaps.cli.app import main
+from smallcaps.config import Settings
+from smallcaps.lake import REGISTRY, Lake
+from tests.conftest import REPOSITORY
+from tests.sample import reduced_sample
+
+pytestmark = pytest.mark.slow
+
+ENVIRONMENT = {
+    "SMALLCAPS_MODEL__FOLDS": "2",
+    "SMALLCAPS_MODEL__MINIMUM_TRAINING_EVENTS": "20",
+    "SMALLCAPS_MODEL__BOOTSTRAP_SAMPLES": "50",
+    "SMALLCAPS_MODEL__BOOSTER": '{"n_estimators": 10, "max_depth": 2}',
+}
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def root(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lake after `smallcaps demo`."""
+    folder = tmp_path_factory.mktemp("demo")
+    sample = reduced_sample(folder / "sample")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**ENVIRONMENT, "SMALLCAPS_LAKE": str(folder / "lake")}.items():
+            patch.setenv(name, value)
+        assert main(["demo", "--sample", str(sample)]) == 0
+    return folder / "lake"
+
+
+@pytest.fixture
+def run(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command on that lake: exit code, stdout, stderr."""
+    for name, value in {**ENVIRONMENT, "SMALLCAPS_LAKE": str(root)}.items():
+        monkeypatch.setenv(name, value)
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(list(arguments))
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return command
+
+
+def test_every_table_that_the_main_job_makes_holds_rows(root: Path, spark: SparkSession) -> None:
+    lake = Lake(str(root), spark)
+    empty = {"bronze.bars_1m"}
+    for name in REGISTRY.keys() - empty:
+        assert lake.exists(name), name
+        assert not lake.read(name).isEmpty(), name
+    assert not lake.exists("bronze.bars_1m")
+
+
+def test_every_run_succeeded_and_lost_nothing(root: Path, spark: SparkSession) -> None:
+    runs = Lake(str(root), spark).read("ops.runs").collect()
+    jobs = {row["job"] for row in runs}
+    assert jobs == {
+        *("ingest flatfiles", "ingest reference", "refine", "detect daily", "detect minute", "detect trade"),
+        *("manifest", "features", "label", "train"),
+    }
+    for row in runs:
+        assert row["outcome"] == "succeeded"
+        assert row["rows_in"] == row["rows_kept"] + row["rows_quarantined"]
+        assert row["outputs"]
+        assert len(row["settings_hash"]) == 16
+        assert row["code_version"]
+    judged = [row["rows_in"] for row in runs if row["job"] in ("ingest flatfiles", "refine")]
+    assert all(count > 0 for count in judged)
+
+
+def test_the_report_is_one_page_without_anything_from_outside(root: Path) -> None:
+    page = (root / "report" / "report.html").read_text(encoding="utf-8")
+    own = page.split("plotly.js v")[0] + page.split("</script>", 2)[-1]
+    assert not re.findall(r'(?:src|href)="https?://', own)
+    assert "{{" not in re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    summary = json.loads((root / "report" / "summary.json").read_text(encoding="utf-8"))
+    assert summary
+
+
+def test_the_report_opens_in_a_real_browser(root: Path, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("chromium is not installed")
+    picture = tmp_path / "report.png"
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    flags += " --disable-component-update --disable-sync --hide-scrollbars --window-size=1300,2400 --virtual-time-budget=10000"
+    page = root / "report" / "report.html"
+    subprocess.run(
+        [browser, *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={picture}", page.as_uri()],
+        check=True,
+        capture_output=True,
+        timeout=180,
+    )
+    # A blank page of this size compresses to a few kB.
+    assert picture.stat().st_size > 60_000
+
+
+def test_sql_prints_only_the_result(run: Command) -> None:
+    query = (
+        "SELECT detector, count(*) AS events FROM gold.events WHERE grain = 'daily' GROUP BY detector ORDER BY detector"
+    )
+    code, out, _ = run("sql", query, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0
+    assert rows
+    assert all(int(row["events"]) > 0 for row in rows)
+    code, out, _ = run("sql", query, "--format", "json")
+    assert [json.loads(line)["detector"] for line in out.splitlines()] == [row["detector"] for row in rows]
+    code, out, _ = run("sql", query)
+    assert all(row["detector"] in out for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("SELECT nothing FROM gold.events", "nothing"),
+        ("SELECT * FROM gold.evnts", "evnts"),
+        ("SELEC 1", "Only queries"),
+        ("SELECT FROM WHERE", "Syntax error"),
+        ("DROP TABLE gold.events", "Only queries"),
+        ("INSERT INTO gold.events SELECT * FROM gold.events", "Only queries"),
+        ("WITH x AS (SELECT * FROM gold.events) INSERT INTO gold.events SELECT * FROM x", "Only queries"),
+        ("DELETE FROM gold.events", "Only queries"),
+        ("", "Only queries"),
+    ],
+)
+def test_a_wrong_or_changing_statement_is_refused_in_one_sentence(run: Command, query: str, words: str) -> None:
+    code, out, err = run("sql", query)
+    assert (code, out) == (2, "")
+    assert words.lower() in err.lower()
+    assert "at org.apache" not in err
+    assert "Traceback" not in err
+
+
+def test_trace_of_a_daily_event_reaches_the_raw_file_and_its_checksum(
+    run: Command, root: Path, spark: SparkSession
+) -> None:
+    event = Lake(str(root), spark).read("gold.events").where("grain = 'daily'").orderBy("event_id").first()
+    assert event is not None
+    code, out, _ = run("trace", event["event_id"][:16])
+    assert code == 0
+    assert "checksum holds" in out
+    assert f"{event['session_date']}" in out
+    assert "ingest flatfiles" in out
+    kept = re.search(r"raw/flatfiles/us_stocks_sip/day_aggs_v1/\S+\.csv\.gz", out)
+    assert kept is not None
+    raw = root / kept[0]
+    content = raw.read_bytes()
+    try:
+        raw.write_bytes(content[:-1])
+        assert "missing or changed" in run("trace", event["event_id"])[1]
+    finally:
+        raw.write_bytes(content)
+
+
+@pytest.mark.parametrize("grain", ["minute", "trade"])
+def test_trace_of_an_intraday_event_reaches_its_trades(
+    run: Command, root: Path, spark: SparkSession, grain: str
+) -> None:
+    event = Lake(str(root), spark).read("gold.events").where(f"grain = '{grain}'").orderBy("event_id").first()
+    assert event is not None
+    code, out, _ = run("trace", event["event_id"])
+    assert code == 0
+    assert "trades_v1" in out
+    assert "checksum holds" in out
+
+
+def test_trace_of_a_run_names_its_inputs_and_of_nothing_says_so(run: Command, root: Path, spark: SparkSession) -> None:
+    trained = Lake(str(root), spark).read("ops.runs").where("job = 'train'").first()
+    assert trained is not None
+    code, out, _ = run("trace", trained["run_id"])
+    assert code == 0
+    assert "gold.event_labels@" in out
+    assert run("trace", "0" * 32)[0] == 2
+    assert run("trace", "12")[0] == 2
+
+
+def test_tables_and_detectors_are_listed(run: Command) -> None:
+    out = run("tables")[1]
+    assert "gold.core_manifest" in out
+    assert "relative_volume" in run("tables", "gold.events")[1]
+    assert run("tables", "gold.nothing")[0] == 2
+    assert "consolidation_break" in run("detectors", "list")[1]
+    for grain in ("daily", "minute", "trade"):
+        assert run("detectors", "sql", grain)[1].startswith("WITH source AS")
+    assert "Exchange" in run("detectors", "explain", "daily")[1]
+
+
+def test_running_every_step_again_changes_no_content(run: Command, root: Path, spark: SparkSession) -> None:
+    lake = Lake(str(root), spark)
+    names = [
+        "silver.bars_1d",
+        "silver.trades",
+        "silver.bars_1m",
+        "gold.events",
+        "gold.core_manifest",
+        "gold.event_labels",
+    ]
+    before = {name: _content(lake, name) for name in names}
+    days, ticks = ("--from", "2015-03-20", "--to", "2016-06-30"), ("--from", "2013-10-07", "--to", "2013-10-07")
+    for command in (
+        ("refine", *ticks),
+        ("detect", "daily", *days),
+        ("detect", "intraday", *ticks),
+        ("manifest",),
+        ("label", *days),
+    ):
+        assert run(*command)[0] == 0
+    for name in names:
+        assert _content(lake, name) == before[name], name
+
+
+def test_the_manifest_can_be_shorter(run: Command) -> None:
+    assert run("manifest", "--top", "5")[0] == 0
+    out = run("sql", "SELECT count(*) AS n FROM gold.core_manifest", "--format", "json")[1]
+    assert json.loads(out) == {"n": 5}
+    assert run("manifest", "--top", "0")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("refine", "--from", "2015-05-01", "--to", "2015-04-01"), "after"),
+        (("refine", "--from", "1999-01-04", "--to", "1999-01-05"), "ingest flatfiles"),
+        (("detect", "daily", "--from", "1999-01-04", "--to", "1999-01-05"), "smallcaps refine"),
+        (("ingest", "flatfiles", "--root", "/nowhere", "--from", "2015-04-01", "--to", "2015-04-02"), "us_stocks_sip"),
+        (
+            ("ingest", "flatfiles", "--root", "/", "--kinds", "day", "--from", "2015-04-01", "--to", "2015-04-02"),
+            "Kinds:",
+        ),
+        (("ingest", "reference", "--splits", "/nowhere.csv"), "cannot be read"),
+        (("refine", "--from", "first of May", "--to", "2015-04-01"), "first of May"),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_told_in_a_sentence(
+    run: Command, arguments: tuple[str, ...], words: str
+) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert words in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+def test_notebooks_read_a_table_by_name(root: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMALLCAPS_LAKE", str(root))
+    events = smallcaps.read("gold.events")
+    assert events.count() > 0
+    assert smallcaps.read("gold.events", version=0).count() == 0
+
+
+def test_a_job_runs_under_spark_submit_and_returns_the_commands_exit_code(root: Path) -> None:
+    # The same entry point that the scheduler uses, in processes of its own.
+    submit = Path(sys.executable).parent / "spark-submit"
+    job = [str(submit), "--master", "local[1]", str(REPOSITORY / "jobs" / "manifest.py"), "--top", "0"]
+    environment = {
+        "PATH": f"{submit.parent}:/usr/bin:/bin:/usr/local/bin",
+        "SMALLCAPS_LAKE": str(root),
+        "HOME": str(Path.home()),
+    }
+    done = subprocess.run(job, capture_output=True, text=True, env=environment, timeout=300, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "at least one place" in done.stderr
+
+
+def _content(lake: Lake, name: str) -> list[tuple[object, ...]]:
+    """Rows without run columns, in order."""
+    rows = lake.read(name).drop("run_id").collect()
+    return sorted(tuple(str(value) for value in row) for row in rows)
