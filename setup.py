@@ -45,7 +45,7 @@ EXTRAS["all"] = [need for extra in ("models", "report", "quality", "aws") for ne
 setup(
     name="smallcaps",
     version="0.1.0",
-    description="Finds, studies, models and trades extraordinary moves in US small-cap stocks, on Spark and Delta Lake.",
+    description="Finds, studies and models extraordinary moves in US small-cap stocks, on Spark and Delta Lake.",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

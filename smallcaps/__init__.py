@@ -1,4 +1,4 @@
-"""smallcaps: finds, studies, models and trades extraordinary moves in US small-cap stocks."""
+"""smallcaps: finds, studies and models extraordinary moves in US small-cap stocks."""
 
 from __future__ import annotations
 

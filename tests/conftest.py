@@ -16,6 +16,7 @@ from smallcaps.spark import open_session
 os.environ["TZ"] = "America/Los_Angeles"
 time.tzset()
 
+KEPT = {"SMALLCAPS_PRIVATE_DATA", "SMALLCAPS_CI"}
 REPOSITORY = Path(__file__).parent.parent
 SAMPLE = REPOSITORY / "data" / "sample"
 
@@ -23,7 +24,7 @@ SAMPLE = REPOSITORY / "data" / "sample"
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The settings of environment `local`, whatever the shell has set, with a lake that no test shares."""
-    for name in [name for name in os.environ if name.startswith("SMALLCAPS_") and name != "SMALLCAPS_PRIVATE_DATA"]:
+    for name in [name for name in os.environ if name.startswith("SMALLCAPS_") and name not in KEPT]:
         del os.environ[name]
     return load_settings("local", lake=str(tmp_path_factory.mktemp("lake")))
 
@@ -55,3 +56,15 @@ def private_data() -> Path:
     if not (folder / "flatfiles").is_dir():
         pytest.skip("private data: set SMALLCAPS_PRIVATE_DATA to the folder that holds flatfiles/")
     return folder
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Under continuous integration (SMALLCAPS_CI) a skipped test fails the run, unless it needs private data."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("SMALLCAPS_CI") or reporter is None:
+        return
+    skipped = [report for report in reporter.stats.get("skipped", []) if "private data" not in str(report.longrepr)]
+    if skipped:
+        names = ", ".join(report.nodeid for report in skipped)
+        reporter.write_line(f"skipped where nothing may be skipped: {names}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

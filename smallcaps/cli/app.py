@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from py4j.protocol import Py4JError
 from pyspark.errors import AnalysisException, ParseException, PySparkException
@@ -109,7 +108,7 @@ def demo(
 ) -> None:
     """Run the main job, end to end, on the sample."""
     lake, settings = _open()
-    folder = report or Path(lake.root) / "report"
+    folder = _report_folder(lake, report)
     page: object = None
     for title, work in main_job.steps(lake, settings, sample, folder):
         page = timed(title, lake.spark, work)
@@ -227,10 +226,16 @@ def report_command(
     from smallcaps.serving.report import build_report
 
     lake, settings = _open()
-    if folder is None and "://" in lake.root:
-        raise BadInput("The lake is not on this machine: give the report a folder with --out.")
-    page = timed("report", lake.spark, lambda: build_report(lake, settings, folder or Path(lake.root) / "report"))
+    place = _report_folder(lake, folder)
+    page = timed("report", lake.spark, lambda: build_report(lake, settings, place))
     output.print(str(page), soft_wrap=True)
+
+
+def _report_folder(lake: Lake, given: Path | None) -> Path:
+    """Where the report goes: as given, else into a lake on this machine."""
+    if given is None and "://" in lake.root:
+        raise BadInput("The lake is not on this machine: name a local folder for the report.")
+    return given or Path(lake.root) / "report"
 
 
 @app.command("sql")
@@ -386,11 +391,10 @@ def version_command() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code. No error reaches the user as a stack trace."""
     try:
-        code = app(args=arguments, standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+        app(args=arguments)
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 0
+    except KeyboardInterrupt:
         messages.print("interrupted")
         return 130
     except SmallcapsError as error:
@@ -405,7 +409,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _bug(error)
     except Exception as error:  # noqa: BLE001 - the last stop before the user
         return _bug(error)
-    return code if isinstance(code, int) else 0
+    return 0
 
 
 def _missing_extra(error: ModuleNotFoundError) -> str:

@@ -20,6 +20,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from smallcaps.errors import BadInput
 
 ENVIRONMENT_VARIABLE = "SMALLCAPS_ENV"
+PREFIX = "SMALLCAPS_"
+OTHER_VARIABLES = {"ENV", "CONF", "PRIVATE_DATA", "CI"}
+"""Variables of ours that are no settings: which settings, where they lie, and what the tests are told."""
 
 
 class Section(BaseModel):
@@ -101,7 +104,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
-        env_prefix="SMALLCAPS_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         nested_model_default_partial_update=True,
     )
@@ -163,6 +166,7 @@ def load_settings(environment: str | None = None, **overrides: Any) -> Settings:
     path = folder / f"{environment}.yaml"
     if not path.is_file():
         raise BadInput(f"No settings for environment {environment!r}: {path} does not exist.")
+    _refuse_unknown_variables()
     values: dict[str, Any] = {"environment": environment}
     for file in (folder / "research.yaml", folder / "detectors.yaml", path):
         try:
@@ -175,3 +179,11 @@ def load_settings(environment: str | None = None, **overrides: Any) -> Settings:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise BadInput(f"Settings of {environment!r} ({folder}) are not valid: {faults}") from error
     return settings.model_copy(update={"cache": settings.cache.expanduser()})
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt SMALLCAPS_… variable must not be ignored."""
+    known = {name.upper() for name in Settings.model_fields} | OTHER_VARIABLES
+    given = [name for name in os.environ if name.startswith(PREFIX)]
+    if unknown := [name for name in given if name.removeprefix(PREFIX).split("__")[0] not in known]:
+        raise BadInput(f"Unknown variables in the environment: {', '.join(sorted(unknown))}.")

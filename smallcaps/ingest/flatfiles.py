@@ -177,13 +177,14 @@ class Received:
     raw_path: str
     sha256: str
     size_bytes: int
+    lines: int | None
     rule: str | None
     reason: str | None
 
 
 _RECEIVED_SCHEMA = (
     "kind string, session_date date, source string, raw_path string, sha256 string, size_bytes bigint, "
-    "rule string, reason string"
+    "lines bigint, rule string, reason string"
 )
 
 
@@ -207,20 +208,20 @@ def _receive(lake: Lake, root: str, files: list[tuple[str, date, str]]) -> list[
                     sha256, size = copy_with_checksum(source, target)
                 kept = f"{folder}/{day}.{sha256[:12]}.csv.gz"
                 raw_fs.move(partial, f"{raw_base}/{kept}")
-                rule = reason = None
+                lines = rule = reason = None
                 try:
                     with raw_fs.open_input_stream(f"{raw_base}/{kept}", compression=None) as stream:
-                        check_file(stream, kind)
+                        lines = check_file(stream, kind)
                 except FileFault as fault:
                     rule, reason = fault.rule, fault.reason
-                row = Received(kind, day, file["path"], f"raw/{kept}", sha256, size, rule, reason)
+                row = Received(kind, day, file["path"], f"raw/{kept}", sha256, size, lines, rule, reason)
                 yield pa.RecordBatch.from_pylist([asdict(row)], schema)
 
     schema = pa.schema(
         [
             *((name, pa.date32() if name == "session_date" else pa.string()) for name in ("kind", "session_date")),
             *((name, pa.string()) for name in ("source", "raw_path", "sha256")),
-            ("size_bytes", pa.int64()),
+            *((name, pa.int64()) for name in ("size_bytes", "lines")),
             *((name, pa.string()) for name in ("rule", "reason")),
         ]
     )
@@ -268,9 +269,10 @@ def _write_bronze(run: Run, kind: str, files: list[Received], symbols: Sequence[
     text = _read_text(run.lake, kind, listed, symbols)
     days = ", ".join(f"DATE'{day}'" for day in sorted({file.session_date for file in files}))
     where = f"session_date IN ({days})"
+    lines = sum(file.lines or 0 for file in files) if symbols is None else None
     if symbols is not None:
         where += f" AND symbol IN ({', '.join(map(sql_literal, symbols))})"
-    return run.replace_judged(BRONZE[kind], typed(text, kind), REASONS, where).rows
+    return run.replace_judged(BRONZE[kind], typed(text, kind), REASONS, where, lines).rows
 
 
 def _read_text(lake: Lake, kind: str, files: list[tuple[str, date, str]], symbols: Sequence[str] | None) -> DataFrame:

@@ -46,16 +46,22 @@ class Run:
         """Insert the rows whose key is new."""
         return self._record(self.lake.add_missing(name, frame, self.run_id))
 
-    def replace_judged(self, name: str, judged: DataFrame, reasons: Mapping[str, str], where: str | None) -> Commit:
+    def replace_judged(
+        self, name: str, judged: DataFrame, reasons: Mapping[str, str], where: str | None, rows_in: int | None = None
+    ) -> Commit:
         """Write a judged frame: refused rows to ops.quarantine, then the others to the table in place of `where`.
 
-        The frame is computed once. Raises BadData where rows in ≠ rows written + rows refused.
+        The frame is computed once. `rows_in` is the number of rows that the judged ones come from, counted apart from
+        them (lines of the files, rows of the table below). Raises BadData where rows in ≠ rows written + rows refused.
         """
         columns = [column.name for column in declared(name).columns]
         judged = judged.persist(StorageLevel.MEMORY_AND_DISK)
         try:
             counts = {row[RULE]: row["count"] for row in judged.groupBy(RULE).count().collect()}
             kept = counts.pop(None, 0)
+            judged_rows = kept + sum(counts.values())
+            if rows_in is not None and rows_in != judged_rows:
+                raise BadData(f"{name}: {rows_in} rows came in and {judged_rows} were judged.")
             if counts:
                 self.quarantine(refused(judged, name, dict(reasons)))
             commit = self.replace(name, judged.where(F.col(RULE).isNull()).select(*columns), where)

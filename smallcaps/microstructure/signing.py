@@ -12,9 +12,6 @@ from pyspark.sql import functions as F
 from smallcaps.config.settings import MicrostructureSettings
 
 TIME = "participant_ns"
-IDENTITY = ("symbol", "session_date", "sip_ns", "sequence_number", "exchange", "trade_id", "correction")
-"""What tells one row of silver.trades from another."""
-
 QUOTE = "struct<bid:double,ask:double,quote_ns:bigint>"
 
 
@@ -22,7 +19,7 @@ def with_quotes(trades: DataFrame, quotes: DataFrame, offsets_ns: Mapping[str, i
     """`trades` with, for each name of `offsets_ns`, a struct column of that name: bid, ask and quote_ns of the last of
     `quotes` strictly before the trade's time + offset; null where there is none.
 
-    `trades` are rows of silver.trades (IDENTITY tells them apart), `quotes` of silver.quotes.
+    `trades` are rows of silver.trades, no two alike in every column, `quotes` of silver.quotes.
     """
     asked = F.explode(
         F.array(

@@ -33,8 +33,9 @@ def refine(lake: Lake, settings: Settings, first: date, last: date) -> dict[str,
         if "bronze.bars_1d" in bronze:
             _refine_daily(run, bronze["bronze.bars_1d"], calendar, securities, days)
         if "bronze.quotes" in bronze:
-            judged = identify(ticks.judged_quotes(bronze["bronze.quotes"], calendar), securities)
-            run.replace_judged("silver.quotes", judged, ticks.REASONS, days)
+            quotes = bronze["bronze.quotes"]
+            judged = identify(ticks.judged_quotes(quotes, calendar), securities)
+            run.replace_judged("silver.quotes", judged, ticks.REASONS, days, quotes.count())
         _refine_minutes(run, bronze, calendar, securities, days)
         return {name: commit.rows for name, commit in run.outputs.items() if name.startswith("silver.")}
 
@@ -50,7 +51,7 @@ def _refine_securities(run: Run, frames: list[DataFrame]) -> DataFrame:
 def _refine_daily(run: Run, daily: DataFrame, calendar: DataFrame, securities: DataFrame, days: str) -> None:
     factors = _refine_adjustments(run, securities)
     judged = identify(bars.judged_daily(daily, calendar), securities)
-    run.replace_judged("silver.bars_1d", bars.daily_bars(judged, factors), bars.REASONS, days)
+    run.replace_judged("silver.bars_1d", bars.daily_bars(judged, factors), bars.REASONS, days, daily.count())
 
 
 def _refine_adjustments(run: Run, securities: DataFrame) -> DataFrame:
@@ -72,7 +73,7 @@ def _refine_adjustments(run: Run, securities: DataFrame) -> DataFrame:
         "security_id",
         F.coalesce("security_id", F.concat_ws(":", F.lit("T"), "symbol", F.col("execution_date").cast("string"))),
     )
-    run.replace_judged("silver.adjustments", identified, adjustments.REASONS, None)
+    run.replace_judged("silver.adjustments", identified, adjustments.REASONS, None, splits.count())
     return adjustments.cumulative_factors(run.lake.read("silver.adjustments"))
 
 
@@ -85,7 +86,7 @@ def _refine_minutes(
     if "bronze.trades" in bronze:
         judged_trades = identify(ticks.judged_trades(bronze["bronze.trades"], calendar), securities)
         judged_trades = judged_trades.persist(StorageLevel.MEMORY_AND_DISK)
-        run.replace_judged("silver.trades", judged_trades, ticks.REASONS, days)
+        run.replace_judged("silver.trades", judged_trades, ticks.REASONS, days, bronze["bronze.trades"].count())
         built = bars.minute_bars(judged_trades.where("_rule IS NULL"))
     vendor: DataFrame | None = None
     if "bronze.bars_1m" in bronze:

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from smallcaps.lake import Rule, judge, judge_repeats
+from smallcaps.lake import Rule, declared, judge, judge_repeats
 from smallcaps.refine.labels import label
 
 _DAY = "to_date(from_utc_timestamp(timestamp_micros(sip_ns div 1000), 'America/New_York'))"
@@ -61,9 +61,10 @@ def eligibility(use: str) -> str:
 
 def judged_trades(trades: DataFrame, calendar: DataFrame) -> DataFrame:
     """bronze.trades rows judged and labelled, in silver.trades' columns but for security_id."""
-    key = ("symbol", "session_date", "exchange", "trf_id", "trade_id", "sequence_number", "correction")
     labelled = label(trades, calendar, "sip_ns")
-    judged = judge_repeats(judge(labelled, TRADE_RULES), key, ("source_sha256", "source_line"), DUPLICATE)
+    judged = judge_repeats(
+        judge(labelled, TRADE_RULES), declared("silver.trades").key, ("source_sha256", "source_line"), DUPLICATE
+    )
     return judged.select(
         *("_rule", "source_sha256", "source_line", "symbol", "session_date"),
         F.expr("timestamp_micros(sip_ns div 1000)").alias("ts"),
@@ -71,7 +72,7 @@ def judged_trades(trades: DataFrame, calendar: DataFrame) -> DataFrame:
         F.coalesce("participant_ns", "sip_ns").alias("participant_ns"),
         *("sequence_number", "trade_id", "session", "segment", "segment_start", "second"),
         F.col("price").cast("double").alias("price"),
-        *("size", "exchange", "conditions"),
+        *("size", "exchange", "trf_id", "conditions"),
         F.coalesce("correction", F.lit(0)).alias("correction"),
         *(F.expr(eligibility(use)).alias(use) for use in ("updates_high_low", "updates_open_close", "updates_volume")),
         F.expr(f"exchange = {OFF_EXCHANGE} AND trf_id IS NOT NULL").alias("is_off_exchange"),
@@ -83,9 +84,10 @@ def judged_trades(trades: DataFrame, calendar: DataFrame) -> DataFrame:
 
 def judged_quotes(quotes: DataFrame, calendar: DataFrame) -> DataFrame:
     """bronze.quotes rows judged and labelled, in silver.quotes' columns but for security_id."""
-    key = ("symbol", "session_date", "sip_ns", "sequence_number")
     labelled = label(quotes, calendar, "sip_ns")
-    judged = judge_repeats(judge(labelled, QUOTE_RULES), key, ("source_sha256", "source_line"), DUPLICATE)
+    judged = judge_repeats(
+        judge(labelled, QUOTE_RULES), declared("silver.quotes").key, ("source_sha256", "source_line"), DUPLICATE
+    )
 
     def side(name: str) -> Column:
         return F.when(F.col(f"{name}_price") > 0, F.col(f"{name}_price").cast("double")).alias(f"{name}_price")

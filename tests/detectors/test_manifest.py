@@ -99,7 +99,9 @@ def test_the_first_known_value_stands_in_the_middle() -> None:
 
 
 VALUES = st.one_of(st.none(), st.sampled_from([1.0, 2.0, 3.0, 4.0]), st.floats(-10, 10))
-EVENTS = st.lists(st.tuples(st.integers(0, 8), VALUES), max_size=40).map(lambda rows: sorted(rows, key=lambda row: row[0]))
+EVENTS = st.lists(st.tuples(st.integers(0, 8), VALUES), max_size=40).map(
+    lambda rows: sorted(rows, key=lambda row: row[0])
+)
 
 
 @hypothesis_settings(max_examples=150, deadline=None, derandomize=True, database=None)
@@ -161,11 +163,25 @@ def test_scores_are_weighted_means_of_the_percentiles_that_are_known(by_hand: li
 
 def test_a_row_says_how_many_earlier_events_its_score_rests_on(by_hand: list[Row]) -> None:
     # e5 and e6 are known together: three before each.
-    assert {row["event_id"]: row["earlier_events"] for row in by_hand} == {"e1": 0, "e2": 1, "e3": 2, "e4": 0, "e5": 3, "e6": 3}
+    assert {row["event_id"]: row["earlier_events"] for row in by_hand} == {
+        "e1": 0,
+        "e2": 1,
+        "e3": 2,
+        "e4": 0,
+        "e5": 3,
+        "e6": 3,
+    }
 
 
 def test_ranks_go_by_score_and_ties_by_event_id(by_hand: list[Row]) -> None:
-    assert [(row["rank"], row["event_id"]) for row in by_hand] == [(1, "e6"), (2, "e2"), (3, "e3"), (4, "e1"), (5, "e4"), (6, "e5")]
+    assert [(row["rank"], row["event_id"]) for row in by_hand] == [
+        (1, "e6"),
+        (2, "e2"),
+        (3, "e3"),
+        (4, "e1"),
+        (5, "e4"),
+        (6, "e5"),
+    ]
 
 
 def crowd(seed: int, count: int = 150) -> list[Row]:
@@ -180,7 +196,14 @@ def crowd(seed: int, count: int = 150) -> list[Row]:
             "dollar_volume": float(random.integers(1, 20)) * 1e5,
             "relative_volume": None if random.random() < 0.3 else float(random.integers(1, 6)),
         }
-        rows.append(event(f"{random.integers(0, 2**60):015x}", int(random.integers(0, 14)), float(random.integers(4, 12)) / 4, **given))
+        rows.append(
+            event(
+                f"{random.integers(0, 2**60):015x}",
+                int(random.integers(0, 14)),
+                float(random.integers(4, 12)) / 4,
+                **given,
+            )
+        )
     return rows
 
 
@@ -192,7 +215,9 @@ def places(scored: list[Row], manifest: ManifestSettings) -> list[str]:
         number = numbers[row["session_date"]]
         in_session = Counter(numbers[other["session_date"]] for other in kept)[number]
         of_name = [other for other in kept if other["symbol"] == row["symbol"]]
-        recent = [other for other in of_name if number - manifest.name_sessions < numbers[other["session_date"]] <= number]
+        recent = [
+            other for other in of_name if number - manifest.name_sessions < numbers[other["session_date"]] <= number
+        ]
         if in_session < manifest.maximum_per_session and len(recent) < manifest.maximum_per_name:
             kept.append(row)
     best = sorted(kept, key=lambda row: (-row["score"], row["event_id"]))
@@ -204,7 +229,9 @@ def scored(spark: SparkSession, free: ManifestSettings) -> list[Row]:
     return chosen(spark, crowd(1), free)
 
 
-def test_caps_leave_the_events_that_counting_leaves(spark: SparkSession, free: ManifestSettings, scored: list[Row]) -> None:
+def test_caps_leave_the_events_that_counting_leaves(
+    spark: SparkSession, free: ManifestSettings, scored: list[Row]
+) -> None:
     capped = free.model_copy(update={"maximum_per_session": 6, "maximum_per_name": 3, "name_sessions": 5, "top": 40})
     found = chosen(spark, crowd(1), capped)
     assert [row["event_id"] for row in found] == places(scored, capped)
@@ -216,17 +243,25 @@ def test_caps_leave_the_events_that_counting_leaves(spark: SparkSession, free: M
     assert all(places(scored, one) != places(scored, capped) for one in lifted)
 
 
-def test_a_name_brings_three_events_in_five_sessions_and_a_session_two(spark: SparkSession, free: ManifestSettings) -> None:
+def test_a_name_brings_three_events_in_five_sessions_and_a_session_two(
+    spark: SparkSession, free: ManifestSettings
+) -> None:
     # A single weight; strengths rise, so that every event but the first scores 1 (the first: 0.5).
     rows = [event(f"name {session}", session, 2.0 + session, symbol="BUSY") for session in range(10)]
     # Session 12: three at one moment against all before: 1, 1 and 1/10. Session 13: a tie of three.
     rows += [event(f"crowd {number}", 12, strength) for number, strength in ((1, 2.5), (2, 90.0), (3, 91.0))]
     rows += [event(f"tie {number}", 13, 99.0) for number in (3, 1, 2)]
     weights = {"weight_strength": 1.0, "weight_dollar_volume": 0.0, "weight_relative_volume": 0.0}
-    found = chosen(spark, rows, free.model_copy(update={**weights, "maximum_per_session": 2, "maximum_per_name": 3, "name_sessions": 5}))
+    found = chosen(
+        spark,
+        rows,
+        free.model_copy(update={**weights, "maximum_per_session": 2, "maximum_per_name": 3, "name_sessions": 5}),
+    )
     # 0, 1, 2 are kept; 3 and 4 have three in their five sessions; 5 sees 1 and 2 (of 1–5), 6 sees 2 and 5, 7 sees 5 and 6;
     # 8 and 9 see 5, 6, 7.
-    assert {row["event_id"] for row in found if row["symbol"] == "BUSY"} == {f"name {session}" for session in (0, 1, 2, 5, 6, 7)}
+    assert {row["event_id"] for row in found if row["symbol"] == "BUSY"} == {
+        f"name {session}" for session in (0, 1, 2, 5, 6, 7)
+    }
     assert {row["event_id"] for row in found if row["event_id"].startswith("crowd")} == {"crowd 2", "crowd 3"}
     assert {row["event_id"] for row in found if row["event_id"].startswith("tie")} == {"tie 1", "tie 2"}
 

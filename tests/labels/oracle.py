@@ -11,7 +11,9 @@ Row = dict[str, Any]
 FIELDS = ("open", "high", "low", "close")
 
 
-def label(event: Row, bars: dict[int, Row], closes: dict[int, Any], width: float, horizon: int, rules: LabelSettings) -> Row:
+def label(
+    event: Row, bars: dict[int, Row], closes: dict[int, Any], width: float, horizon: int, rules: LabelSettings
+) -> Row:
     """The measured columns of gold.event_labels. `bars` of the name and `closes` of the market by session number."""
     start = next(number for number, bar in bars.items() if bar["session_date"] == event["session_date"])
     long = event["direction"] > 0
@@ -23,7 +25,16 @@ def label(event: Row, bars: dict[int, Row], closes: dict[int, Any], width: float
             scale = bars[start]["cumulative_factor"] / bar["cumulative_factor"]
             path[step] = {field: bar[field] * scale for field in FIELDS} | {"bar": bar, "scale": scale}
     empty = dict.fromkeys(
-        ["entry_date", "entry_price", "sessions_to_exit", "return", "favourable_excursion", "adverse_excursion", "gave_back", "known_at"]
+        [
+            "entry_date",
+            "entry_price",
+            "sessions_to_exit",
+            "return",
+            "favourable_excursion",
+            "adverse_excursion",
+            "gave_back",
+            "known_at",
+        ]
     )
     censored = empty | {"outcome": "censored", "weight": 0.0, "delisted": False}
     if 1 not in path:
@@ -55,13 +66,17 @@ def label(event: Row, bars: dict[int, Row], closes: dict[int, Any], width: float
         "return": None if fill is None else (fill - entry) / entry * (1 if long else -1),
         "favourable_excursion": up if long else -down,
         "adverse_excursion": down if long else -up,
-        "gave_back": gave_back(list(path.values()), long, event["price"], own, rules.give_back_share) if complete else None,
+        "gave_back": gave_back(list(path.values()), long, event["price"], own, rules.give_back_share)
+        if complete
+        else None,
         "delisted": delisted,
         "known_at": closes[start + horizon] if complete else path[max(path)]["bar"]["close_at"],
     }
 
 
-def first_touch(path: dict[int, Row], long: bool, target: float, stop: float) -> tuple[str | None, int | None, float | None]:
+def first_touch(
+    path: dict[int, Row], long: bool, target: float, stop: float
+) -> tuple[str | None, int | None, float | None]:
     for step, bar in sorted(path.items()):
         if (bar["open"] >= target) if long else (bar["open"] <= target):
             return "continuation", step, bar["open"]

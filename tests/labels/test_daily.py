@@ -34,7 +34,9 @@ class Market:
     def add(self, name: str, direction: int, changed: dict[int, Prices | None], **other: Any) -> None:
         """QUIET bars on every session but for `changed`; None takes a bar away. `start`: the event's session. `factors`:
         session → cumulative factor from there on. `volumes`: session → volume. The rest goes into the event."""
-        start, factors, volumes = (other.pop(key, default) for key, default in (("start", 0), ("factors", {}), ("volumes", {})))
+        start, factors, volumes = (
+            other.pop(key, default) for key, default in (("start", 0), ("factors", {}), ("volumes", {}))
+        )
         factor = first = factors.get(0, 1.0)
         for place, session in enumerate(CALENDAR):
             factor = factors.get(place, factor)
@@ -94,11 +96,19 @@ def market() -> Market:
     cases.add("back on a later bar", UP, {1: (16, 18, 16, 17.75), 2: above, 3: (17.75, 17.75, 17, 17.5)})
     cases.add("back by the bar's close", UP, {1: (16, 18, 16, 17), 2: above, 3: above, 4: above, 5: above})
     cases.add("low of the high's bar", UP, {1: (16, 18, 16, 17.75), 2: above, 3: above, 4: above, 5: above})
-    cases.add("back too late", UP, {1: (16, 18, 16, 17.75), 2: above, 3: above, 4: above, 5: (17.5, 17.75, 16.75, 17.5)})
+    cases.add(
+        "back too late", UP, {1: (16, 18, 16, 17.75), 2: above, 3: above, 4: above, 5: (17.5, 17.75, 16.75, 17.5)}
+    )
     # 18 → 17 is not reached; on bar 2 the new high of 20 asks for 18, which its close of 19 does not give, nor its low of
     # 17.125, which may have come first; bar 3's low of 18 does.
-    cases.add("back from a second extreme", UP, {1: (16, 18, 16, 17.75), 2: (17.5, 20, 17.125, 19), 3: (19, 19, 18, 18.5)})
-    cases.add("not back from a second extreme", UP, {1: (16, 18, 16, 17.75), 2: (17.5, 20, 17.125, 19), 3: (19, 19, 18.125, 18.5)})
+    cases.add(
+        "back from a second extreme", UP, {1: (16, 18, 16, 17.75), 2: (17.5, 20, 17.125, 19), 3: (19, 19, 18, 18.5)}
+    )
+    cases.add(
+        "not back from a second extreme",
+        UP,
+        {1: (16, 18, 16, 17.75), 2: (17.5, 20, 17.125, 19), 3: (19, 19, 18.125, 18.5)},
+    )
     # Beyond the event's price, not beyond its session's high; and just beyond that: back to 16.375 is half of 0.75.
     cases.add("no new extreme", UP, {})
     cases.add("a small new extreme", UP, {1: (16.5, 16.75, 16.5, 16.5), 2: (16.5, 16.5, 16.375, 16.5)})
@@ -125,7 +135,9 @@ def rules(settings: Settings) -> LabelSettings:
 def found(spark: SparkSession, rules: LabelSettings) -> dict[tuple[str, float, int], Row]:
     """(name, width, horizon) → label."""
     cases = market()
-    frame = daily_labels(as_table(spark, "gold.events", cases.events), as_table(spark, "silver.bars_1d", cases.bars), rules)
+    frame = daily_labels(
+        as_table(spark, "gold.events", cases.events), as_table(spark, "silver.bars_1d", cases.bars), rules
+    )
     assert frame.columns == [column.name for column in declared("gold.event_labels").columns]
     rows = frame.collect()
     labels = {(row["symbol"], row["barrier_width"], row["horizon"]): row.asDict() for row in rows}
@@ -143,7 +155,12 @@ def test_every_event_has_a_label_for_each_width_and_horizon(found: Found) -> Non
 
 def test_an_event_without_direction_or_atr_has_no_label_nor_has_an_intraday_one(found: Found) -> None:
     cases = market()
-    assert {event["symbol"] for event in cases.events} - {name for name, _, _ in found} == {"flat", "no ATR", "zero ATR", "intraday"}
+    assert {event["symbol"] for event in cases.events} - {name for name, _, _ in found} == {
+        "flat",
+        "no ATR",
+        "zero ATR",
+        "intraday",
+    }
 
 
 @pytest.mark.parametrize(
@@ -178,7 +195,9 @@ def test_the_barrier_touched_first_decides(name: str, outcome: str, sessions: in
         ("short gap against", "reversal", 17, SHORT),
     ],
 )
-def test_a_gap_through_a_barrier_fills_at_the_open(name: str, outcome: str, fill: float, entry: float, found: Found) -> None:
+def test_a_gap_through_a_barrier_fills_at_the_open(
+    name: str, outcome: str, fill: float, entry: float, found: Found
+) -> None:
     row = found[name, 1.0, 3]
     direction = -1 if name.startswith("short") else 1
     assert (row["outcome"], row["sessions_to_exit"]) == (outcome, 2)
@@ -234,12 +253,22 @@ def test_without_a_next_bar_to_trade_on_there_is_no_entry(name: str, found: Foun
         for horizon in (3, 5):
             row = found[name, width, horizon]
             assert (row["outcome"], row["weight"], row["delisted"]) == ("censored", 0.0, False)
-            empty = ["entry_date", "entry_price", "sessions_to_exit", "return", "favourable_excursion", "adverse_excursion"]
+            empty = [
+                "entry_date",
+                "entry_price",
+                "sessions_to_exit",
+                "return",
+                "favourable_excursion",
+                "adverse_excursion",
+            ]
             assert [row[column] for column in [*empty, "gave_back", "known_at"]] == [None] * 8
 
 
 def test_a_missing_bar_is_stepped_over(found: Found) -> None:
-    assert (found["a bar missing", 1.0, 3]["outcome"], found["a bar missing", 1.0, 3]["sessions_to_exit"]) == ("continuation", 3)
+    assert (found["a bar missing", 1.0, 3]["outcome"], found["a bar missing", 1.0, 3]["sessions_to_exit"]) == (
+        "continuation",
+        3,
+    )
     # Nothing traded on the horizon's session: closed at the close before it, 15.75. The name trades on: not delisted.
     row = found["horizon's bar missing", 1.0, 3]
     assert (row["outcome"], row["sessions_to_exit"], row["delisted"]) == ("none", 3, False)
@@ -252,7 +281,12 @@ def test_a_name_that_disappears_is_closed_at_45_percent_of_its_last_close(found:
         up, down = found["delisted", 1.0, horizon], found["short delisted", 1.0, horizon]
         assert (up["outcome"], up["weight"], up["sessions_to_exit"], up["delisted"]) == ("reversal", 1.0, 2, True)
         assert up["return"] == pytest.approx((6.975 - LONG) / LONG)
-        assert (down["outcome"], down["weight"], down["sessions_to_exit"], down["delisted"]) == ("continuation", 1.0, 2, True)
+        assert (down["outcome"], down["weight"], down["sessions_to_exit"], down["delisted"]) == (
+            "continuation",
+            1.0,
+            2,
+            True,
+        )
         assert down["return"] == pytest.approx((SHORT - 6.975) / SHORT)
 
 
@@ -337,7 +371,9 @@ def test_the_share_given_back_is_a_share_of_the_move(spark: SparkSession, rules:
     frames = as_table(spark, "gold.events", cases.events), as_table(spark, "silver.bars_1d", cases.bars)
     # Built before either is run: one must not see the other's tables or numbers.
     lazily = {
-        share: daily_labels(*frames, rules.model_copy(update={"give_back_share": share, "horizons": (3,), "barrier_widths": (1.0,)}))
+        share: daily_labels(
+            *frames, rules.model_copy(update={"give_back_share": share, "horizons": (3,), "barrier_widths": (1.0,)})
+        )
         for share in (0.25, 0.75)
     }
     assert {share: frame.collect()[0]["gave_back"] for share, frame in lazily.items()} == {0.25: True, 0.75: False}

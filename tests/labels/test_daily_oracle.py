@@ -45,7 +45,11 @@ def world() -> tuple[list[Row], dict[str, list[Row]]]:
     for name, rows in bars.items():
         places = {int(place) for place in random.choice(len(rows), EVENTS_A_NAME, replace=False)}
         # And the day before a split.
-        places |= {place for place in range(len(rows) - 1) if rows[place]["cumulative_factor"] != rows[place + 1]["cumulative_factor"]}
+        places |= {
+            place
+            for place in range(len(rows) - 1)
+            if rows[place]["cumulative_factor"] != rows[place + 1]["cumulative_factor"]
+        }
         for place in sorted(places):
             day = rows[place]
             direction, atr = int(random.choice([-1, 1])), day["close"] * float(random.uniform(0.01, 0.08))
@@ -99,7 +103,11 @@ def test_every_label_is_what_the_oracle_says(column: str, compared: list[tuple[R
     unlike = []
     for expected, found in compared:
         one, other = plain(expected[column]), plain(found[column])
-        same = math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12) if isinstance(one, float) and isinstance(other, float) else one == other
+        same = (
+            math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+            if isinstance(one, float) and isinstance(other, float)
+            else one == other
+        )
         if not same:
             unlike.append((found["event_id"], found["barrier_width"], found["horizon"], one, other))
     assert unlike == []
@@ -107,7 +115,13 @@ def test_every_label_is_what_the_oracle_says(column: str, compared: list[tuple[R
 
 def test_a_return_lies_between_the_excursions(compared: list[tuple[Row, Row]]) -> None:
     outside = [
-        (found["event_id"], found["horizon"], found["adverse_excursion"], found["return"], found["favourable_excursion"])
+        (
+            found["event_id"],
+            found["horizon"],
+            found["adverse_excursion"],
+            found["return"],
+            found["favourable_excursion"],
+        )
         for _, found in compared
         if found["return"] is not None
         and not found["adverse_excursion"] - 1e-12 <= found["return"] <= found["favourable_excursion"] + 1e-12

@@ -85,8 +85,12 @@ def features(event: dict, trades: pd.DataFrame, quotes: pd.DataFrame, micro: Any
         rows = inside[inside["participant_ns"] + horizon * SECOND <= known]
         rows = rows.dropna(subset=["sign", "mid", f"later_{horizon}"])
         signed, later = 2 * rows["sign"] * rows["notional"], rows[f"later_{horizon}"]
-        row[f"realised_spread_{horizon}s"] = ratio((signed * (rows["price"] - later) / rows["mid"]).sum(), rows["notional"].sum())
-        row[f"price_impact_{horizon}s"] = ratio((signed * (later - rows["mid"]) / rows["mid"]).sum(), rows["notional"].sum())
+        row[f"realised_spread_{horizon}s"] = ratio(
+            (signed * (rows["price"] - later) / rows["mid"]).sum(), rows["notional"].sum()
+        )
+        row[f"price_impact_{horizon}s"] = ratio(
+            (signed * (later - rows["mid"]) / rows["mid"]).sum(), rows["notional"].sum()
+        )
     quoted = inside.dropna(subset=["quote_ns"])
     age = quoted["participant_ns"] - quoted["quote_ns"]
     row["stale_share"] = ratio(float((age > micro.stale_quote_seconds * SECOND).sum()), len(quoted))

@@ -22,7 +22,9 @@ def instant(clock: str) -> int:
 @functools.cache
 def _file(kind: str) -> pd.DataFrame:
     path = SAMPLE / "us_stocks_sip" / f"{kind}_v1" / "2013" / "10" / "2013-10-07.csv.gz"
-    rows = pd.read_csv(path, dtype={"ticker": str, "conditions": str}, keep_default_na=False, na_values={"conditions": [""]})
+    rows = pd.read_csv(
+        path, dtype={"ticker": str, "conditions": str}, keep_default_na=False, na_values={"conditions": [""]}
+    )
     return rows[rows["ticker"] == "IBM"].reset_index(drop=True)
 
 
@@ -50,7 +52,9 @@ def _identity(rows: pd.DataFrame) -> dict:
 
 
 def _trades(rows: pd.DataFrame) -> pd.DataFrame:
-    conditions = [[int(code) for code in text.split(",")] if isinstance(text, str) else [] for text in rows["conditions"]]
+    conditions = [
+        [int(code) for code in text.split(",")] if isinstance(text, str) else [] for text in rows["conditions"]
+    ]
     return pd.DataFrame(
         _identity(rows)
         | {

@@ -60,9 +60,18 @@ def trade_at(time_ns: int, price: float, size: float, *, name: str, sequence: in
 
 
 def quote(
-    at: float, bid: float | None, bid_size: float, ask: float | None, ask_size: float, *, name: str = "TAPE", sequence: int = 0
+    at: float,
+    bid: float | None,
+    bid_size: float,
+    ask: float | None,
+    ask_size: float,
+    *,
+    name: str = "TAPE",
+    sequence: int = 0,
 ) -> Row:
-    return quote_at(ns(at), bid, bid_size, ask, ask_size, name=name, sequence=sequence or round(at * 1_000) + 20_000_000)
+    return quote_at(
+        ns(at), bid, bid_size, ask, ask_size, name=name, sequence=sequence or round(at * 1_000) + 20_000_000
+    )
 
 
 def quote_at(

@@ -258,7 +258,9 @@ def test_realised_spread_and_impact_use_only_trades_whose_second_ended_by_known_
     assert rows["TAPE"]["realised_spread_1s"] == pytest.approx((0.002 * 1001 - 0.002 * 1998) / dollars)
     assert rows["TAPE"]["price_impact_1s"] == pytest.approx(0.004 * 1998 / dollars)
     # No trade of a 10-second window is 15 seconds old at its end.
-    assert [rows["TAPE"][f"{name}_{tau}s"] for name in ("realised_spread", "price_impact") for tau in (15, 60, 300)] == [None] * 6
+    assert [
+        rows["TAPE"][f"{name}_{tau}s"] for name in ("realised_spread", "price_impact") for tau in (15, 60, 300)
+    ] == [None] * 6
 
 
 def test_the_effective_spread_is_realised_spread_plus_impact(rows: dict[str, dict]) -> None:
@@ -348,14 +350,23 @@ def test_trades_that_do_not_count_towards_volume_are_left_out(rows: dict[str, di
 
 def test_what_nothing_stands_behind_is_null(rows: dict[str, dict]) -> None:
     bookless = rows["BOOKLESS"]
-    assert [both(bookless, name) for name in ("quoted_spread", "effective_spread", "depth", "depth_imbalance")] == [NAN] * 4
+    assert [both(bookless, name) for name in ("quoted_spread", "effective_spread", "depth", "depth_imbalance")] == [
+        NAN
+    ] * 4
     assert both(bookless, "order_flow_imbalance") == NAN
     assert [bookless[name] for name in ("realised_spread_1s", "price_impact_1s", "stale_share")] == [None] * 3
     assert (bookless["quotes_used"], bookless["quotes_dropped"]) == (0, 0)
     # The tick rule still signs: unknown, up, up.
     assert bookless["trade_imbalance_before"] == 1
     assert bookless["signed_share_before"] == pytest.approx(2 / 3)
-    of_trades = ["effective_spread", "trade_imbalance", "volume", "dollar_volume", "peak_trades_1s", "large_print_share"]
+    of_trades = [
+        "effective_spread",
+        "trade_imbalance",
+        "volume",
+        "dollar_volume",
+        "peak_trades_1s",
+        "large_print_share",
+    ]
     of_trades += ["block_share", "sweep_share", "off_exchange_share", "odd_lot_share", "signed_share"]
     assert [rows["ONLYAFTER"][f"{name}_before"] for name in of_trades] == [None] * len(of_trades)
     assert [rows["ONLYBEFORE"][f"{name}_after"] for name in of_trades] == [None] * len(of_trades)
@@ -394,6 +405,8 @@ def test_the_peak_second_is_one_of_the_clock_that_orders_the_trades(rows: dict[s
 
 
 def test_a_print_published_after_known_at_is_not_known_before_it(rows: dict[str, dict]) -> None:
-    before = [name for name in rows["LATE"] if name.endswith("_before") or name.startswith(("realised", "price_impact"))]
+    before = [
+        name for name in rows["LATE"] if name.endswith("_before") or name.startswith(("realised", "price_impact"))
+    ]
     late, punctual = ({name: rows[one][name] for name in before} for one in ("LATE", "PUNCTUAL"))
     assert late == punctual

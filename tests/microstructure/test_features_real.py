@@ -103,7 +103,11 @@ def test_features_of_real_ticks_are_what_the_oracle_finds(
 
 def known_before(row: dict) -> dict:
     """The columns that may be used at the event."""
-    return {name: value for name, value in row.items() if name.endswith("_before") or name.startswith(("realised", "price_impact"))}
+    return {
+        name: value
+        for name, value in row.items()
+        if name.endswith("_before") or name.startswith(("realised", "price_impact"))
+    }
 
 
 @pytest.mark.parametrize("future", ["NOISE", "CUT"])

@@ -108,7 +108,10 @@ def test_a_zero_tick_carries_the_last_change_of_price(spark: SparkSession) -> No
     rows = [trade_at(KNOWN_NS + min(place, 5), price, 100, name="A", sequence=place) for place, price in prices]
     rows += [trade_at(KNOWN_NS + place, 7.0, 100, name="FLAT", sequence=place) for place in (1, 2)]
     rows.reverse()
-    found = {(row["symbol"], row["sequence_number"]): row["tick"] for row in with_tick(as_table(spark, "silver.trades", rows)).collect()}
+    found = {
+        (row["symbol"], row["sequence_number"]): row["tick"]
+        for row in with_tick(as_table(spark, "silver.trades", rows)).collect()
+    }
     assert [found["A", place] for place, _ in prices] == [None, 1, 1, 1, -1, -1]
     # Nothing changed yet: unknown, and another name's price is no earlier price.
     assert [found["FLAT", place] for place in (1, 2)] == [None, None]
@@ -133,12 +136,22 @@ def test_lee_ready_compares_with_the_mid_and_falls_back_to_the_tick(spark: Spark
 
 def signed(spark: SparkSession, trades: pd.DataFrame, quotes: pd.DataFrame, offsets: dict[str, int]) -> pd.DataFrame:
     """Spark's answer, one row a (symbol, sequence_number)."""
-    frame = with_quotes(with_tick(as_table(spark, "silver.trades", trades)), as_table(spark, "silver.quotes", quotes), offsets)
+    frame = with_quotes(
+        with_tick(as_table(spark, "silver.trades", trades)), as_table(spark, "silver.quotes", quotes), offsets
+    )
     frame = frame.withColumn("sign", lee_ready(F.col("price"), mid("quote"), F.col("tick")))
-    columns = [F.col(f"{name}.{part}").alias(f"{name}_{part}") for name in offsets for part in ("bid", "ask", "quote_ns")]
+    columns = [
+        F.col(f"{name}.{part}").alias(f"{name}_{part}") for name in offsets for part in ("bid", "ask", "quote_ns")
+    ]
     # Through Python objects: Arrow would turn nanoseconds with gaps into floats and lose their last digits.
     rows = frame.select("symbol", "sequence_number", "tick", "sign", *columns).collect()
-    names = ["symbol", "sequence_number", "tick", "sign", *(f"{n}_{p}" for n in offsets for p in ("bid", "ask", "quote_ns"))]
+    names = [
+        "symbol",
+        "sequence_number",
+        "tick",
+        "sign",
+        *(f"{n}_{p}" for n in offsets for p in ("bid", "ask", "quote_ns")),
+    ]
     return pd.DataFrame([tuple(row) for row in rows], columns=names, dtype=object)
 
 
@@ -157,7 +170,9 @@ def expected(trades: pd.DataFrame, quotes: pd.DataFrame, offsets: dict[str, int]
 def assert_alike(found: pd.DataFrame, wanted: pd.DataFrame) -> None:
     key = ["symbol", "sequence_number"]
     assert len(found) == len(wanted)
-    left, right = (frame.astype({name: float for name in frame.columns if name not in key}) for frame in (found, wanted))
+    left, right = (
+        frame.astype({name: float for name in frame.columns if name not in key}) for frame in (found, wanted)
+    )
     left, right = (frame.sort_values(key, ignore_index=True)[list(wanted.columns)] for frame in (left, right))
     pd.testing.assert_frame_equal(left, right, check_dtype=False, check_exact=True)
 
@@ -204,7 +219,15 @@ def test_thin_names_and_bursts_meet_the_quotes_that_pandas_finds(spark: SparkSes
             trades.append(trade_at(KNOWN_NS + at, price, 100, name=f"S{number}", sequence=1 + 7 * place % 11))
         for place, (at, price, spread) in enumerate(tape["quotes"]):
             quotes.append(
-                quote_at(KNOWN_NS + at, price, 100, round(price + spread, 2), 100, name=f"S{number}", sequence=1 + 7 * place % 11)
+                quote_at(
+                    KNOWN_NS + at,
+                    price,
+                    100,
+                    round(price + spread, 2),
+                    100,
+                    name=f"S{number}",
+                    sequence=1 + 7 * place % 11,
+                )
             )
     if not trades or not quotes:
         return

@@ -39,13 +39,19 @@ def later_columns(features: dict[str, str]) -> dict[str, set[str]]:
 
 def test_inputs_read_nothing_that_was_not_known_at_the_event() -> None:
     assert {column.name for column in declared("gold.events").columns} >= KNOWN_AT_THE_EVENT
-    measured = {column.name for column in declared("gold.event_labels").columns} - {"event_id", "symbol", "session_date"}
+    measured = {column.name for column in declared("gold.event_labels").columns} - {
+        "event_id",
+        "symbol",
+        "session_date",
+    }
     assert not measured & KNOWN_AT_THE_EVENT
     assert all(columns_of(sql) for sql in FEATURES.values())
     assert later_columns(FEATURES) == {}
 
 
-@pytest.mark.parametrize("leak", ["`return`", "favourable_excursion / atr", "IF(gave_back, 1D, 0D)", "volume_after", "ln(sessions_to_exit)"])
+@pytest.mark.parametrize(
+    "leak", ["`return`", "favourable_excursion / atr", "IF(gave_back, 1D, 0D)", "volume_after", "ln(sessions_to_exit)"]
+)
 def test_an_input_that_looks_forward_is_caught_by_its_columns(leak: str) -> None:
     assert list(later_columns({**FEATURES, "leak": leak})) == ["leak"]
 
@@ -78,12 +84,23 @@ def rows(spark: SparkSession, settings: Settings) -> dict[str, dict]:
         event_row("short", SESSIONS[3], "atr_breakout", **short),
         event_row("gap", SESSIONS[3], "gap"),
         event_row("split", SESSIONS[4], "range_explosion", possible_missing_split=True),
-        event_row("thin", SESSIONS[4], "flush_reversal", relative_volume=None, pct_change=None, possible_missing_split=None),
-        *(event_row(name, SESSIONS[5], "gap") for name in ("none", "unresolved", "censored", "other width", "other horizon", "unlabelled")),
+        event_row(
+            "thin", SESSIONS[4], "flush_reversal", relative_volume=None, pct_change=None, possible_missing_split=None
+        ),
+        *(
+            event_row(name, SESSIONS[5], "gap")
+            for name in ("none", "unresolved", "censored", "other width", "other horizon", "unlabelled")
+        ),
         event_row("minute", SESSIONS[5], "volume_spike", grain="minute"),
     ]
     by_id = {event["event_id"]: event for event in events}
-    asked = {"short": "continuation", "gap": "reversal", "split": "continuation", "thin": "reversal", "minute": "continuation"}
+    asked = {
+        "short": "continuation",
+        "gap": "reversal",
+        "split": "continuation",
+        "thin": "reversal",
+        "minute": "continuation",
+    }
     asked |= {name: name for name in ("none", "unresolved", "censored")}
     labels = [label_row(by_id[name], outcome) for name, outcome in asked.items()]
     labels.append(label_row(by_id["other width"], "continuation", width=2.0))
@@ -97,7 +114,13 @@ def test_each_resolved_daily_event_of_the_asked_width_and_horizon_is_one_row(row
 
 
 def test_continued_is_one_for_a_continuation_only(rows: dict[str, dict]) -> None:
-    assert {name: row["continued"] for name, row in rows.items()} == {"short": 1, "gap": 0, "split": 1, "thin": 0, "none": 0}
+    assert {name: row["continued"] for name, row in rows.items()} == {
+        "short": 1,
+        "gap": 0,
+        "split": 1,
+        "thin": 0,
+        "none": 0,
+    }
 
 
 def test_a_row_tells_the_last_session_its_label_looks_at(rows: dict[str, dict]) -> None:
@@ -125,7 +148,16 @@ def test_inputs_are_signed_by_the_direction_and_scaled(rows: dict[str, dict]) ->
         "is_range_explosion": 0,
     }
     names = feature_names(list(DETECTORS))
-    assert list(row) == ["event_id", "symbol", "session_date", "detector", "session_number", "label_session", "continued", *names]
+    assert list(row) == [
+        "event_id",
+        "symbol",
+        "session_date",
+        "detector",
+        "session_number",
+        "label_session",
+        "continued",
+        *names,
+    ]
     assert {name: row[name] for name in names} == pytest.approx(expected)
     assert rows["split"]["possible_missing_split"] == 1
 

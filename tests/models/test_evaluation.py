@@ -66,7 +66,9 @@ def test_skill_is_what_log_loss_gains_on_the_folds_base_rates() -> None:
 
 def coin_flips(seed: int, weeks: int = 30, a_week: int = 20) -> pd.DataFrame:
     random = np.random.default_rng(seed)
-    dates = [DAY + dt.timedelta(weeks=week, days=int(day)) for week in range(weeks) for day in random.integers(0, 5, a_week)]
+    dates = [
+        DAY + dt.timedelta(weeks=week, days=int(day)) for week in range(weeks) for day in random.integers(0, 5, a_week)
+    ]
     rows = [(float(random.random()), int(random.integers(0, 2))) for _ in dates]
     return scored(rows, dates)
 

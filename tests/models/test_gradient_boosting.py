@@ -24,7 +24,9 @@ from smallcaps.models.dataset import feature_names, training_set
 from smallcaps.models.evaluation import area_under_curve
 from smallcaps.models.gradient_boosting import DAILY_DETECTORS, NAME, Trained, tracking_uri, train
 from smallcaps.models.walk_forward import walk_forward
-from tests.models.world import EVENTS_A_SESSION, SESSIONS, shuffled, world, write
+from tests.models.world import EVENTS_A_SESSION, SESSIONS, shuffled, world, write, write_labels
+
+pytestmark = pytest.mark.slow
 
 BOOSTER = {"n_estimators": 15, "max_depth": 2, "learning_rate": 0.3, "min_child_weight": 5}
 PLAUSIBLE_AUC = 0.95
@@ -41,7 +43,13 @@ class Outcome:
 def small(settings: Settings) -> Settings:
     """Two folds of twenty sessions, 15 small trees."""
     model = settings.model.model_copy(
-        update={"folds": 2, "embargo_sessions": 5, "minimum_training_events": 60, "bootstrap_samples": 60, "booster": BOOSTER}
+        update={
+            "folds": 2,
+            "embargo_sessions": 5,
+            "minimum_training_events": 60,
+            "bootstrap_samples": 40,
+            "booster": BOOSTER,
+        }
     )
     return settings.model_copy(update={"model": model, "tracking_uri": None})
 
@@ -65,6 +73,21 @@ def twice(own_lake: Lake, spark: SparkSession, small: Settings) -> tuple[Outcome
     """Trained on the signal, and again."""
     write(own_lake, spark, *world())
     return trained_on(own_lake, small), trained_on(own_lake, small)
+
+
+@pytest.fixture(scope="module")
+def leaked(own_lake: Lake, small: Settings, twice: tuple[Outcome, Outcome]) -> Outcome:
+    """Trained on the same tables with the outcome among the inputs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(dataset.FEATURES, "leak", "vwap_distance")
+        return trained_on(own_lake, small)
+
+
+@pytest.fixture(scope="module")
+def dealt_anew(own_lake: Lake, spark: SparkSession, small: Settings, leaked: Outcome) -> Outcome:
+    """Trained with the labels shuffled; after all others, since it rewrites them."""
+    write_labels(own_lake, spark, shuffled(world()[1]))
+    return trained_on(own_lake, small)
 
 
 @pytest.fixture(scope="module")
@@ -139,13 +162,25 @@ def test_training_twice_leaves_the_same_predictions(twice: tuple[Outcome, Outcom
     first, second = (outcome.trained for outcome in twice)
     assert first.metrics == second.metrics
     assert first.tracking_run != second.tracking_run
-    assert [set(outcome.predictions["tracking_run"]) for outcome in twice] == [{first.tracking_run}, {second.tracking_run}]
+    assert [set(outcome.predictions["tracking_run"]) for outcome in twice] == [
+        {first.tracking_run},
+        {second.tracking_run},
+    ]
 
 
-def test_the_run_is_logged_with_its_parameters_and_metrics(run: mlflow.entities.Run, signal: Outcome, small: Settings) -> None:
+def test_the_run_is_logged_with_its_parameters_and_metrics(
+    run: mlflow.entities.Run, signal: Outcome, small: Settings
+) -> None:
     assert run.info.status == "FINISHED"
-    expected = {"folds": 2, "embargo_sessions": 5, "barrier_width": 1.0, "horizon": 5, "seed": small.model.seed, **BOOSTER}
-    expected |= {"minimum_training_events": 60, "bootstrap_samples": 60, "settings_hash": small.digest()}
+    expected = {
+        "folds": 2,
+        "embargo_sessions": 5,
+        "barrier_width": 1.0,
+        "horizon": 5,
+        "seed": small.model.seed,
+        **BOOSTER,
+    }
+    expected |= {"minimum_training_events": 60, "bootstrap_samples": 40, "settings_hash": small.digest()}
     assert run.data.params == {name: str(value) for name, value in expected.items()}
     for name, estimate in signal.trained.metrics.items():
         logged = [run.data.metrics[key] for key in (name, f"{name}_low", f"{name}_high")]
@@ -186,7 +221,9 @@ def test_the_logged_model_gives_the_last_folds_probabilities(
     booster = mlflow.xgboost.load_model(f"runs:/{run.info.run_id}/model")
     assert isinstance(booster, xgboost.Booster)
     versions = artifact(run, "input_versions.json")
-    events, labels, calendar = (own_lake.read(name, versions[name]) for name in ("gold.events", "gold.event_labels", "silver.calendar"))
+    events, labels, calendar = (
+        own_lake.read(name, versions[name]) for name in ("gold.events", "gold.event_labels", "silver.calendar")
+    )
     inputs = training_set(events, labels, calendar, small.model, DAILY_DETECTORS).toPandas().set_index("event_id")
     last = signal.predictions[signal.predictions["fold"] == 2]
     values = inputs.loc[last["event_id"], feature_names(DAILY_DETECTORS)].to_numpy(dtype=np.float32)
@@ -194,31 +231,28 @@ def test_the_logged_model_gives_the_last_folds_probabilities(
     assert again == pytest.approx(last["probability"].to_numpy(), abs=1e-6)
 
 
-def test_shuffled_labels_bring_the_auc_back_to_one_half(own_lake: Lake, spark: SparkSession, small: Settings, twice: object) -> None:
-    events, labels = world()
-    write(own_lake, spark, events, shuffled(labels))
-    auc = trained_on(own_lake, small).trained.metrics["auc"]
+def test_a_planted_leak_drives_the_auc_to_one_and_is_refused(leaked: Outcome) -> None:
+    auc = leaked.trained.metrics["auc"].value
+    assert auc > 0.99
+    with pytest.raises(AssertionError, match="an input knows the outcome"):
+        refuse_implausible(auc)
+
+
+def test_shuffled_labels_bring_the_auc_back_to_one_half(dealt_anew: Outcome) -> None:
+    auc = dealt_anew.trained.metrics["auc"]
     assert auc.low < 0.5 < auc.high
     assert abs(auc.value - 0.5) < 0.1
 
 
-def test_a_planted_leak_drives_the_auc_to_one_and_is_refused(
-    own_lake: Lake, spark: SparkSession, small: Settings, monkeypatch: pytest.MonkeyPatch, twice: object
-) -> None:
-    write(own_lake, spark, *world())
-    monkeypatch.setitem(dataset.FEATURES, "leak", "vwap_distance")
-    auc = trained_on(own_lake, small).trained.metrics["auc"]
-    assert auc.value > 0.99
-    with pytest.raises(AssertionError, match="an input knows the outcome"):
-        refuse_implausible(auc.value)
-
-
 @pytest.mark.parametrize(
     ("changed", "message"),
-    [({"folds": 60}, "60 sessions with labelled events cannot make 60 folds"), ({"minimum_training_events": 10_000}, "No fold has 10000")],
+    [
+        ({"folds": 60}, "60 sessions with labelled events cannot make 60 folds"),
+        ({"minimum_training_events": 10_000}, "No fold has 10000"),
+    ],
 )
 def test_too_little_to_train_on_is_told_and_leaves_earlier_predictions(
-    changed: dict, message: str, own_lake: Lake, small: Settings, twice: object
+    changed: dict, message: str, own_lake: Lake, small: Settings, dealt_anew: Outcome
 ) -> None:
     before = own_lake.version("gold.predictions")
     settings = small.model_copy(update={"model": small.model.model_copy(update=changed)})

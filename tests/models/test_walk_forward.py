@@ -35,7 +35,10 @@ def test_sessions_may_come_unordered_repeated_and_with_holes() -> None:
 
 def test_a_remainder_makes_later_stretches_longer_by_one() -> None:
     # 8 sessions into 3: edges 8·1//3 = 2 and 8·2//3 = 5.
-    assert [(fold.test_first, fold.test_last) for fold in walk_forward(range(8), folds=2, embargo=0)] == [(2, 4), (5, 7)]
+    assert [(fold.test_first, fold.test_last) for fold in walk_forward(range(8), folds=2, embargo=0)] == [
+        (2, 4),
+        (5, 7),
+    ]
 
 
 @pytest.mark.parametrize("sessions", [[], [1], [1, 2, 3], [3, 3, 3, 2, 1]])

@@ -93,7 +93,9 @@ def world() -> tuple[list[Row], list[Row]]:
             # Ids that say nothing about time.
             event = event_row(f"{random.integers(0, 2**62):016x}", session, detector, **given)
             events.append(event)
-            labels.append(label_row(event, "continuation" if continues else ("none" if random.random() < 1 / 3 else "reversal")))
+            labels.append(
+                label_row(event, "continuation" if continues else ("none" if random.random() < 1 / 3 else "reversal"))
+            )
     return events, labels
 
 
@@ -107,7 +109,11 @@ def write(lake: Lake, spark: SparkSession, events: list[Row], labels: list[Row])
     """gold.events, gold.event_labels and silver.calendar of the world."""
     lake.replace("silver.calendar", calendar_frame(spark, FIRST, LAST), None, "test")
     lake.replace("gold.events", as_table(spark, "gold.events", events), None, "test")
-    # Other widths and horizons say the opposite: who trains on them finds the signal upside down.
+    write_labels(lake, spark, labels)
+
+
+def write_labels(lake: Lake, spark: SparkSession, labels: list[Row]) -> None:
+    """Other widths and horizons say the opposite: who trains on them finds the signal upside down."""
     turned = {"continuation": "reversal", "reversal": "continuation", "none": "continuation"}
     others = [label | {"outcome": turned[label["outcome"]], "barrier_width": 2.0} for label in labels]
     others += [label | {"outcome": turned[label["outcome"]], "horizon": 3} for label in labels]

@@ -17,8 +17,14 @@ def _frame(spark: SparkSession, table: str, rows: list[dict[str, object]]) -> Da
     return spark.createDataFrame([tuple(row.get(column.name) for column in columns) for row in rows], schema)
 
 
-def _source(row: Mapping[str, str], line: int) -> dict[str, object]:
-    return {"symbol": row["ticker"], "source_sha256": "f00", "source_line": line}
+def _source(day: str, row: Mapping[str, str], line: int) -> dict[str, object]:
+    """A file a day, named by the day."""
+    return {
+        "symbol": row["ticker"],
+        "session_date": date.fromisoformat(day),
+        "source_sha256": f"file of {day}",
+        "source_line": line,
+    }
 
 
 def bronze_bars(spark: SparkSession, table: str, rows: Iterable[tuple[str, Mapping[str, str]]]) -> DataFrame:
@@ -27,8 +33,8 @@ def bronze_bars(spark: SparkSession, table: str, rows: Iterable[tuple[str, Mappi
         spark,
         table,
         [
-            _source(row, line)
-            | {"session_date": date.fromisoformat(day), "window_start_ns": int(row["window_start"])}
+            _source(day, row, line)
+            | {"window_start_ns": int(row["window_start"])}
             | {name: Decimal(row[name]) for name in _BAR}
             | {"transactions": int(row["transactions"]) if row["transactions"] else None}
             for line, (day, row) in enumerate(rows, start=2)
@@ -42,8 +48,8 @@ def bronze_trades(spark: SparkSession, rows: Iterable[tuple[str, Mapping[str, st
         spark,
         "bronze.trades",
         [
-            _source(row, line)
-            | {"session_date": date.fromisoformat(day), "sip_ns": int(row["sip_timestamp"]), "trade_id": row["id"]}
+            _source(day, row, line)
+            | {"sip_ns": int(row["sip_timestamp"]), "trade_id": row["id"]}
             | {"participant_ns": int(row["participant_timestamp"]) or None, "trf_ns": int(row["trf_timestamp"]) or None}
             | {"sequence_number": int(row["sequence_number"]), "exchange": int(row["exchange"])}
             | {"trf_id": int(row["trf_id"]) or None, "tape": int(row["tape"]), "price": Decimal(row["price"])}
@@ -61,8 +67,8 @@ def bronze_quotes(spark: SparkSession, rows: Iterable[tuple[str, Mapping[str, st
         spark,
         "bronze.quotes",
         [
-            _source(row, line)
-            | {"session_date": date.fromisoformat(day), "sip_ns": int(row["sip_timestamp"])}
+            _source(day, row, line)
+            | {"sip_ns": int(row["sip_timestamp"])}
             | {"participant_ns": int(row["participant_timestamp"]) or None}
             | {"sequence_number": int(row["sequence_number"]), "conditions": [1], "indicators": []}
             | {name: Decimal(row[name]) for name in sides}

@@ -1,22 +1,22 @@
-"""The refine job end to end: vendor files → bronze → silver, then again over a longer range."""
+"""The refine job end to end: bronze → silver, then again over a longer range."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import reduce
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from smallcaps.config import Settings
 from smallcaps.errors import BadInput
-from smallcaps.ingest.flatfiles import BRONZE, ingest_flatfiles
-from smallcaps.ingest.reference import ingest_splits
-from smallcaps.lake import Lake, last_runs
-from smallcaps.refine.job import refine
-from tests.sources.vendor_files import bar, quote, trade, write_rows
+from smallcaps.lake import Lake, declared, last_runs
+from smallcaps.refine.job import BRONZE_BY_DAY, refine
+from tests.refine.frames import bronze_bars, bronze_quotes, bronze_trades
+from tests.sources.vendor_files import bar, quote, trade
 
 MONDAY, TUESDAY, WEDNESDAY, THANKSGIVING, FRIDAY = (f"2015-11-{day}" for day in (23, 24, 25, 26, 27))
 SILVER = ("calendar", "securities", "adjustments", "bars_1d", "bars_1m", "trades", "quotes")
@@ -51,14 +51,15 @@ DAILY = {
     THANKSGIVING: [level("HALVED", THANKSGIVING, "10")],
     FRIDAY: [level("HALVED", FRIDAY, "10"), level("CARRIED", FRIDAY, "10"), level("YOUNG", FRIDAY, "3")],
 }
-SPLITS = f"""ticker,execution_date,split_from,split_to
-HALVED,{WEDNESDAY},1,2
-WRONG,{WEDNESDAY},1,2
-CARRIED,{WEDNESDAY},1,2
-HALVED,{WEDNESDAY},1,2
-ELSEWHERE,2015-06-01,10,1
-HALVED,2015-06-01,1,0
-"""
+# (symbol, execution date, from, to) on lines 2, 3, …
+SPLITS = [
+    ("HALVED", WEDNESDAY, 1.0, 2.0),
+    ("WRONG", WEDNESDAY, 1.0, 2.0),
+    ("CARRIED", WEDNESDAY, 1.0, 2.0),
+    ("HALVED", WEDNESDAY, 1.0, 2.0),
+    ("ELSEWHERE", "2015-06-01", 10.0, 1.0),
+    ("HALVED", "2015-06-01", 1.0, 0.0),
+]
 # TICK has trades on Tuesday and none on Friday; VENDOR has none at all.
 MINUTES = {
     TUESDAY: [
@@ -98,18 +99,28 @@ def read_all(lake: Lake) -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def story(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """One lake through ingest and two runs of refine."""
-    folder = tmp_path_factory.mktemp("refine")
-    lake, splits = Lake(str(folder / "lake"), spark), folder / "splits.csv"
-    splits.write_text(SPLITS)
-    for day, rows in DAILY.items():
-        write_rows(folder, "day_aggs_v1", day, rows)
-    for day, rows in MINUTES.items():
-        write_rows(folder, "minute_aggs_v1", day, rows)
-    write_rows(folder, "trades_v1", TUESDAY, TRADES)
-    write_rows(folder, "quotes_v1", TUESDAY, QUOTES)
-    ingest_splits(lake, settings, str(splits))
-    ingest_flatfiles(lake, settings, str(folder), list(BRONZE), date(2015, 11, 23), date(2015, 11, 27))
+    """One lake through two runs of refine. Every day's rows count their lines from 2, as its file would."""
+    lake = Lake(str(tmp_path_factory.mktemp("refine") / "lake"), spark)
+
+    def by_day(table: str, days: dict[str, list[dict[str, str]]]) -> DataFrame:
+        return reduce(
+            DataFrame.unionByName,
+            [bronze_bars(spark, table, [(day, row) for row in rows]) for day, rows in days.items()],
+        )
+
+    splits = [
+        (symbol, date.fromisoformat(day), before, after, "f00", line)
+        for line, (symbol, day, before, after) in enumerate(SPLITS, start=2)
+    ]
+    schema = ", ".join(f"{column.name} {column.type}" for column in declared("bronze.splits").columns)
+    for table, frame in {
+        "bronze.splits": spark.createDataFrame(splits, schema),
+        "bronze.bars_1d": by_day("bronze.bars_1d", DAILY),
+        "bronze.bars_1m": by_day("bronze.bars_1m", MINUTES),
+        "bronze.trades": bronze_trades(spark, [(TUESDAY, row) for row in TRADES]),
+        "bronze.quotes": bronze_quotes(spark, [(TUESDAY, row) for row in QUOTES]),
+    }.items():
+        lake.replace(table, frame, None, "ingest")
     counts = refine(lake, settings, date(2015, 11, 24), date(2015, 11, 27))
     run, before = last_runs(lake, limit=1)[0], read_all(lake)
     refine(lake, settings, date(2015, 11, 23), date(2015, 11, 27))
@@ -275,7 +286,7 @@ def test_rows_in_are_rows_kept_and_rows_quarantined(story: Story) -> None:
 
 def test_the_run_names_the_versions_it_read(story: Story) -> None:
     inputs = {read["table"] for read in story.run["inputs"]}
-    assert inputs >= {*BRONZE.values(), "bronze.splits"}
+    assert inputs >= {*BRONZE_BY_DAY, "bronze.splits"}
 
 
 def test_a_range_that_bronze_does_not_hold_is_bad_input(story: Story, settings: Settings) -> None:

@@ -3,6 +3,7 @@
 Layout: `us_stocks_sip/<kind>/YYYY/MM/YYYY-MM-DD.csv.gz` under a folder or bucket.
 """
 
+import codecs
 import gzip
 import hashlib
 import re
@@ -76,22 +77,31 @@ def copy_with_checksum(source: pa.NativeFile, target: pa.NativeFile) -> tuple[st
     return digest.hexdigest(), size
 
 
-def check_file(stream: pa.NativeFile, kind: str) -> None:
-    """Read a gzipped file to its end. Raises FileFault for what `read_rows` would, without keeping a row."""
+def check_file(stream: pa.NativeFile, kind: str) -> int:
+    """Read a gzipped file to its end; returns how many lines follow the header.
+
+    Raises FileFault for what `read_rows` would, without keeping a row, and for a file without rows.
+    """
     with _faults_named(), gzip.GzipFile(fileobj=stream) as text:
         _check_header(text, kind)
-        rows = 0
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        lines, last = 0, b""
         while block := text.read(BLOCK_BYTES):
-            rows += len(block)
-        if not rows:
+            decoder.decode(block)
+            lines += block.count(b"\n")
+            last = (last + block).rpartition(b"\n")[2]
+        decoder.decode(b"", final=True)
+        lines += bool(last.strip())
+        if not lines:
             raise FileFault("empty_file", "the file has a header and no rows")
+        return lines
 
 
 def read_rows(stream: pa.NativeFile, kind: str) -> Iterator[pa.RecordBatch]:
     """The rows of a gzipped file as text, streamed; memory does not grow with the file.
 
     Batches have the columns of `HEADERS[kind]`, `line` (int64, the header being line 1) and `raw` (the line where it has
-    the wrong number of fields, its columns then null). Blank lines are skipped as CSV has it. Raises FileFault for
+    the wrong number of fields, its columns but for ticker then null). Blank lines are skipped as CSV has it. Raises FileFault for
     an empty, truncated or corrupt file and for a header that is not the vendor's.
     """
     with _faults_named(), gzip.GzipFile(fileobj=stream) as text:
@@ -163,6 +173,7 @@ def _batch(block: bytes, names: list[str], first_line: int) -> pa.RecordBatch:
     if strange:
         rows = {name: pa.nulls(len(strange), pa.string()) for name in names}
         rows |= {
+            "ticker": pa.array([text.split(",", 1)[0] for text in strange.values()], pa.string()),
             "line": pa.array([first_line + number for number in strange], pa.int64()),
             "raw": pa.array(list(strange.values()), pa.string()),
         }
