@@ -194,7 +194,7 @@ def test_the_digest_is_of_what_is_computed_and_not_of_where() -> None:
         lambda values: values["labels"].update(horizons=[3, 6]),
     ],
 )
-def test_the_digest_changes_with_every_parameter_of_what_is_computed(change_one) -> None:  # noqa: ANN001
+def test_the_digest_changes_with_every_parameter_of_what_is_computed(change_one) -> None:
     settings = load_settings()
     values = settings.model_dump(mode="json")
     assert Settings(**values).digest() == settings.digest()

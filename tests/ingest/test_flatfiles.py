@@ -84,7 +84,9 @@ FAULTY = {
 
 def mixed_text() -> str:
     """The mixed file; its last line has no newline."""
-    lines = [line if isinstance(line, str) else csv_text(BAR_COLUMNS, [line]).splitlines()[1] for line, _ in MIXED_LINES]
+    lines = [
+        line if isinstance(line, str) else csv_text(BAR_COLUMNS, [line]).splitlines()[1] for line, _ in MIXED_LINES
+    ]
     return "\n".join([HEADER, *lines])
 
 

@@ -34,7 +34,9 @@ HEADER = "split_to,ticker,execution_date,split_from"
 
 
 @pytest.fixture(scope="module")
-def filled(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lake, Path]]:
+def filled(
+    spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Lake, Path]]:
     """A lake that took the vendor's body in, then a CSV twice; and the CSV."""
     folder = tmp_path_factory.mktemp("reference")
     lake, csv = Lake(str(folder / "lake"), spark), folder / "splits.csv"
@@ -103,7 +105,9 @@ def test_the_raw_zone_keeps_the_bytes_and_the_ledger_their_checksum(filled: tupl
         assert (row.kind, row.session_date) == ("splits", None)
 
 
-def test_part_of_a_date_is_no_date_and_a_blank_line_counts_as_a_line(lake: Lake, settings: Settings, tmp_path: Path) -> None:
+def test_part_of_a_date_is_no_date_and_a_blank_line_counts_as_a_line(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
     csv = tmp_path / "splits.csv"
     csv.write_text(f"{HEADER}\n1,A,2015-06-01,10\n\n1,MONTH,2015-06,10\n1,YEAR,2015,10\n1,B,2015-06-01,10\n")
     assert ingest_splits(lake, settings, str(csv)) == 2

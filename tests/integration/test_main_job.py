@@ -214,7 +214,7 @@ def test_running_every_step_again_changes_no_content(run: Command, root: Path, s
         "gold.event_labels",
     ]
     before = {name: _content(lake, name) for name in names}
-    days, ticks = ("--from", "2015-03-20", "--to", "2016-06-30"), ("--from", "2013-10-07", "--to", "2013-10-07")
+    days, ticks = ("--from", "2015-03-20", "--to", "2015-11-05"), ("--from", "2013-10-07", "--to", "2013-10-07")
     for command in (
         ("refine", *ticks),
         ("detect", "daily", *days),

@@ -64,7 +64,7 @@ def market() -> Market:
     cases.add("on the entry bar", UP, {1: (16, 17.5, 15.75, 17)})
     cases.add("late", UP, {4: (16, 17.5, 15.75, 17)})
     cases.add("first one, then the other", UP, {2: (16, 16.25, 15, 15.5), 3: (16, 17.5, 16, 17)})
-    cases.add("a higher open", UP, {1: (20, 20.5, 19.5, 20), **{day: (20, 20.5, 19.5, 20) for day in range(2, 10)}})
+    cases.add("a higher open", UP, {1: (20, 20.5, 19.5, 20), **dict.fromkeys(range(2, 10), (20, 20.5, 19.5, 20))})
     cases.add("short continues", DOWN, {2: (16, 16.25, 14.75, 15)})
     cases.add("short reverses", DOWN, {3: (16, 16.75, 15.75, 16.5)})
     cases.add("short nothing", DOWN, {})
@@ -86,12 +86,23 @@ def market() -> Market:
     cases.add("end, touched", UP, {8: (16, 17.25, 15.75, 17)}, start=6)
     cases.add("last but one", UP, {}, start=8)
     cases.add("last session", UP, {}, start=9)
+    cases.add("end, silent that day", UP, {9: None}, start=6)
     # Splits: two for one from session 2, or on the entry day, and one that was there before.
     cases.add("split inside", UP, {3: (8, 8.75, 7.875, 8.5)}, factors={2: 0.5})
     cases.add("split on the entry day", UP, {2: (8, 8.625, 7.875, 8.5)}, factors={1: 0.5})
     cases.add("short, reverse split on the entry day", DOWN, {2: (64, 65, 59, 60)}, factors={1: 4.0})
     cases.add("split long ago", UP, {2: (16, 17.25, 15.75, 17)}, factors={0: 0.125})
-    # Given back: event price 16, its session's extremes 16.5 and 15.5, new extreme 18, half of the way back is 17.
+    # No barriers.
+    cases.add("flat", 0, {})
+    cases.add("no ATR", UP, {}, atr=None)
+    cases.add("zero ATR", UP, {}, atr=0.0)
+    cases.add("intraday", UP, {}, grain="minute")
+    giving_back(cases)
+    return cases
+
+
+def giving_back(cases: Market) -> None:
+    """Event price 16, its session's extremes 16.5 and 15.5, new extreme 18, half of the way back is 17."""
     above = (17.75, 17.875, 17.25, 17.75)
     cases.add("back on a later bar", UP, {1: (16, 18, 16, 17.75), 2: above, 3: (17.75, 17.75, 17, 17.5)})
     cases.add("back by the bar's close", UP, {1: (16, 18, 16, 17), 2: above, 3: above, 4: above, 5: above})
@@ -115,12 +126,6 @@ def market() -> Market:
     below = (14.25, 14.75, 14.125, 14.25)
     cases.add("short back", DOWN, {1: (16, 16, 14, 14.25), 2: (14.25, 15, 14.125, 14.5), 3: below})
     cases.add("short not back", DOWN, {1: (16, 16, 14, 14.25), 2: (14.25, 14.875, 14.125, 14.5), 3: below})
-    # No barriers.
-    cases.add("flat", 0, {})
-    cases.add("no ATR", UP, {}, atr=None)
-    cases.add("zero ATR", UP, {}, atr=0.0)
-    cases.add("intraday", UP, {}, grain="minute")
-    return cases
 
 
 @pytest.fixture(scope="module")
@@ -309,6 +314,12 @@ def test_where_the_data_end_first_a_label_is_censored(found: Found) -> None:
         row = found[name, 1.0, horizon]
         assert (row["outcome"], row["weight"], row["delisted"]) == ("censored", 0.0, False)
         assert (row["entry_price"], row["return"], row["gave_back"], row["known_at"]) == (LONG, None, None, None)
+
+
+def test_a_name_that_is_silent_only_on_the_last_day_of_the_data_is_not_delisted(found: Found) -> None:
+    """A thin name misses days. Whether it disappeared cannot be told yet."""
+    row = found["end, silent that day", 1.0, 3]
+    assert (row["outcome"], row["weight"], row["delisted"], row["return"]) == ("censored", 0.0, False, None)
 
 
 def test_a_barrier_touched_before_the_data_end_counts_but_giving_back_is_open(found: Found) -> None:

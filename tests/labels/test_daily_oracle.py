@@ -20,7 +20,10 @@ NAMES, EVENTS_A_NAME = 40, 8
 
 
 def walk(name: str, random: np.random.Generator) -> list[Row]:
-    """A random walk with overnight gaps; every third name splits, some bars are missing, every fifth name disappears."""
+    """A random walk with overnight gaps; every third name splits, some bars are missing, every fifth name disappears.
+
+    Nothing is missing within ten sessions of the data's end, where it cannot be told from disappearing.
+    """
     number = int(name[1:])
     split = int(random.integers(5, 55)) if number % 3 == 0 else None
     last = int(random.integers(20, 50)) if number % 5 == 0 else len(SESSIONS)
@@ -32,7 +35,7 @@ def walk(name: str, random: np.random.Generator) -> list[Row]:
         prices = [opening, max(opening, *path), min(opening, *path), price]
         if place == split:
             factor = float(random.choice([0.1, 0.5, 4.0, 10.0]))
-        if random.random() > 0.04:
+        if random.random() > 0.04 or len(SESSIONS) - 10 <= place:
             bars.append(bar(name, session, tuple(float(one) * factor for one in prices), factor))
     return bars
 

@@ -8,7 +8,18 @@ from smallcaps.lake import REGISTRY, declared
 from smallcaps.lake.declaration import RUN_ID, Column, Table
 from smallcaps.lake.registry import LAYERS
 
-ROOMS = {"serving", "trading", "streaming", "models", "labels", "microstructure", "detectors", "refine", "ingest", "lake"}
+ROOMS = {
+    "serving",
+    "trading",
+    "streaming",
+    "models",
+    "labels",
+    "microstructure",
+    "detectors",
+    "refine",
+    "ingest",
+    "lake",
+}
 SYMBOL = Column("symbol", "string", "Ticker", nullable=False)
 PRICE = Column("price", "decimal(18,6)", "Analyst's \\ price", "$")
 EXAMPLE = Table(
@@ -62,7 +73,7 @@ def test_the_schema_has_types_nullability_and_comments_with_units(spark: SparkSe
     assert fields["symbol"].metadata["comment"] == "Ticker"
 
 
-def test_the_ddl_makes_a_table_that_is_as_declared_quotes_and_all(spark: SparkSession, tmp_path, request) -> None:  # noqa: ANN001
+def test_the_ddl_makes_a_table_that_is_as_declared_quotes_and_all(spark: SparkSession, tmp_path, request) -> None:
     location = str(tmp_path / "it's a lake")
     request.addfinalizer(lambda: spark.sql("DROP SCHEMA IF EXISTS silver CASCADE"))
     spark.sql("CREATE SCHEMA IF NOT EXISTS silver")

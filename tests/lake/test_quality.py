@@ -16,7 +16,9 @@ ODD = Rule("odd_symbol", "symbol = 'X'", "the symbol is X")
 
 
 def test_the_first_broken_rule_counts_and_unknown_is_broken(spark: SparkSession) -> None:
-    rows = spark.createDataFrame([("A", 2.0), ("A", 0.5), ("A", -1.0), ("A", None), ("X", 2.0)], "symbol string, price double")
+    rows = spark.createDataFrame(
+        [("A", 2.0), ("A", 0.5), ("A", -1.0), ("A", None), ("X", 2.0)], "symbol string, price double"
+    )
     expected = [
         ("A", 2.0, None),
         ("A", 0.5, "small"),
@@ -29,7 +31,9 @@ def test_the_first_broken_rule_counts_and_unknown_is_broken(spark: SparkSession)
 
 
 def test_a_rule_broken_earlier_stays(spark: SparkSession) -> None:
-    rows = spark.createDataFrame([("A", -1.0, "before"), ("A", -1.0, None)], f"symbol string, price double, {RULE} string")
+    rows = spark.createDataFrame(
+        [("A", -1.0, "before"), ("A", -1.0, None)], f"symbol string, price double, {RULE} string"
+    )
     assert [row[RULE] for row in judge(rows, [NEGATIVE]).collect()] == ["before", "negative"]
 
 
@@ -62,13 +66,19 @@ def test_refused_rows_carry_rule_reason_source_and_the_row_as_json(spark: SparkS
     found = {row.source_line: row for row in frame.collect()}
     assert set(found) == {3, 4}
     assert found[3].quarantine_id == hashlib.sha256(b"silver.example|negative|f00|3").hexdigest()
-    assert (found[3].table_name, found[3].rule, found[3].reason) == ("silver.example", "negative", "the price is negative")
+    assert (found[3].table_name, found[3].rule, found[3].reason) == (
+        "silver.example",
+        "negative",
+        "the price is negative",
+    )
     assert json.loads(found[3].payload) == {"symbol": "NA", "price": -1.0, "source_sha256": "f00", "source_line": 3}
     assert found[4].reason == "unheard_of"
 
 
 def test_a_row_that_carries_what_was_received_is_kept_as_received(spark: SparkSession) -> None:
-    rows = spark.createDataFrame([("-1.x", "f00", 2, "bad")], f"text string, source_sha256 string, source_line int, {RULE} string")
+    rows = spark.createDataFrame(
+        [("-1.x", "f00", 2, "bad")], f"text string, source_sha256 string, source_line int, {RULE} string"
+    )
     judged = rows.select(RULE, "source_sha256", "source_line", F.struct("text").alias(RECEIVED))
     row = refused(judged, "silver.example", {"bad": "it is bad"}).collect()[0]
     assert json.loads(row.payload) == {"text": "-1.x"}

@@ -15,7 +15,7 @@ TABLE = "silver.adjustments"
 JUDGED = f"{SCHEMA}, source_line bigint, {RULE} string"
 
 
-def judged(spark: SparkSession, *rows: tuple[str, float, str | None]):  # noqa: ANN202
+def judged(spark: SparkSession, *rows: tuple[str, float, str | None]):
     """One judged row for each (symbol, factor, broken rule)."""
     full = [
         (f"T:{symbol}", symbol, DAY, factor, True, "abc", line, rule)
@@ -31,7 +31,12 @@ def test_a_run_records_its_arguments_inputs_outputs_and_counts(lake: Lake, spark
         assert content(run.read(TABLE)) == {("A", DAY, 0.5), ("B", DAY, 10.0)}
         run.note = "three rows"
     row = last_runs(lake)[0]
-    assert (row["run_id"], row["job"], row["outcome"], row["message"]) == (run.run_id, "example", "succeeded", "three rows")
+    assert (row["run_id"], row["job"], row["outcome"], row["message"]) == (
+        run.run_id,
+        "example",
+        "succeeded",
+        "three rows",
+    )
     assert json.loads(row["arguments"]) == {"from": "2015-06-01", "symbols": None}
     assert (row["settings_hash"], row["code_version"]) == ("digest", code_version())
     assert (row["rows_in"], row["rows_kept"], row["rows_quarantined"]) == (3, 2, 1)

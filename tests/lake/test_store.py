@@ -91,7 +91,11 @@ def test_missing_rows_are_added_once_and_those_already_there_stay(lake: Lake, sp
     assert lake.add_missing(TABLE, adjustments(spark, ("A", DAY, 7.0), C, C), "two").rows == 1
     assert lake.add_missing(TABLE, adjustments(spark, A, B, C), "three").rows == 0
     assert content(lake.read(TABLE)) == {A, B, C}
-    assert {(row.symbol, row.run_id) for row in lake.read(TABLE).collect()} == {("A", "one"), ("B", "one"), ("C", "two")}
+    assert {(row.symbol, row.run_id) for row in lake.read(TABLE).collect()} == {
+        ("A", "one"),
+        ("B", "one"),
+        ("C", "two"),
+    }
 
 
 def test_a_missing_key_part_that_is_null_is_a_value_like_another(lake: Lake, spark: SparkSession) -> None:
@@ -112,7 +116,9 @@ def test_a_missing_key_part_that_is_null_is_a_value_like_another(lake: Lake, spa
         (lambda frame: frame.withColumnRenamed("symbol", "Symbol"), "symbol: declared string, found none"),
     ],
 )
-def test_a_frame_that_differs_from_the_declaration_is_refused(change, words: str, filled: Lake, spark: SparkSession) -> None:  # noqa: ANN001
+def test_a_frame_that_differs_from_the_declaration_is_refused(
+    change, words: str, filled: Lake, spark: SparkSession
+) -> None:
     frame = change(adjustments(spark, C))
     for write in (
         lambda: filled.replace(TABLE, frame, None, "two"),
@@ -139,7 +145,9 @@ def test_a_layer_outside_the_registry_cannot_be_written(lake: Lake, spark: Spark
         lake.replace("silver.other", adjustments(spark, A), None, "one")
 
 
-def test_registered_tables_answer_to_their_names_and_those_never_written_stay_so(filled: Lake, spark: SparkSession) -> None:
+def test_registered_tables_answer_to_their_names_and_those_never_written_stay_so(
+    filled: Lake, spark: SparkSession
+) -> None:
     spark.sql("DROP SCHEMA IF EXISTS silver CASCADE")
     version = filled.version(TABLE)
 

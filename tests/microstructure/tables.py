@@ -1,5 +1,6 @@
 """Rows of a test as a frame that a declared table would take."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,10 +14,16 @@ from smallcaps.lake import declared
 
 
 def as_table(spark: SparkSession, table: str, rows: Iterable[dict[str, Any]] | pd.DataFrame) -> DataFrame:
-    """Rows as the table declares them, without run_id."""
+    """Rows as the table declares them, without run_id; a column left out is null, an unknown one is refused."""
     columns = declared(table).columns
     schema = StructType([StructField(column.name, column.data_type) for column in columns])
     listed = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else list(rows)
+    unknown = {name for row in listed for name in row} - set(schema.names)
+    assert not unknown, f"{table} has no {unknown}"
     # Through Arrow, whose nanoseconds stay integers; a NaN of pandas is a missing value.
-    plain = [{name: None if value != value else value for name, value in row.items()} for row in listed]
+    plain = [{name: None if _is_nan(value) else value for name, value in row.items()} for row in listed]
     return spark.createDataFrame(pa.Table.from_pylist(plain, schema=to_arrow_schema(schema)), schema)
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)

@@ -1,5 +1,7 @@
 """Walk-forward folds: the arithmetic of purge and embargo."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -73,4 +75,4 @@ def test_no_label_of_a_training_row_reaches_the_embargo_before_its_test(
     # Every session after the first stretch is tested once; an earlier fold never tests later sessions.
     assert len(tested) == len(set(tested))
     assert set(tested) == {session for session in sessions if session >= made[0].test_first}
-    assert all(one.test_last < other.test_first for one, other in zip(made, made[1:], strict=False))
+    assert all(one.test_last < other.test_first for one, other in pairwise(made))

@@ -72,7 +72,7 @@ def world() -> tuple[list[Row], list[Row]]:
     """Events and their labels of the asked width and horizon."""
     random = np.random.default_rng(11)
     events, labels = [], []
-    for place, session in enumerate(SESSIONS):
+    for session in SESSIONS:
         for number in range(EVENTS_A_SESSION):
             strength = float(random.uniform(1, 2))
             continues = random.random() < (CONTINUES if strength > 1.5 else OTHERWISE)

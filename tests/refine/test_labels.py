@@ -35,7 +35,11 @@ SHORT_DAY = [
 ]
 OPEN = [(day, *row) for day, rows in ((WINTER, FULL_DAY), (SUMMER, FULL_DAY), (SHORT, SHORT_DAY)) for row in rows]
 CLOSED = [
-    *((day, clock) for day in (WINTER, SUMMER, SHORT) for clock in ("00:00", "03:59:59", "03:59:59.999999999", "20:00")),
+    *(
+        (day, clock)
+        for day in (WINTER, SUMMER, SHORT)
+        for clock in ("00:00", "03:59:59", "03:59:59.999999999", "20:00")
+    ),
     *((day, clock) for day in (WINTER, SUMMER) for clock in ("20:00:00.000000001", "23:59:59")),
     *((HOLIDAY, clock) for clock in ("04:00", "09:30", "15:59:59", "16:00")),
 ]

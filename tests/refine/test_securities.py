@@ -21,7 +21,10 @@ def test_a_symbol_is_known_by_its_first_day_in_any_frame_and_case_matters(spark:
         ("T:NA:2015-05-01", "NA", MAY, "symbol"),
     ]
     assert_df_equality(
-        first_seen([bars, trades]), spark.createDataFrame(expected, IDENTITY), ignore_row_order=True, ignore_nullable=True
+        first_seen([bars, trades]),
+        spark.createDataFrame(expected, IDENTITY),
+        ignore_row_order=True,
+        ignore_nullable=True,
     )
 
 

@@ -60,7 +60,12 @@ def test_the_table_of_conditions_agrees_with_the_vendors_own() -> None:
 
 
 REGULAR, PRE, POST, NIGHT = "10:00", "08:00", "17:00", "03:00"
-YES, VOLUME_ONLY, HIGH_LOW, NOTHING = (True, True, True), (False, False, True), (True, False, True), (False, False, False)
+YES, VOLUME_ONLY, HIGH_LOW, NOTHING = (
+    (True, True, True),
+    (False, False, True),
+    (True, False, True),
+    (False, False, False),
+)
 # clock, conditions, correction, (high/low, open/close, volume)
 ELIGIBILITY = [
     *((REGULAR, str(number), "0", use) for number, use in ALLOWED.items()),
@@ -186,7 +191,10 @@ def test_the_declared_key_tells_sound_trades_apart(judged: dict[int, Row]) -> No
 
 
 def test_a_trade_with_an_impossible_time_is_refused_and_stops_nothing(spark: SparkSession) -> None:
-    rows = [(DAY, trade("A", DAY, "10:00", 1)), (DAY, trade("A", DAY, "10:00", 2, sip_timestamp=5_000_000_000_000_000_000))]
+    rows = [
+        (DAY, trade("A", DAY, "10:00", 1)),
+        (DAY, trade("A", DAY, "10:00", 2, sip_timestamp=5_000_000_000_000_000_000)),
+    ]
     found = judged_trades(bronze_trades(spark, rows), calendar_frame(spark, date(2015, 11, 24), date(2015, 11, 24)))
     assert {row.source_line: row["_rule"] for row in found.collect()} == {2: None, 3: "wrong_day"}
 
@@ -249,7 +257,12 @@ def test_a_bar_opens_and_closes_by_sip_time_then_sequence_number(hand: dict[int,
     # Volume: 50 + 100 + 100 + 100 + 100.5 + 0.0015 + 100 + 100 = 650.5015 → 651; eight trades.
     assert numbers(hand[360]) == (10.01, 12.0, 9.8, 10.03, 651, 8)
     assert hand[360].ts.astimezone(UTC) == datetime(2015, 11, 24, 15, 0, tzinfo=UTC)
-    assert (hand[360].session, hand[360].segment, hand[360].is_auction, hand[360].source) == ("regular", 1, False, "trades")
+    assert (hand[360].session, hand[360].segment, hand[360].is_auction, hand[360].source) == (
+        "regular",
+        1,
+        False,
+        "trades",
+    )
 
 
 def test_form_t_makes_a_bar_before_the_open_and_its_odd_lots_do_not(hand: dict[int, Row]) -> None:
@@ -292,7 +305,8 @@ def test_bars_of_recorded_trades_are_those_of_plain_arithmetic(spark: SparkSessi
     rows = [
         (
             "2020-04-20",
-            trade("AAPL", "2020-04-20", "04:00", item["q"]) | {
+            trade("AAPL", "2020-04-20", "04:00", item["q"])
+            | {
                 "id": item["i"],
                 "sip_timestamp": str(item["t"]),
                 "participant_timestamp": str(item["y"]),

@@ -50,7 +50,9 @@ def test_rows_come_back_as_text_with_their_line_numbers() -> None:
     assert (rows[1]["ticker"], rows[1]["volume"], rows[1]["transactions"], rows[1]["line"]) == ("B", "0.001500", "", 3)
 
 
-@pytest.mark.parametrize("ticker", ["NA", "NULL", "nan", "NaN", "TRUE", "true", "None", "BApA", "BAPA", "X.U", "1E5", "0012"])
+@pytest.mark.parametrize(
+    "ticker", ["NA", "NULL", "nan", "NaN", "TRUE", "true", "None", "BApA", "BAPA", "X.U", "1E5", "0012"]
+)
 def test_a_ticker_that_looks_like_something_else_stays_a_string(ticker: str) -> None:
     assert tickers(f"{HEADER}\n{ROW.replace('A', ticker, 1)}\n") == [(ticker, 2)]
 
@@ -193,7 +195,9 @@ VALUE = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from
 
 @given(rows=st.lists(st.lists(VALUE, min_size=8, max_size=8), min_size=1, max_size=12), block_bytes=st.integers(1, 300))
 @hypothesis_settings(deadline=None, max_examples=150)
-def test_rows_written_as_csv_come_back_the_same_whatever_the_block_size(rows: list[list[str]], block_bytes: int) -> None:
+def test_rows_written_as_csv_come_back_the_same_whatever_the_block_size(
+    rows: list[list[str]], block_bytes: int
+) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([BAR_COLUMNS, *rows])
     with pytest.MonkeyPatch.context() as patch:

@@ -21,7 +21,9 @@ def test_a_json_list_is_a_body_too_and_a_field_that_one_record_lacks_is_none() -
 
 
 def test_csv_is_read_by_column_name_whatever_the_order_and_with_a_byte_order_mark() -> None:
-    text = "\ufeffsplit_to,ticker,execution_date,split_from,note\r\n1,NA,2015-06-01,10,x\r\n1.0299,BApA,2015-06-02,1,\r\n"
+    text = (
+        "\ufeffsplit_to,ticker,execution_date,split_from,note\r\n1,NA,2015-06-01,10,x\r\n1.0299,BApA,2015-06-02,1,\r\n"
+    )
     assert parse_splits(text.encode()) == [("NA", "2015-06-01", "10", "1"), ("BApA", "2015-06-02", "1", "1.0299")]
 
 
