@@ -15,7 +15,7 @@ BAD_ROW = "BADROW,100,1.0,-1.0,1.0,-1.0,1426824000000000000,\n"
 
 
 def reduced_sample(target: Path, names: int = 60, tick_name: str = "IBM") -> Path:
-    """A folder like data/sample with every nth of its names, so many in all, over the first SESSIONS days, and the ticks of `tick_name` of one day."""
+    """A folder like data/sample: `names` of its names over the first SESSIONS days, `tick_name`'s ticks of one day."""
     days = sorted((SAMPLE / LAYOUT / "day_aggs_v1").rglob("*.csv.gz"))[:SESSIONS]
     with gzip.open(days[0], "rt", encoding="utf-8") as file:
         listed = sorted(row["ticker"] for row in csv.DictReader(file))

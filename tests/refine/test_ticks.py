@@ -66,7 +66,7 @@ YES, VOLUME_ONLY, HIGH_LOW, NOTHING = (
     (True, False, True),
     (False, False, False),
 )
-# clock, conditions, correction, (high/low, open/close, volume)
+# A row: the clock, conditions and correction, and whether high and low, open and close, volume may be set.
 ELIGIBILITY = [
     *((REGULAR, str(number), "0", use) for number, use in ALLOWED.items()),
     (REGULAR, "", "0", YES),
