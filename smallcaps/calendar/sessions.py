@@ -27,13 +27,13 @@ def _calendar_through(day: date) -> exchange_calendars.ExchangeCalendar:
 
 def is_session(day: date) -> bool:
     """Whether New York traded on `day`."""
-    return bool(_calendar_through(day).is_session(day.isoformat()))
+    return pd.Timestamp(day) in _calendar_through(day).sessions
 
 
 def session_number(day: date) -> int:
     """The ordinal of the session `day`, 0 on 1990-01-02. Raises ValueError where `day` is no session."""
     calendar = _calendar_through(day)
-    if not calendar.is_session(day.isoformat()):
+    if pd.Timestamp(day) not in calendar.sessions:
         raise ValueError(f"{day} is not an XNYS session")
     return int(calendar.sessions.get_loc(pd.Timestamp(day)))
 

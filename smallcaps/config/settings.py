@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from smallcaps.errors import BadInput
 
@@ -169,16 +169,28 @@ def load_settings(environment: str | None = None, **overrides: Any) -> Settings:
     _refuse_unknown_variables()
     values: dict[str, Any] = {"environment": environment}
     for file in (folder / "research.yaml", folder / "detectors.yaml", path):
-        try:
-            values |= yaml.safe_load(file.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise BadInput(f"{file} is not valid YAML: {error}") from error
+        values |= _section(file)
     try:
         settings = Settings(**(values | overrides))
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise BadInput(f"Settings of {environment!r} ({folder}) are not valid: {faults}") from error
+    except SettingsError as error:
+        raise BadInput(f"A SMALLCAPS_ variable in the environment cannot be read: {error}") from error
     return settings.model_copy(update={"cache": settings.cache.expanduser()})
+
+
+def _section(file: Path) -> dict[str, Any]:
+    """The keys of one settings file."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(f"{file} does not exist.") from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"{file} is not valid YAML: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise BadInput(f"{file} must hold keys and values (a YAML mapping).")
+    return content
 
 
 def _refuse_unknown_variables() -> None:
