@@ -83,6 +83,7 @@ class LabelSettings(Section):
     half_spread: float = Field(ge=0, description="share of the price paid on entry")
     give_back_share: float = Field(gt=0, le=1)
     delisting_return: float = Field(lt=0, ge=-1)
+    delisting_sessions: int = Field(gt=0, description="sessions without a bar after which a name counts as gone")
 
 
 class ModelSettings(Section):

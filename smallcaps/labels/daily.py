@@ -3,7 +3,7 @@
 1. Entry: the next session's open, worse by the modelled half-spread. 2. Barriers: entry ± width × ATR14 of the event, in the
 entry's shares. 3. Bar by bar to the horizon: a bar that opens beyond a barrier fills there at the open; one that reaches
 one barrier fills at it; one that reaches both is unresolved. 4. No barrier by the horizon: none, at the last close. A name
-that disappears while the market goes on is closed at its last close × (1 + delisting return). 5. `gave_back`: beyond
+that disappears for good while the market goes on is closed at its last close × (1 + delisting return). 5. `gave_back`: beyond
 the extreme of the event's own session, half of the way from the event's price to the new extreme was given back, on a
 later bar or by the same bar's close.
 Prices of later days are carried back into the event day's shares by the ratio of cumulative factors.
@@ -36,7 +36,7 @@ def _statement(labels: LabelSettings) -> str:
     longest = max(labels.horizons)
     widths = ", ".join(f"{width}D" for width in labels.barrier_widths)
     horizons = ", ".join(str(horizon) for horizon in labels.horizons)
-    give_back = labels.give_back_share
+    kept = 1 - labels.give_back_share
     return f"""
 WITH sessions AS (
   SELECT session_number AS number, max(close_at) AS ends_at FROM label_bars GROUP BY session_number
@@ -53,6 +53,7 @@ known AS (
 -- Later bars in the event day's shares, direction taken out: up is with the event.
 later AS (
   SELECT known.event_id, bar.session_number - known.session_number AS step, bar.session_date AS bar_date, bar.close_at,
+    bar.zero_volume, bar.cumulative_factor AS factor,
     direction * bar.open * event_factor / bar.cumulative_factor AS open,
     direction * bar.close * event_factor / bar.cumulative_factor AS close,
     direction * IF(direction > 0, bar.high, bar.low) * event_factor / bar.cumulative_factor AS best,
@@ -62,8 +63,9 @@ later AS (
     AND bar.session_number <= known.session_number + {longest}
 ),
 entered AS (
-  SELECT known.*, later.bar_date AS entry_date, later.open + abs(later.open) * {labels.half_spread}D AS entry
-  FROM known LEFT JOIN later ON later.event_id = known.event_id AND later.step = 1
+  SELECT known.*, later.bar_date AS entry_date, later.factor AS entry_factor,
+    later.open + abs(later.open) * {labels.half_spread}D AS entry
+  FROM known LEFT JOIN later ON later.event_id = known.event_id AND later.step = 1 AND NOT later.zero_volume
 ),
 asked AS (
   SELECT entered.*, barrier_width, horizon, entry + barrier_width * atr AS upper, entry - barrier_width * atr AS lower
@@ -101,7 +103,9 @@ ended AS (
 judged AS (
   SELECT asked.*, touch_step, touch, last_step, last_close, coalesce(ends_at, last_close_at) AS ends_at, path, extremes,
     session_number + horizon <= last_session AS complete,
-    session_number + horizon <= last_session AND last_bar < session_number + horizon AS delisted
+    session_number + horizon <= last_session AND last_bar < session_number + horizon AS gone,
+    session_number + horizon <= last_session AND last_bar < session_number + horizon
+      AND last_session - last_bar >= {labels.delisting_sessions} AS delisted
   FROM asked LEFT JOIN ended USING (event_id, barrier_width, horizon)
     LEFT JOIN sessions ON number = session_number + horizon
 ),
@@ -111,7 +115,7 @@ valued AS (
       WHEN entry IS NULL THEN 'censored'
       WHEN touch IS NOT NULL THEN touch.outcome
       WHEN delisted THEN IF(direction > 0, 'reversal', 'continuation')
-      WHEN NOT complete THEN 'censored'
+      WHEN NOT complete OR gone THEN 'censored'
       ELSE 'none'
     END AS outcome,
     CASE
@@ -122,19 +126,20 @@ valued AS (
     coalesce(touch_step, IF(delisted, last_step, horizon)) AS exit_step
   FROM judged
 )
-SELECT event_id, symbol, session_date, barrier_width, horizon, entry_date, direction * entry AS entry_price, outcome,
+SELECT event_id, symbol, session_date, barrier_width, horizon, entry_date,
+  direction * entry * entry_factor / event_factor AS entry_price, outcome,
   IF(outcome IN ('unresolved', 'censored'), 0D, 1D) AS weight,
   IF(outcome = 'censored', NULL, cast(exit_step AS int)) AS sessions_to_exit,
   IF(outcome = 'censored', NULL, (exit - entry) / abs(entry)) AS `return`,
-  IF(outcome = 'censored', NULL, (aggregate(filter(path, bar -> bar.step <= exit_step), entry,
+  IF(outcome = 'censored', NULL, (aggregate(filter(path, bar -> bar.step <= exit_step), greatest(entry, exit),
      (best, bar) -> greatest(best, bar.best)) - entry) / abs(entry)) AS favourable_excursion,
-  IF(outcome = 'censored', NULL, (aggregate(filter(path, bar -> bar.step <= exit_step), entry,
+  IF(outcome = 'censored', NULL, (aggregate(filter(path, bar -> bar.step <= exit_step), least(entry, exit),
      (worst, bar) -> least(worst, bar.worst)) - entry) / abs(entry)) AS adverse_excursion,
   IF(outcome = 'censored' OR NOT complete, NULL, exists(extremes, bar -> coalesce(
     (bar.extreme > event_extreme
-     AND bar.close <= direction * price + {give_back}D * (bar.extreme - direction * price))
+     AND bar.close <= direction * price + {kept}D * (bar.extreme - direction * price))
     OR (bar.earlier_extreme > event_extreme
-     AND bar.worst <= direction * price + {give_back}D * (bar.earlier_extreme - direction * price)), false))) AS gave_back,
+     AND bar.worst <= direction * price + {kept}D * (bar.earlier_extreme - direction * price)), false))) AS gave_back,
   coalesce(delisted AND touch IS NULL AND entry IS NOT NULL, false) AS delisted,
   IF(outcome = 'censored', NULL, ends_at) AS known_at
 FROM valued

@@ -142,7 +142,7 @@ EVENT_LABELS = Table(
         Column(
             "entry_price",
             "double",
-            "Next open plus the modelled half-spread against us, in the event day's shares",
+            "Next open plus the modelled half-spread against us, in the entry day's shares",
             "$",
         ),
         Column(

@@ -2,7 +2,8 @@
 
 1. Trades in any event's window meet the last valid quotes before them, and later ones, in one as-of join, and are
 signed. 2. Events meet the trades and quotes of their window; `known_at` divides before from after. 3. One row an
-event. A value without trades or quotes behind it is null, never 0.
+event. A value without trades or quotes behind it is null, never 0. Late reports take no part; what was made before the
+event and published after it counts as after.
 """
 
 from datetime import date
@@ -22,6 +23,7 @@ HORIZONS = (1, 15, 60, 300)
 """Seconds after a trade at which realised spread and price impact are taken."""
 
 STABILITY_NS = 5_000_000
+ENDLESS_NS = 2**62
 _KEY = ["symbol", "session_date"]
 
 
@@ -32,7 +34,7 @@ def event_features(events: DataFrame, trades: DataFrame, quotes: DataFrame, micr
     """
     windows = F.broadcast(_windows(events, micro))
     names = F.broadcast(windows.select(*_KEY).distinct())
-    counted = trades.where("updates_volume").join(names, _KEY, "left_semi")
+    counted = trades.where("updates_volume AND NOT is_late").join(names, _KEY, "left_semi")
     notional = counted.withColumn("shares", F.col("size").cast("double")).withColumn(
         "notional", F.col("price") * F.col("shares")
     )
@@ -40,7 +42,7 @@ def event_features(events: DataFrame, trades: DataFrame, quotes: DataFrame, micr
     signed = _signed(notional, book.where("is_valid"), windows)
     met = signed.join(windows, _KEY).where(F.col(TIME).between(F.col("start_ns"), F.col("end_ns") - 1))
     met = met.join(F.broadcast(_large_limits(notional, windows, micro)), "event_id", "left").withColumn(
-        "before", F.col(TIME) < F.col("known_ns")
+        "before", F.greatest(TIME, "sip_ns") < F.col("known_ns")
     )
     of_trades = met.groupBy("event_id").agg(*_trade_columns(micro))
     peaks = _peaks(met)
@@ -125,7 +127,7 @@ def _trade_columns(micro: MicrostructureSettings) -> list[Column]:
         }
     for seconds in HORIZONS:
         later = f"(later_{seconds}.bid + later_{seconds}.ask) / 2"
-        ended = f"{TIME} + {seconds * NANOSECONDS}L <= known_ns AND {quoted} AND later_{seconds} IS NOT NULL"
+        ended = f"before AND {TIME} + {seconds * NANOSECONDS}L <= known_ns AND {quoted} AND later_{seconds} IS NOT NULL"
         columns[f"realised_spread_{seconds}s"] = _over(
             f"2 * sign * (price - {later}) / mid * notional", "notional", ended
         )
@@ -140,7 +142,8 @@ def _trade_columns(micro: MicrostructureSettings) -> list[Column]:
 
 def _peaks(met: DataFrame) -> DataFrame:
     """Most trades in any clock second of either side."""
-    seconds = met.groupBy("event_id", "before", "second").agg(F.count("*").cast("double").alias("trades"))
+    second = F.expr(f"{TIME} div {NANOSECONDS}L").alias("clock_second")
+    seconds = met.groupBy("event_id", "before", second).agg(F.count("*").cast("double").alias("trades"))
     return seconds.groupBy("event_id").agg(
         F.expr("max(trades) FILTER (WHERE before)").alias("peak_trades_1s_before"),
         F.expr("max(trades) FILTER (WHERE NOT before)").alias("peak_trades_1s_after"),
@@ -154,8 +157,8 @@ def _of_quotes(book: DataFrame, windows: DataFrame) -> DataFrame:
     best = F.struct("bid_price", "bid_size", "ask_price", "ask_size")
     held = book.withColumns(
         {
-            # A quote holds until the next one, sound or not; the day's last one for no time.
-            "until_ns": F.coalesce(F.lead(TIME).over(order), F.col(TIME)),
+            # A quote holds until the next one, sound or not; the last one for as long as anybody asks.
+            "until_ns": F.coalesce(F.lead(TIME).over(order), F.lit(ENDLESS_NS)),
             "last": F.last(F.when(F.col("is_valid"), best), ignorenulls=True).over(earlier),
         }
     ).withColumn(
@@ -166,7 +169,9 @@ def _of_quotes(book: DataFrame, windows: DataFrame) -> DataFrame:
             "- IF(ask_price <= last.ask_price, ask_size, 0D) + IF(ask_price >= last.ask_price, last.ask_size, 0D)"
         ),
     )
-    met = held.join(windows, _KEY).where((F.col(TIME) < F.col("end_ns")) & (F.col("until_ns") > F.col("start_ns")))
+    met = held.join(windows, _KEY).where(
+        (F.col(TIME) < F.col("end_ns")) & ((F.col(TIME) >= F.col("start_ns")) | (F.col("until_ns") > F.col("start_ns")))
+    )
     inside = f"{TIME} >= start_ns"
     columns = {
         "quotes_used": f"count_if(is_valid AND {inside})",
