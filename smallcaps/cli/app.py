@@ -6,6 +6,7 @@
 import csv
 import errno
 import json
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -257,10 +258,12 @@ READS = ("select", "with", "values", "from", "describe", "desc", "show", "explai
 
 def _refuse_changes(lake: Lake, query: str) -> None:
     """Raises BadInput for a statement that could change the lake: tables are written by jobs alone."""
-    parsed = lake.spark._jsparkSession.sessionState().sqlParser().parsePlan(query)
     words = query.split(maxsplit=1)
-    if not words or words[0].lower().lstrip("(") not in READS or "InsertIntoStatement" in parsed.toString():
-        raise BadInput("Only queries are run here; the tables are written by jobs.")
+    if words and words[0].lower().lstrip("(") in READS:
+        parsed = lake.spark._jsparkSession.sessionState().sqlParser().parsePlan(query)
+        if "InsertIntoStatement" not in parsed.toString():
+            return
+    raise BadInput("Only queries are run here; the tables are written by jobs.")
 
 
 def _print_rows(rows: DataFrame, form: Format) -> None:
@@ -390,6 +393,8 @@ def version_command() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code. No error reaches the user as a stack trace."""
+    # PySpark would write a failed query's Java stack to stderr as JSON.
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
     try:
         app(args=arguments)
     except SystemExit as done:

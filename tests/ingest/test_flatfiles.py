@@ -105,19 +105,20 @@ class Snapshot:
 
 @dataclass
 class Story:
-    """One lake after each of four calls."""
+    """One lake after each of three calls."""
 
     lake: Lake
     vendor: Path
     first: Snapshot
-    again: Snapshot
     one_symbol: Snapshot
-    republished: Snapshot
+    again: Snapshot
 
 
 @pytest.fixture(scope="module")
 def story(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """A folder with every kind of damage taken in, taken in again, then one day republished."""
+    """A folder with every kind of damage is taken in. Then one day is republished, and taken in for one symbol. Then the
+    whole folder is taken in again.
+    """
     folder = tmp_path_factory.mktemp("ingest")
     vendor, lake = folder / 'vendor "copy"', Lake(str(folder / "lake"), spark)
     place(vendor, "day_aggs_v1", MIXED, compressed(mixed_text()))
@@ -146,20 +147,20 @@ def story(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.Temp
         )
 
     first = call(FIRST, LAST)
-    again = call(FIRST, LAST)
     # The same day with other bytes: all prices differ, b is gone, C is new, and two lines are damaged.
     new = [bar(name, PLAIN, open="10.25", close="10.25", high="10.25", low="10.25") for name in ("A", "B", "C")]
     place(vendor, "day_aggs_v1", PLAIN, compressed(csv_text(BAR_COLUMNS, new) + "A,1\nB,1,2\n"))
     assert old.exists()
     one_symbol = call(date.fromisoformat(PLAIN), date.fromisoformat(PLAIN), ["A"])
-    republished = call(date.fromisoformat(PLAIN), date.fromisoformat(PLAIN))
-    yield Story(lake, vendor, first, again, one_symbol, republished)
+    yield Story(lake, vendor, first, one_symbol, again=call(FIRST, LAST))
     for layer in ("bronze", "ops"):
         spark.sql(f"DROP SCHEMA IF EXISTS {layer} CASCADE")
 
 
-def without_run(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.drop(columns="run_id")
+def of_other_days(snapshot: Snapshot) -> pd.DataFrame:
+    """The bars of the days that were not republished, without the run that wrote them."""
+    bars = snapshot.bars
+    return bars[bars["session_date"] != date(2015, 11, 25)].drop(columns="run_id").reset_index(drop=True)
 
 
 def test_the_call_ends_in_bad_data_that_counts_the_files_refused(story: Story) -> None:
@@ -289,18 +290,28 @@ def test_the_raw_zone_keeps_the_bytes_and_the_ledger_their_checksum(story: Story
 
 def test_taking_the_same_files_in_again_leaves_the_same_content(story: Story) -> None:
     first, again = story.first, story.again
-    pd.testing.assert_frame_equal(without_run(first.bars), without_run(again.bars))
+    pd.testing.assert_frame_equal(of_other_days(first), of_other_days(again))
     assert [row | {"run_id": ""} for row in first.trades] == [row | {"run_id": ""} for row in again.trades]
-    pd.testing.assert_frame_equal(first.quarantine, again.quarantine)
-    pd.testing.assert_frame_equal(first.ledger, again.ledger)
-    assert first.raw_files == again.raw_files
     assert str(first.result) == str(again.result)
-    counts = ("rows_in", "rows_kept", "rows_quarantined")
-    assert [first.run[name] for name in counts] == [again.run[name] for name in counts]
-    assert first.run["run_id"] != again.run["run_id"]
-    # This time nothing was new to the ledger and to quarantine.
-    rows = {output["table"]: output["rows"] for output in again.run["outputs"]}
-    assert (rows.get("ops.quarantine", 0), rows.get("ops.ledger", 0)) == (0, 0)
+    # Ledger and quarantine keep what they had, the first run's name included, and get what is new: the republished file
+    # and its two damaged lines.
+    for name, key, new in (("ledger", "sha256", 1), ("quarantine", "quarantine_id", 2)):
+        before, after = (getattr(snapshot, name).set_index(key) for snapshot in (first, again))
+        pd.testing.assert_frame_equal(before, after.loc[before.index])
+        assert len(after) == len(before) + new
+    assert first.raw_files < again.raw_files
+    assert len(again.raw_files) == len(first.raw_files) + 1
+
+
+def test_a_run_counts_only_the_rows_that_it_added(story: Story) -> None:
+    def added(snapshot: Snapshot) -> dict[str, int]:
+        rows = {output["table"]: output["rows"] for output in snapshot.run["outputs"]}
+        return {table: rows.get(table, 0) for table in ("ops.ledger", "ops.quarantine", "bronze.bars_1d")}
+
+    # The file is new when one symbol is taken of it, and so is A's damaged line.
+    assert added(story.one_symbol) == {"ops.ledger": 1, "ops.quarantine": 1, "bronze.bars_1d": 1}
+    # Then B's line is all that is new; bars are written anew, 13 + 3.
+    assert added(story.again) == {"ops.ledger": 0, "ops.quarantine": 1, "bronze.bars_1d": 16}
 
 
 def prices(snapshot: Snapshot) -> dict[str, Decimal]:
@@ -316,11 +327,10 @@ def test_with_symbols_only_their_rows_are_replaced(story: Story) -> None:
     assert prices(story.one_symbol) == {"A": NEW, "B": OLD, "b": OLD}
     assert isinstance(story.one_symbol.result, Ingested)
     assert story.one_symbol.result.rows == {"bronze.bars_1d": 1}
-    other_day = story.one_symbol.bars["session_date"] == date(2015, 11, 24)
-    pd.testing.assert_frame_equal(
-        story.one_symbol.bars[other_day].reset_index(drop=True),
-        story.again.bars[story.again.bars["session_date"] == date(2015, 11, 24)].reset_index(drop=True),
-    )
+    pd.testing.assert_frame_equal(of_other_days(story.one_symbol), of_other_days(story.first))
+    # Not even rewritten: every other row is still the first run's.
+    others = story.one_symbol.bars[story.one_symbol.bars["open"] != NEW]
+    assert set(others["run_id"]) == {story.first.run["run_id"]}
 
 
 def test_a_damaged_line_of_a_symbol_asked_for_is_quarantined_and_counted(story: Story) -> None:
@@ -330,14 +340,13 @@ def test_a_damaged_line_of_a_symbol_asked_for_is_quarantined_and_counted(story: 
 
 
 def test_a_republished_file_replaces_the_days_rows_and_both_raw_files_stay(story: Story) -> None:
-    assert prices(story.republished) == {"A": NEW, "B": NEW, "C": NEW}
-    result = story.republished.result
-    assert isinstance(result, Ingested)
-    assert (result.files, result.files_refused, result.rows, result.rows_refused) == (1, 0, {"bronze.bars_1d": 3}, 2)
-    kept = [name for name in story.republished.raw_files if PLAIN in name]
+    assert prices(story.again) == {"A": NEW, "B": NEW, "C": NEW}
+    run = story.again.run
+    # As the first time, with two damaged lines more.
+    assert (run["rows_in"], run["rows_kept"], run["rows_quarantined"]) == (35, 18, 17)
+    kept = [name for name in story.again.raw_files if PLAIN in name]
     assert len(kept) == 2
-    ledger = story.republished.ledger
-    of_day = ledger[ledger["session_date"] == date(2015, 11, 25)]
+    of_day = story.again.ledger[story.again.ledger["session_date"] == date(2015, 11, 25)]
     assert {f"raw/{name}" for name in kept} == set(of_day["raw_path"])
 
 

@@ -87,9 +87,10 @@ def test_every_run_succeeded_and_lost_nothing(root: Path, spark: SparkSession) -
 
 def test_the_report_is_one_page_without_anything_from_outside(root: Path) -> None:
     page = (root / "report" / "report.html").read_text(encoding="utf-8")
-    own = page.split("plotly.js v")[0] + page.split("</script>", 2)[-1]
+    assert not re.search(r"<script[^>]+src=", page)
+    own = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert not re.findall(r'(?:src|href)="https?://', own)
-    assert "{{" not in re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert "{{" not in own
     summary = json.loads((root / "report" / "summary.json").read_text(encoding="utf-8"))
     assert summary
 
@@ -133,7 +134,7 @@ def test_sql_prints_only_the_result(run: Command) -> None:
         ("SELECT nothing FROM gold.events", "nothing"),
         ("SELECT * FROM gold.evnts", "evnts"),
         ("SELEC 1", "Only queries"),
-        ("SELECT FROM WHERE", "Syntax error"),
+        ("SELECT count( FROM gold.events", "Syntax error"),
         ("DROP TABLE gold.events", "Only queries"),
         ("INSERT INTO gold.events SELECT * FROM gold.events", "Only queries"),
         ("WITH x AS (SELECT * FROM gold.events) INSERT INTO gold.events SELECT * FROM x", "Only queries"),

@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from smallcaps.errors import BadData, BadInput
@@ -87,25 +87,26 @@ def test_a_row_that_breaks_a_constraint_is_refused_and_the_table_stays(
 
 
 def test_missing_rows_are_added_once_and_those_already_there_stay(lake: Lake, spark: SparkSession) -> None:
-    assert lake.add_missing(TABLE, adjustments(spark, A, A, B), "one").rows == 2
-    # A is there with 0.5: neither the other factor nor the second C comes in.
-    assert lake.add_missing(TABLE, adjustments(spark, ("A", DAY, 7.0), C, C), "two").rows == 1
-    assert lake.add_missing(TABLE, adjustments(spark, A, B, C), "three").rows == 0
-    assert content(lake.read(TABLE)) == {A, B, C}
-    assert {(row.symbol, row.run_id) for row in lake.read(TABLE).collect()} == {
-        ("A", "one"),
-        ("B", "one"),
-        ("C", "two"),
-    }
+    # The key is (sha256, kind, session_date); reference files have no day, and null is a value like another.
+    def received(*files: tuple[str, date | None, str]) -> DataFrame:
+        schema = "sha256 string, session_date date, source string"
+        columns = (
+            "'splits' AS kind",
+            "'raw/a' AS raw_path",
+            "3L AS size_bytes",
+            "timestamp'2015-06-01' AS received_at",
+        )
+        return spark.createDataFrame(files, schema).selectExpr("*", *columns)
 
-
-def test_a_missing_key_part_that_is_null_is_a_value_like_another(lake: Lake, spark: SparkSession) -> None:
-    # Reference files have no day in the ledger, whose key it is part of.
-    rows = spark.createDataFrame(
-        [("f00", "splits", None, "a.csv", "raw/a", 3)],
-        "sha256 string, kind string, session_date date, source string, raw_path string, size_bytes bigint",
-    ).withColumn("received_at", F.lit("2015-06-01").cast("timestamp"))
-    assert [lake.add_missing("ops.ledger", rows, run).rows for run in ("one", "two")] == [1, 0]
+    reference, daily, other_day = ("aa", None, "one.csv"), ("aa", DAY, "one.csv"), ("aa", C[1], "one.csv")
+    assert lake.add_missing("ops.ledger", received(reference, reference, daily), "one").rows == 2
+    # Neither another source of the same file nor a second copy in the frame comes in.
+    again = ("aa", None, "two.csv")
+    assert lake.add_missing("ops.ledger", received(again, other_day, other_day), "two").rows == 1
+    # Nothing new: the rows of the commit before are not counted again.
+    assert lake.add_missing("ops.ledger", received(reference, daily, again), "three").rows == 0
+    found = {(row.session_date, row.source, row.run_id) for row in lake.read("ops.ledger").collect()}
+    assert found == {(None, "one.csv", "one"), (DAY, "one.csv", "one"), (C[1], "one.csv", "two")}
 
 
 @pytest.mark.parametrize(

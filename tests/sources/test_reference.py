@@ -27,6 +27,12 @@ def test_csv_is_read_by_column_name_whatever_the_order_and_with_a_byte_order_mar
     assert parse_splits(text.encode()) == [("NA", "2015-06-01", "10", "1"), ("BApA", "2015-06-02", "1", "1.0299")]
 
 
+def test_a_blank_line_keeps_the_places_of_the_lines_after_it() -> None:
+    # A row's place in the list is its line number (from 2), which quarantine and lineage name.
+    rows = parse_splits(f"{HEADER}\nA,2015-06-01,10,1\n\nB,2015-06-01,10,1\n".encode())
+    assert (rows[0][0], rows[2][0]) == ("A", "B")
+
+
 def test_a_header_without_rows_is_a_list_of_none() -> None:
     assert parse_splits(f"{HEADER}\n".encode()) == []
     assert parse_splits(b'{"results": [], "status": "OK"}') == []
