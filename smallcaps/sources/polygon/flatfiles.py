@@ -3,7 +3,6 @@
 Layout: `us_stocks_sip/<kind>/YYYY/MM/YYYY-MM-DD.csv.gz` under a folder or bucket.
 """
 
-import codecs
 import gzip
 import hashlib
 import re
@@ -78,20 +77,13 @@ def copy_with_checksum(source: pa.NativeFile, target: pa.NativeFile) -> tuple[st
 
 
 def check_file(stream: pa.NativeFile, kind: str) -> int:
-    """Read a gzipped file to its end; returns how many lines follow the header.
+    """Read a gzipped file to its end; returns how many rows follow the header.
 
     Raises FileFault for what `read_rows` would, without keeping a row, and for a file without rows.
     """
     with _faults_named(), gzip.GzipFile(fileobj=stream) as text:
         _check_header(text, kind)
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        lines, last = 0, b""
-        while block := text.read(BLOCK_BYTES):
-            decoder.decode(block)
-            lines += block.count(b"\n")
-            last = (last + block).rpartition(b"\n")[2]
-        decoder.decode(b"", final=True)
-        lines += bool(last.strip())
+        lines = sum(batch.num_rows for batch in _parse(text, HEADERS[kind]))
         if not lines:
             raise FileFault("empty_file", "the file has a header and no rows")
         return lines
