@@ -14,6 +14,8 @@ from smallcaps.errors import BadData, BadInput
 from smallcaps.ingest.reference import ingest_splits
 from smallcaps.lake import Lake, last_runs
 
+pytestmark = pytest.mark.slow
+
 BODY = Path(__file__).parent / "fixtures" / "splits.json"
 
 # Lines 2, 3, … of a CSV whose columns are in another order: (line, the rule it breaks).

@@ -18,6 +18,8 @@ from smallcaps.refine.job import BRONZE_BY_DAY, refine
 from tests.refine.frames import bronze_bars, bronze_quotes, bronze_trades
 from tests.sources.vendor_files import bar, quote, trade
 
+pytestmark = pytest.mark.slow
+
 MONDAY, TUESDAY, WEDNESDAY, THANKSGIVING, FRIDAY = (f"2015-11-{day}" for day in (23, 24, 25, 26, 27))
 SILVER = ("calendar", "securities", "adjustments", "bars_1d", "bars_1m", "trades", "quotes")
 

@@ -60,7 +60,10 @@ def list_files(filesystem: fs.FileSystem, root: str, kinds: Sequence[str], first
             selector = fs.FileSelector(f"{root}/{PREFIX}/{kind}/{year}", recursive=True, allow_not_found=True)
             for info in filesystem.get_file_info(selector):
                 if matched := _NAME.search(info.path):
-                    day = date.fromisoformat(matched[3])
+                    try:
+                        day = date.fromisoformat(matched[3])
+                    except ValueError:  # a file named by a day that does not exist is not of the layout
+                        continue
                     if first <= day <= last:
                         found.append(FlatFile(kind, day, info.path, info.size))
     return sorted(found, key=lambda file: (kinds.index(file.kind), file.session_date))
@@ -83,7 +86,7 @@ def check_file(stream: pa.NativeFile, kind: str) -> int:
     """
     with _faults_named(), gzip.GzipFile(fileobj=stream) as text:
         _check_header(text, kind)
-        lines = sum(batch.num_rows for batch in _parse(text, HEADERS[kind]))
+        lines = sum(int(batch.num_rows) for batch in _parse(text, HEADERS[kind]))
         if not lines:
             raise FileFault("empty_file", "the file has a header and no rows")
         return lines

@@ -22,6 +22,12 @@ def parse_splits(content: bytes) -> list[tuple[str | None, ...]]:
         except json.JSONDecodeError as error:
             raise ValueError(f"it begins like JSON and is not ({error})") from error
         records = body.get("results", []) if isinstance(body, dict) else body
+        if not isinstance(records, list):
+            raise ValueError("its results are not a list")
+        if not all(isinstance(record, dict) for record in records):
+            raise ValueError("a record is not an object")
+        if records and (missing := [name for name in SPLIT_FIELDS if all(name not in record for record in records)]):
+            raise ValueError(f"its records lack {', '.join(missing)}")
         return [tuple(_text(record.get(name)) for name in SPLIT_FIELDS) for record in records]
     reader = csv.DictReader(io.StringIO(text))
     if missing := [name for name in SPLIT_FIELDS if name not in (reader.fieldnames or ())]:
