@@ -140,8 +140,11 @@ def ingest_flatfiles(
     """
     if unknown := set(kinds) - set(BRONZE):
         raise BadInput(f"Unknown kinds {', '.join(sorted(unknown))}. Kinds: {', '.join(BRONZE)}.")
+    if symbols is not None and not symbols:
+        raise BadInput("No symbols were given: leave symbols out to take all of them.")
     if first > last:
         raise BadInput(f"The range is empty: {first} is after {last}.")
+    kinds = list(dict.fromkeys(kinds))
     filesystem, path = open_filesystem(root)
     files = list_files(filesystem, path, kinds, first, last)
     if not files:

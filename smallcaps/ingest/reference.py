@@ -14,7 +14,12 @@ from smallcaps.sources.polygon.reference import SPLIT_FIELDS, parse_splits
 
 RULES = (
     Rule("missing_symbol", "coalesce(ticker, '') = ''", "the ticker is empty"),
-    Rule("unparsable_date", "try_cast(execution_date AS date) IS NULL", "execution_date is not a date"),
+    Rule(
+        "unparsable_date",
+        # Spark would take part of a date for its first day.
+        "try_cast(execution_date AS date) IS NULL OR NOT execution_date RLIKE '^[0-9]{4}-[0-9]{2}-[0-9]{2}$'",
+        "execution_date is not a date YYYY-MM-DD",
+    ),
     Rule(
         "unparsable_number",
         "try_cast(split_from AS double) IS NULL OR try_cast(split_to AS double) IS NULL",
@@ -33,7 +38,7 @@ def ingest_splits(lake: Lake, settings: Settings, file: str) -> int:
     try:
         with filesystem.open_input_stream(path, compression=None) as stream:
             content = stream.read()
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise BadInput(f"The splits file {file} cannot be read: {error}.") from error
     try:
         records = parse_splits(content)

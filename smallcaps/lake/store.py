@@ -79,8 +79,10 @@ class Lake:
             self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {layer}")
         written = [name for name in REGISTRY if self.exists(name)]
         for name in written:
+            # The name may still mean another lake's table; what is dropped is the name only.
+            self.spark.sql(f"DROP TABLE IF EXISTS {name}")
             # Without columns: the definition is the stored one, so nothing is written.
-            self.spark.sql(f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION {sql_literal(self.location(name))}")
+            self.spark.sql(f"CREATE TABLE {name} USING delta LOCATION {sql_literal(self.location(name))}")
         return written
 
     def replace(self, name: str, frame: DataFrame, where: str | None, run_id: str) -> Commit:
@@ -90,16 +92,19 @@ class Lake:
         """
         table = declared(name)
         writer = self._laid_out(table, self._conformed(table, frame, run_id)).write.format("delta").mode("overwrite")
+        before = self.version(name)
         if where is not None:
             writer = writer.option("replaceWhere", where)
         writer.save(self.location(name))
-        return self._committed(name)
+        return self._committed(name, before)
 
     def append(self, name: str, frame: DataFrame, run_id: str) -> Commit:
         """Add rows. Only for tables whose rows are unique to the run (ops.runs)."""
         table = declared(name)
-        self._conformed(table, frame, run_id).write.format("delta").mode("append").save(self.location(name))
-        return self._committed(name)
+        writer = self._conformed(table, frame, run_id).write.format("delta").mode("append")
+        before = self.version(name)
+        writer.save(self.location(name))
+        return self._committed(name, before)
 
     def add_missing(self, name: str, frame: DataFrame, run_id: str) -> Commit:
         """Insert the rows whose declared key is not there yet; rows already there stay as they are."""
@@ -107,8 +112,9 @@ class Lake:
         rows = self._conformed(table, frame, run_id).dropDuplicates(list(table.key))
         same = " AND ".join(f"stored.{column} <=> new.{column}" for column in table.key)
         target = DeltaTable.forPath(self.spark, self.location(name))
+        before = self.version(name)
         target.alias("stored").merge(rows.alias("new"), same).whenNotMatchedInsertAll().execute()
-        return self._committed(name)
+        return self._committed(name, before)
 
     def _conformed(self, table: Table, frame: DataFrame, run_id: str) -> DataFrame:
         """`frame` as the table declares it, the table made first if need be. Raises BadData on any difference."""
@@ -159,8 +165,11 @@ class Lake:
         history = DeltaTable.forPath(self.spark, self.location(name)).history(1)
         return history.select("version", "operationMetrics").collect()[0].asDict()
 
-    def _committed(self, name: str) -> Commit:
+    def _committed(self, name: str, before: int) -> Commit:
+        """What the write left since version `before`. One that changes nothing makes no commit: no rows are its own."""
         commit = self._last_commit(name)
+        if commit["version"] == before:
+            return Commit(name, before, 0)
         metrics = {key: int(value) for key, value in commit["operationMetrics"].items() if value.isdigit()}
         inserted = metrics.get("numTargetRowsInserted")
         rows = metrics.get("numOutputRows", 0) - metrics.get("numCopiedRows", 0) if inserted is None else inserted

@@ -19,7 +19,11 @@ RULES = (
     ),
     Rule("negative_volume", "volume < 0", "the volume is negative"),
 )
-MINUTE_RULES = (*RULES, Rule("outside_hours", "session = 'closed'", "the bar starts outside 04:00–20:00 New York"))
+MINUTE_RULES = (
+    *RULES,
+    Rule("outside_hours", "session = 'closed'", "the bar starts outside 04:00–20:00 New York"),
+    Rule("not_on_the_minute", "window_start_ns % 60000000000L <> 0", "the bar does not start on a minute"),
+)
 DUPLICATE = "duplicate_row"
 REASONS = {rule.name: rule.reason for rule in MINUTE_RULES} | {DUPLICATE: "an earlier row has the same symbol and time"}
 _TYPES = (
@@ -88,7 +92,7 @@ def minute_bars(trades: DataFrame) -> DataFrame:
     """
     order = "struct(sip_ns, sequence_number)"
     bars = (
-        trades.where("session <> 'closed' AND updates_volume")
+        trades.where("session <> 'closed'")
         .withColumn("minute", F.expr("cast(floor(second / 60) AS int)"))
         .groupBy("security_id", "symbol", "session_date", "session", "segment", "segment_start", "minute")
         .agg(
@@ -96,8 +100,8 @@ def minute_bars(trades: DataFrame) -> DataFrame:
             F.expr("max(price) FILTER (WHERE updates_high_low)").alias("high"),
             F.expr("min(price) FILTER (WHERE updates_high_low)").alias("low"),
             F.expr(f"max_by(price, {order}) FILTER (WHERE updates_open_close)").alias("close"),
-            F.bround(F.sum("size")).cast("bigint").alias("volume"),
-            F.count("*").alias("transactions"),
+            F.expr("cast(bround(coalesce(sum(size) FILTER (WHERE updates_volume), 0)) AS bigint)").alias("volume"),
+            F.expr("count_if(updates_volume)").alias("transactions"),
             F.expr("min(timestamp_micros(sip_ns div 1000))").alias("first_ts"),
         )
         .where("open IS NOT NULL")

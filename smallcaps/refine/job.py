@@ -66,7 +66,8 @@ def _refine_adjustments(run: Run, securities: DataFrame) -> DataFrame:
     if bounds[0] is not None:
         judged_bars = bars.judged_daily(history, calendar_frame(run.lake.spark, bounds[0], bounds[1]))
         history = judged_bars.where("_rule IS NULL")
-    clean = history.select("symbol", "session_date", "open", "close")
+    # A price that was carried over a day without trades says nothing about a split.
+    clean = history.where("volume > 0").select("symbol", "session_date", "open", "close")
     judged = adjustments.judged_splits(splits, clean)
     identified = judged.join(F.broadcast(securities.select("symbol", "security_id")), "symbol", "left").withColumn(
         # A split of a symbol without any data yet still has an identity: the day of the split.

@@ -29,7 +29,9 @@ def label(frame: DataFrame, calendar: DataFrame, instant_ns: str) -> DataFrame:
 
     `instant_ns` names the column of nanoseconds to label by.
     """
-    seconds = f"cast(({instant_ns} - unix_seconds(pre_open_at) * {NANOSECONDS}L) div {NANOSECONDS}L AS int)"
+    # Clipped: an impossible instant is closed like any other outside the hours, and must not overflow.
+    elapsed = f"{instant_ns} div {NANOSECONDS}L - unix_seconds(pre_open_at)"
+    seconds = f"cast(greatest(least({elapsed}, 2147483647L), -2147483648L) AS int)"
     open_second = "cast(unix_seconds(open_at) - unix_seconds(pre_open_at) AS int)"
     close_second = "cast(unix_seconds(close_at) - unix_seconds(pre_open_at) AS int)"
     last_second = "cast(unix_seconds(post_close_at) - unix_seconds(pre_open_at) AS int)"

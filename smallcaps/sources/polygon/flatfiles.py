@@ -162,6 +162,8 @@ def _batch(block: bytes, names: list[str], first_line: int) -> pa.RecordBatch:
         parse_options=csv.ParseOptions(invalid_row_handler=keep, ignore_empty_lines=False),
         convert_options=options,
     )
+    if table.num_rows + len(strange) != block.count(b"\n"):
+        raise FileFault("not_csv", f"a value runs over the end of a line, after line {first_line - 1}")
     sound = [number for number in range(table.num_rows + len(strange)) if number not in strange]
     batch = table.append_column("line", pa.array([first_line + number for number in sound], pa.int64()))
     batch = batch.append_column("raw", pa.nulls(len(sound), pa.string()))

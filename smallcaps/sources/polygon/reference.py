@@ -29,10 +29,12 @@ def parse_splits(content: bytes) -> list[tuple[str | None, ...]]:
         if records and (missing := [name for name in SPLIT_FIELDS if all(name not in record for record in records)]):
             raise ValueError(f"its records lack {', '.join(missing)}")
         return [tuple(_text(record.get(name)) for name in SPLIT_FIELDS) for record in records]
-    reader = csv.DictReader(io.StringIO(text))
-    if missing := [name for name in SPLIT_FIELDS if name not in (reader.fieldnames or ())]:
+    header, *rows = [*csv.reader(io.StringIO(text))] or [[]]
+    if missing := [name for name in SPLIT_FIELDS if name not in header]:
         raise ValueError(f"its header lacks {', '.join(missing)}")
-    return [tuple(record[name] for name in SPLIT_FIELDS) for record in reader]
+    places = [header.index(name) for name in SPLIT_FIELDS]
+    # A blank line is a row of nothing, so that rows keep their line numbers.
+    return [tuple(row[place] if place < len(row) else None for place in places) for row in rows]
 
 
 def _text(value: object) -> str | None:
