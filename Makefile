@@ -25,7 +25,7 @@ demo: $(READY) ## Run the main job on the sample and say where the report is
 	$(BIN)/smallcaps demo
 
 test: $(READY) ## Run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2
 
 test-fast: $(READY) ## Run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"

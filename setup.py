@@ -36,6 +36,7 @@ EXTRAS = {
         "pandas-stubs",
         "psutil>=7",
         "pytest>=8",
+        "pytest-xdist>=3.8",
         "ruff>=0.13",
         "types-PyYAML",
     ],

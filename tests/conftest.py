@@ -58,6 +58,11 @@ def private_data() -> Path:
     return folder
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that two processes end together."""
+    items.sort(key=lambda item: "integration" not in item.path.parts)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Under continuous integration (SMALLCAPS_CI) a skipped test fails the run, unless it needs private data."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
