@@ -17,6 +17,7 @@ os.environ["TZ"] = "America/Los_Angeles"
 time.tzset()
 
 KEPT = {"SMALLCAPS_PRIVATE_DATA", "SMALLCAPS_CI"}
+INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 REPOSITORY = Path(__file__).parent.parent
 SAMPLE = REPOSITORY / "data" / "sample"
 
@@ -31,20 +32,34 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="session")
 def spark(settings: Settings) -> Iterator[SparkSession]:
-    """The session that the product itself opens, with two shuffle partitions since test frames are small."""
-    small = settings.spark.model_copy(update={"shuffle_partitions": 2, "driver_memory": "2g"})
+    """The session that the product itself opens, tuned for frames of a few rows.
+
+    Expressions are interpreted: compiling Java for each statement would take longer than the rows. Tests with many rows
+    ask for `compiled`; those that start the product in a process of its own run it as it is, compiled.
+    """
+    update = {"shuffle_partitions": 2, "driver_memory": "2g", "conf": {**settings.spark.conf, **INTERPRETED}}
+    small = settings.spark.model_copy(update=update)
     session = open_session(settings.model_copy(update={"spark": small}), "tests")
     yield session
     session.stop()
 
 
 @pytest.fixture
+def compiled(spark: SparkSession) -> Iterator[None]:
+    """Statements are compiled to Java, as in the product, while the test runs."""
+    for key in INTERPRETED:
+        spark.conf.unset(key)
+    yield
+    for key, value in INTERPRETED.items():
+        spark.conf.set(key, value)
+
+
+@pytest.fixture
 def lake(spark: SparkSession, tmp_path: Path) -> Iterator[Lake]:
     """An empty lake; what the test made known to SQL is forgotten afterwards."""
     yield Lake(str(tmp_path / "lake"), spark)
-    for view in spark.catalog.listTables():
-        if view.isTemporary:
-            spark.catalog.dropTempView(view.name)
+    for view in spark.sql("SHOW VIEWS").where("isTemporary").collect():
+        spark.catalog.dropTempView(view["viewName"])
     for layer in ("bronze", "silver", "gold", "ops"):
         spark.sql(f"DROP SCHEMA IF EXISTS {layer} CASCADE")
 

@@ -7,6 +7,7 @@ import csv
 import errno
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -396,12 +397,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # PySpark would write a failed query's Java stack to stderr as JSON.
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
     try:
-        app(args=arguments)
+        try:
+            app(args=arguments)
+        finally:
+            sys.stdout.flush()  # A result that cannot be written is a failure, not a message at exit.
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 0
-    except KeyboardInterrupt:
-        messages.print("interrupted")
-        return 130
+    except BrokenPipeError:
+        _abandon_stdout()
+        return 1  # As Typer has it where it notices first: the reader (`head`) has seen enough.
     except SmallcapsError as error:
         return _failed(str(error), error.exit_code)
     except ModuleNotFoundError as error:
@@ -410,11 +414,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(_first_line(error), BadInput.exit_code)
     except (PySparkException, Py4JError, OSError) as error:
         if "No space left on device" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
+            _abandon_stdout()
             return _failed("The disk is full. Free some space and run again.", FailedDependency.exit_code)
         return _bug(error)
     except Exception as error:  # noqa: BLE001 - the last stop before the user
         return _bug(error)
     return 0
+
+
+def _abandon_stdout() -> None:
+    """What could not be written to stdout is not tried again at exit, which would end in Python's own words and code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _missing_extra(error: ModuleNotFoundError) -> str:

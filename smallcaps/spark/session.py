@@ -50,6 +50,13 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
         if settings.spark.master.startswith("local"):
             # Both are needed: the driver alone on the loopback breaks the serving of jars.
             options |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+        # A server other than Amazon's, with buckets in the path; pyarrow's side is `lake.files`.
+        options |= {
+            "spark.hadoop.fs.s3a.endpoint": endpoint,
+            "spark.hadoop.fs.s3a.endpoint.region": os.environ.get("AWS_REGION", "us-east-1"),
+            "spark.hadoop.fs.s3a.path.style.access": True,
+        }
     if settings.spark.jars:
         options["spark.jars"] = ",".join(str(path) for path in fetch_jars(settings.cache))
     for key, value in (options | settings.spark.conf).items():

@@ -182,6 +182,7 @@ def sample_market() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled")
 def test_events_of_the_sample_are_those_of_the_oracle(spark: SparkSession, settings: Settings) -> None:
     bars, splits = sample_market()
     expected = oracle.daily_events(bars, splits)
@@ -193,6 +194,7 @@ def test_events_of_the_sample_are_those_of_the_oracle(spark: SparkSession, setti
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.private_data
 def test_the_whole_real_market_fires_as_often_as_the_domain_says(
     spark: SparkSession, settings: Settings, private_data: Path

@@ -42,6 +42,7 @@ def test_minute_detectors_on_bars_of_the_real_trades_are_the_oracles(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.private_data
 def test_minute_detectors_on_a_month_of_small_caps_are_the_oracles(
     spark: SparkSession, settings: Settings, private_data: Path

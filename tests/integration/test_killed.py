@@ -19,7 +19,7 @@ from tests.conftest import REPOSITORY, SAMPLE
 
 pytestmark = pytest.mark.slow
 
-DAYS = (date(2015, 3, 20), date(2015, 4, 10))
+DAYS = (date(2015, 3, 20), date(2015, 3, 27))
 RANGE = ["--from", str(DAYS[0]), "--to", str(DAYS[1])]
 TABLES = ("bronze.bars_1d", "silver.bars_1d", "silver.securities", "silver.calendar", "ops.quarantine")
 RUN_COLUMNS = ("run_id", "received_at")
@@ -85,6 +85,6 @@ def _source_with_a_flaw(target: Path) -> None:
             copy = target / day.relative_to(SAMPLE)
             copy.parent.mkdir(parents=True, exist_ok=True)
             text = gzip.decompress(day.read_bytes())
-            if day.name.startswith("2015-04-01"):
-                text += b"BADROW,100,1.0,-1.0,1.0,-1.0,1427860800000000000,\n"
+            if day.name.startswith("2015-03-24"):
+                text += b"BADROW,100,1.0,-1.0,1.0,-1.0,1427169600000000000,\n"
             copy.write_bytes(gzip.compress(text, mtime=0))

@@ -1,0 +1,79 @@
+"""The vendor's files on S3 and the lake on S3, through a real server and the product in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pyarrow import fs
+
+from tests.conftest import SAMPLE
+from tests.s3 import CREDENTIALS, s3_server
+
+pytestmark = pytest.mark.slow
+
+DAYS = ("2015-03-20", "2015-03-23", "2015-03-24")
+RANGE = ("--from", DAYS[0], "--to", DAYS[-1])
+INGEST = ("ingest", "flatfiles", "--root", "s3://vendor", "--kinds", "day_aggs_v1", *RANGE)
+COMMANDS = (
+    INGEST,
+    INGEST,
+    ("ingest", "reference", "--splits", "s3://vendor/splits.csv"),
+    ("refine", *RANGE),
+    ("sql", "SELECT count(*) AS bars, count(DISTINCT session_date) AS days FROM silver.bars_1d", "--format", "json"),
+    ("sql", "SELECT count(*) AS files FROM ops.ledger WHERE raw_path LIKE '%day_aggs%'", "--format", "json"),
+    ("report",),
+    ("ingest", "flatfiles", "--root", "s3://nobodys-bucket", "--kinds", "day_aggs_v1", *RANGE),
+)
+PROGRAM = """
+import json, sys
+from smallcaps.cli.app import main
+for command in json.loads(sys.argv[1]):
+    print(json.dumps({"code": main(command)}), flush=True)
+"""
+
+
+def test_a_lake_on_s3_is_filled_from_files_on_s3(tmp_path: Path) -> None:
+    with s3_server() as environment:
+        _fill(environment)
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, json.dumps(COMMANDS)],
+            env={**os.environ, **environment, "SMALLCAPS_LAKE": "s3a://lake/root"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    said = done.stdout + done.stderr
+    codes = [json.loads(line)["code"] for line in done.stdout.splitlines() if line.startswith('{"code"')]
+    assert codes == [0, 0, 0, 0, 0, 0, 2, 2], said
+    results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(('{"bars"', '{"files"'))]
+    assert results[0]["days"] == len(DAYS)
+    assert results[0]["bars"] > 1500
+    assert results[1] == {"files": len(DAYS)}
+    assert "name a local folder" in said
+    assert "nobodys-bucket" in said
+    assert not any(secret in said for secret in CREDENTIALS.values())
+    assert "Traceback" not in said
+
+
+def _fill(environment: dict[str, str]) -> None:
+    """The vendor's bucket with three days of the sample, and an empty one for the lake."""
+    host = environment["AWS_ENDPOINT_URL"].removeprefix("http://")
+    store = fs.S3FileSystem(
+        access_key=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        secret_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        endpoint_override=host,
+        scheme="http",
+        region=environment["AWS_REGION"],
+        allow_bucket_creation=True,
+    )
+    for bucket in ("vendor", "lake"):
+        store.create_dir(bucket)
+    files = [SAMPLE / "splits.csv"]
+    files += [path for day in DAYS for path in (SAMPLE / "us_stocks_sip" / "day_aggs_v1").rglob(f"{day}.csv.gz")]
+    assert len(files) == len(DAYS) + 1
+    for file in files:
+        with store.open_output_stream(f"vendor/{file.relative_to(SAMPLE)}", compression=None) as stream:
+            stream.write(file.read_bytes())
