@@ -23,9 +23,6 @@ MEASURES = {
     "dollar_volume": "weight_dollar_volume",
     "relative_volume": "weight_relative_volume",
 }
-NO_HISTORY = 0.5
-"""Percentile of an event that no earlier one can be compared with."""
-
 _SCORED = (
     "event_id string, symbol string, session_date date, session_number int, ts timestamp, known_at timestamp, "
     "detector string, strength double, dollar_volume double, relative_volume double, strength_percentile double, "
@@ -68,8 +65,10 @@ def _scorer(manifest: ManifestSettings) -> Callable[[pd.DataFrame], pd.DataFrame
 
 
 def expanding_percentile(known_at: pd.Series, values: pd.Series) -> pd.Series:
-    """Share of the values known strictly earlier that are at most the value; NO_HISTORY where there are none, null where
-    the value is null. `known_at` ascending.
+    """Where a value stands among those known strictly earlier: (how many are at most the value + ½) / (how many + 1).
+
+    So the first stands in the middle, and only many earlier values can put one near 0 or 1 (Hazen's plotting position).
+    Null where the value is null. `known_at` ascending.
     """
     earlier: list[float] = []
     waiting: list[float] = []
@@ -83,7 +82,7 @@ def expanding_percentile(known_at: pd.Series, values: pd.Series) -> pd.Series:
         if pd.isna(value):
             percentiles.append(None)
             continue
-        percentiles.append(bisect_right(earlier, value) / len(earlier) if earlier else NO_HISTORY)
+        percentiles.append((bisect_right(earlier, value) + 0.5) / (len(earlier) + 1))
         waiting.append(value)
     return pd.Series(percentiles, known_at.index, dtype=float)
 

@@ -51,6 +51,8 @@ EVENTS = Table(
         "known_grain": "grain IN ('daily', 'minute', 'trade')",
     },
 )
+_PLACE = "Among n earlier events of the detector: (those at most as large + ½) / (n + 1)"
+
 CORE_MANIFEST = Table(
     name="gold.core_manifest",
     comment="The top events by a score that uses the past only, with the reasons",
@@ -63,9 +65,9 @@ CORE_MANIFEST = Table(
         Column("ts", "timestamp", "When it happened", "UTC", nullable=False),
         _DETECTOR,
         Column("score", "double", "Weighted mean of the percentiles that are known", nullable=False),
-        Column("strength_percentile", "double", "Among earlier events of the detector", nullable=False),
-        Column("dollar_volume_percentile", "double", "Among earlier events of the detector"),
-        Column("relative_volume_percentile", "double", "Among earlier events of the detector"),
+        Column("strength_percentile", "double", _PLACE, nullable=False),
+        Column("dollar_volume_percentile", "double", _PLACE),
+        Column("relative_volume_percentile", "double", _PLACE),
         Column("earlier_events", "bigint", "How many earlier events the percentiles rest on", nullable=False),
     ),
     key=("event_id",),

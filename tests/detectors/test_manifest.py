@@ -80,21 +80,21 @@ def percentiles(known_at: list[int], values: list[float | None]) -> list[float |
     return [None if pd.isna(one) else one for one in found]
 
 
-def test_a_percentile_is_the_share_of_earlier_values_that_are_not_larger() -> None:
-    # 5 is the first. 3 and 7 are known together, each is compared with 5 alone: none and all. The next 5 finds 3 and 5
-    # among 5, 3, 7. Nothing is unknown. 4 finds 3 among 5, 3, 7, 5: the missing value is not counted.
-    assert percentiles([1, 2, 2, 3, 4, 5], [5, 3, 7, 5, None, 4]) == [0.5, 0, 1, pytest.approx(2 / 3), None, 0.25]
+def test_a_percentile_counts_earlier_values_that_are_not_larger_and_half_of_the_value_itself() -> None:
+    # 5 is the first: ½ / 1. 3 and 7 are known together, each is compared with 5 alone: ½ / 2 and 1½ / 2. The next 5 finds
+    # 3 and 5 among 5, 3, 7: 2½ / 4. Nothing is unknown. 4 finds 3 among 5, 3, 7, 5 (what is missing does not count): 1½ / 5.
+    assert percentiles([1, 2, 2, 3, 4, 5], [5, 3, 7, 5, None, 4]) == [0.5, 0.25, 0.75, 0.625, None, 0.3]
 
 
 def test_an_equal_earlier_value_counts_and_an_equally_early_one_does_not() -> None:
-    assert percentiles([1, 2, 3], [4, 4, 4]) == [0.5, 1, 1]
+    assert percentiles([1, 2, 3], [4, 4, 4]) == [0.5, 0.75, 2.5 / 3]
     assert percentiles([1, 1, 1], [1, 2, 3]) == [0.5, 0.5, 0.5]
     # The three of moment 1 are earlier than moment 2: 2 is not below 1 and 2.
-    assert percentiles([1, 1, 1, 2], [1, 2, 3, 2]) == [0.5, 0.5, 0.5, pytest.approx(2 / 3)]
+    assert percentiles([1, 1, 1, 2], [1, 2, 3, 2]) == [0.5, 0.5, 0.5, 2.5 / 4]
 
 
 def test_the_first_known_value_stands_in_the_middle() -> None:
-    assert percentiles([1, 2, 3], [None, 8, 9]) == [None, 0.5, 1]
+    assert percentiles([1, 2, 3], [None, 8, 9]) == [None, 0.5, 0.75]
     assert percentiles([], []) == []
 
 
@@ -113,7 +113,7 @@ def test_percentiles_are_what_counting_gives(rows: list[tuple[int, float | None]
         if value is None:
             expected.append(None)
         else:
-            expected.append(sum(other <= value for other in earlier) / len(earlier) if earlier else 0.5)
+            expected.append((sum(other <= value for other in earlier) + 0.5) / (len(earlier) + 1))
     assert percentiles([moment for moment, _ in rows], [value for _, value in rows]) == expected
 
 
@@ -145,19 +145,19 @@ def test_scores_are_weighted_means_of_the_percentiles_that_are_known(by_hand: li
     measures = ("strength_percentile", "dollar_volume_percentile", "relative_volume_percentile")
     assert {name: tuple(row[measure] for measure in measures) for name, row in found.items()} == {
         "e1": (0.5, 0.5, 0.5),
-        "e2": (1, 0, None),  # against e1 alone
-        "e3": (0.5, 1, 1),  # 2 among 2, 3; 100 among 100, 50; 4 among 3: e2's volume ratio is unknown
+        "e2": (1.5 / 2, 0.5 / 2, None),  # against e1 alone
+        "e3": (1.5 / 3, 2.5 / 3, 1.5 / 2),  # 2 among 2, 3; 100 among 100, 50; 4 among 3: e2's volume ratio is unknown
         "e4": (0.5, None, None),  # the first of its detector: A's do not count
-        "e5": (0, 1 / 3, 0),  # among 2, 3, 2; 100, 50, 100; 3, 4. e6 is known at the same moment
-        "e6": (1, None, 1),
+        "e5": (0.5 / 4, 1.5 / 4, 0.5 / 3),  # among 2, 3, 2; 100, 50, 100; 3, 4. e6 is known at the same moment
+        "e6": (3.5 / 4, None, 2.5 / 3),
     }
     assert {name: row["score"] for name, row in found.items()} == {
         "e1": 0.5,
-        "e2": round(0.6 / (0.6 + 0.25), 9),  # the 0.15 of relative volume is shared out
-        "e3": round(0.6 * 0.5 + 0.25 + 0.15, 9),
+        "e2": round((0.6 * 0.75 + 0.25 * 0.25) / (0.6 + 0.25), 9),  # the 0.15 of relative volume is shared out
+        "e3": round(0.6 * 0.5 + 0.25 * 2.5 / 3 + 0.15 * 0.75, 9),
         "e4": 0.5,
-        "e5": round(0.25 / 3, 9),
-        "e6": 1.0,
+        "e5": round(0.6 * 0.125 + 0.25 * 0.375 + 0.15 * 0.5 / 3, 9),
+        "e6": round((0.6 * 0.875 + 0.15 * 2.5 / 3) / (0.6 + 0.15), 9),
     }
 
 
@@ -176,8 +176,8 @@ def test_a_row_says_how_many_earlier_events_its_score_rests_on(by_hand: list[Row
 def test_ranks_go_by_score_and_ties_by_event_id(by_hand: list[Row]) -> None:
     assert [(row["rank"], row["event_id"]) for row in by_hand] == [
         (1, "e6"),
-        (2, "e2"),
-        (3, "e3"),
+        (2, "e3"),
+        (3, "e2"),
         (4, "e1"),
         (5, "e4"),
         (6, "e5"),
@@ -246,9 +246,9 @@ def test_caps_leave_the_events_that_counting_leaves(
 def test_a_name_brings_three_events_in_five_sessions_and_a_session_two(
     spark: SparkSession, free: ManifestSettings
 ) -> None:
-    # A single weight; strengths rise, so that every event but the first scores 1 (the first: 0.5).
+    # A single weight; strengths rise, so that every event is above all before it.
     rows = [event(f"name {session}", session, 2.0 + session, symbol="BUSY") for session in range(10)]
-    # Session 12: three at one moment against all before: 1, 1 and 1/10. Session 13: a tie of three.
+    # Session 12: three at one moment against all before: two above all, one above one. Session 13: a tie of three.
     rows += [event(f"crowd {number}", 12, strength) for number, strength in ((1, 2.5), (2, 90.0), (3, 91.0))]
     rows += [event(f"tie {number}", 13, 99.0) for number in (3, 1, 2)]
     weights = {"weight_strength": 1.0, "weight_dollar_volume": 0.0, "weight_relative_volume": 0.0}
