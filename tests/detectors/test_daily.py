@@ -70,6 +70,17 @@ def test_each_detector_fires_at_its_threshold_with_the_strength_worked_out_by_ha
     }
 
 
+def test_a_name_with_three_days_of_history_fires_nothing_and_disturbs_nobody(
+    spark: SparkSession, settings: Settings
+) -> None:
+    wild = (20.0, 30.0, 5.0, 25.0, 9_000_000)
+    young = quiet_then("YOUNG", wild).tail(3)
+    events = fired(spark, settings, young, quiet_then("GAPAT", (11.0, 11.1, 10.9, 11.0, 100_000)))
+    assert events == {"GAPAT": [("gap", 1, 1.0)]}
+    # With its history the same day fires.
+    assert set(fired(spark, settings, quiet_then("OLD", wild))) == {"OLD"}
+
+
 def test_the_atr_breakout_must_exceed_two_atr_and_not_only_reach_it(spark: SparkSession, settings: Settings) -> None:
     # At 5.00 the true ranges are 0.20 and 2·ATR14 = 0.40, which is 8 % of 5.00: a close of 5.40 reaches both.
     at = quiet_then("AT", (5.0, 5.4, 5.0, 5.4, 300_000), price=5.0)

@@ -212,6 +212,7 @@ def test_running_every_step_again_changes_no_content(run: Command, root: Path, s
         "silver.bars_1m",
         "gold.events",
         "gold.core_manifest",
+        "gold.event_features",
         "gold.event_labels",
     ]
     before = {name: _content(lake, name) for name in names}
@@ -221,6 +222,7 @@ def test_running_every_step_again_changes_no_content(run: Command, root: Path, s
         ("detect", "daily", *days),
         ("detect", "intraday", *ticks),
         ("manifest",),
+        ("features", *ticks),
         ("label", *days),
     ):
         assert run(*command)[0] == 0
