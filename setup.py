@@ -19,6 +19,7 @@ CORE = [
     "rich>=14",
     "scipy>=1.15",
     "typer>=0.20",
+    "urllib3>=2.6,<3",
 ]
 EXTRAS = {
     "models": ["mlflow>=3.10,<4", "scikit-learn>=1.7", "xgboost-cpu>=3.1,<4"],
