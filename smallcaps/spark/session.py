@@ -50,6 +50,8 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
         if settings.spark.master.startswith("local"):
             # Both are needed: the driver alone on the loopback breaks the serving of jars.
             options |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
+            # Two cores gain more from a collector that costs little than from short pauses.
+            options["spark.driver.extraJavaOptions"] = f"{logging} -XX:+UseParallelGC"
     if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
         # A server other than Amazon's, with buckets in the path; pyarrow's side is `lake.files`.
         options |= {
