@@ -1,9 +1,10 @@
 """Files on the local disk and on S3 through one interface (pyarrow's)."""
 
-import os
 from pathlib import Path
 
 from pyarrow import fs
+
+from smallcaps.config import s3_endpoint, s3_region
 
 
 def open_filesystem(location: str) -> tuple[fs.FileSystem, str]:
@@ -13,15 +14,11 @@ def open_filesystem(location: str) -> tuple[fs.FileSystem, str]:
     """
     scheme, separator, rest = location.partition("://")
     if separator and scheme in ("s3", "s3a"):
-        endpoint = os.environ.get("AWS_ENDPOINT_URL")
-        region = os.environ.get("AWS_REGION", "us-east-1")
+        place, endpoint, region = rest.rstrip("/"), s3_endpoint(), s3_region()
         if endpoint is None:
-            return fs.S3FileSystem(region=region), rest.rstrip("/")
-        plain = endpoint.startswith("http://")
-        host = endpoint.partition("://")[2]
-        return fs.S3FileSystem(region=region, endpoint_override=host, scheme="http" if plain else "https"), rest.rstrip(
-            "/"
-        )
+            return fs.S3FileSystem(region=region), place
+        protocol, _, host = endpoint.rpartition("://")
+        return fs.S3FileSystem(region=region, endpoint_override=host, scheme=protocol or "https"), place
     if separator and scheme == "file":
         location = rest
     return fs.LocalFileSystem(), str(Path(location).expanduser().resolve())

@@ -1,5 +1,6 @@
 """The lake: reads and idempotent writes of declared tables. Nothing else in the package touches Delta."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -92,19 +93,15 @@ class Lake:
         """
         table = declared(name)
         writer = self._laid_out(table, self._conformed(table, frame, run_id)).write.format("delta").mode("overwrite")
-        before = self.version(name)
         if where is not None:
             writer = writer.option("replaceWhere", where)
-        writer.save(self.location(name))
-        return self._committed(name, before)
+        return self._committed(name, lambda: writer.save(self.location(name)))
 
     def append(self, name: str, frame: DataFrame, run_id: str) -> Commit:
         """Add rows. Only for tables whose rows are unique to the run (ops.runs)."""
         table = declared(name)
         writer = self._conformed(table, frame, run_id).write.format("delta").mode("append")
-        before = self.version(name)
-        writer.save(self.location(name))
-        return self._committed(name, before)
+        return self._committed(name, lambda: writer.save(self.location(name)))
 
     def add_missing(self, name: str, frame: DataFrame, run_id: str) -> Commit:
         """Insert the rows whose declared key is not there yet; rows already there stay as they are."""
@@ -112,9 +109,8 @@ class Lake:
         rows = self._conformed(table, frame, run_id).dropDuplicates(list(table.key))
         same = " AND ".join(f"stored.{column} <=> new.{column}" for column in table.key)
         target = DeltaTable.forPath(self.spark, self.location(name))
-        before = self.version(name)
-        target.alias("stored").merge(rows.alias("new"), same).whenNotMatchedInsertAll().execute()
-        return self._committed(name, before)
+        merge = target.alias("stored").merge(rows.alias("new"), same).whenNotMatchedInsertAll()
+        return self._committed(name, merge.execute)
 
     def _conformed(self, table: Table, frame: DataFrame, run_id: str) -> DataFrame:
         """`frame` as the table declares it, the table made first if need be. Raises BadData on any difference."""
@@ -165,8 +161,10 @@ class Lake:
         history = DeltaTable.forPath(self.spark, self.location(name)).history(1)
         return history.select("version", "operationMetrics").collect()[0].asDict()
 
-    def _committed(self, name: str, before: int) -> Commit:
-        """What the write left since version `before`. One that changes nothing makes no commit: no rows are its own."""
+    def _committed(self, name: str, write: Callable[[], object]) -> Commit:
+        """Do the write; returns what it left. One that changes nothing makes no commit: no rows are its own."""
+        before = self.version(name)
+        write()
         commit = self._last_commit(name)
         if commit["version"] == before:
             return Commit(name, before, 0)

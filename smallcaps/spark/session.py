@@ -7,7 +7,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
-from smallcaps.config import Settings, configuration_folder
+from smallcaps.config import Settings, configuration_folder, s3_endpoint, s3_region
 from smallcaps.errors import FailedDependency
 from smallcaps.spark.jars import fetch_jars
 from smallcaps.spark.java import require_java
@@ -52,11 +52,11 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
             options |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
             # Two cores gain more from a collector that costs little than from short pauses.
             options["spark.driver.extraJavaOptions"] = f"{logging} -XX:+UseParallelGC"
-    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+    if endpoint := s3_endpoint():
         # A server other than Amazon's, with buckets in the path; pyarrow's side is `lake.files`.
         options |= {
             "spark.hadoop.fs.s3a.endpoint": endpoint,
-            "spark.hadoop.fs.s3a.endpoint.region": os.environ.get("AWS_REGION", "us-east-1"),
+            "spark.hadoop.fs.s3a.endpoint.region": s3_region(),
             "spark.hadoop.fs.s3a.path.style.access": True,
         }
     if settings.spark.jars:

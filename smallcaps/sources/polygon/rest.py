@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -50,7 +51,11 @@ class Body:
         return hashlib.sha256(self.content).hexdigest()
 
     def json(self) -> Any:
-        """The content, parsed; integers of any size stay exact."""
+        """The content, parsed once; integers of any size stay exact."""
+        return self._parsed
+
+    @cached_property
+    def _parsed(self) -> Any:
         return json.loads(self.content)
 
 
