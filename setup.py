@@ -20,6 +20,7 @@ CORE = [
     "scipy>=1.15",
     "typer>=0.20",
     "urllib3>=2.6,<3",
+    "websockets>=14",
 ]
 EXTRAS = {
     "models": ["mlflow>=3.10,<4", "scikit-learn>=1.7", "xgboost-cpu>=3.1,<4"],
@@ -27,14 +28,18 @@ EXTRAS = {
     "report": ["plotly>=6"],
     "quality": ["great-expectations>=1.9,<2"],
     "aws": ["boto3>=1.40"],
+    "simulator": ["fastapi>=0.115", "uvicorn>=0.40"],
     "dev": [
         "chispa>=0.11",
         "duckdb>=1.4",
         "hypothesis>=6.140",
         "import-linter>=2.5",
+        "massive==2.9.1",
         "moto[s3,server]>=5.1",
         "mypy>=1.18",
         "pandas-stubs",
+        "polars>=1.30",
+        "polygon-api-client==1.16.3",
         "psutil>=7",
         "pytest>=8",
         "pytest-xdist>=3.8",
@@ -42,7 +47,7 @@ EXTRAS = {
         "types-PyYAML",
     ],
 }
-EXTRAS["all"] = [need for extra in ("models", "report", "quality", "aws") for need in EXTRAS[extra]]
+EXTRAS["all"] = [need for extra in ("models", "report", "quality", "aws", "simulator") for need in EXTRAS[extra]]
 
 setup(
     name="smallcaps",
