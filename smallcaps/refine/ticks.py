@@ -1,14 +1,11 @@
 """Trades and quotes: checked, labelled, and what each may do to a bar by its sale conditions."""
 
-import csv
-from functools import cache
-from importlib.resources import files
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from smallcaps.lake import Rule, declared, judge, judge_repeats
 from smallcaps.refine.labels import label
+from smallcaps.sources.polygon.conditions import FORM_T, ODD_LOT, SWEEP, conditions_that_forbid
 
 _DAY = "to_date(from_utc_timestamp(timestamp_micros(sip_ns div 1000), 'America/New_York'))"
 _TIME_RULES = (
@@ -33,18 +30,10 @@ REASONS = {rule.name: rule.reason for rule in (*TRADE_RULES, *QUOTE_RULES)} | {
     DUPLICATE: "an earlier row has the same identity"
 }
 
-ODD_LOT, SWEEP, FORM_T = 37, 14, 12
 OFF_EXCHANGE = 4
 LATE_NS = 10_000_000_000
 CORRECTION_RECORDS = (10, 11, 12)
 """Rows that cancel or correct an earlier one: no trades of their own."""
-
-
-@cache
-def conditions_that_forbid(use: str) -> list[int]:
-    """Sale conditions whose trades may not be used for `use` (updates_high_low, updates_open_close, updates_volume)."""
-    with (files("smallcaps.refine") / "trade_conditions.csv").open(encoding="utf-8") as file:
-        return [int(row["id"]) for row in csv.DictReader(file) if row[use] == "0"]
 
 
 def eligibility(use: str) -> str:

@@ -37,7 +37,7 @@ ALLOWED: dict[int, Use] = {
 
 
 def table_of_conditions() -> dict[int, dict[str, str]]:
-    with (files("smallcaps.refine") / "trade_conditions.csv").open(encoding="utf-8") as file:
+    with (files("smallcaps.sources.polygon") / "trade_conditions.csv").open(encoding="utf-8") as file:
         return {int(row["id"]): row for row in csv.DictReader(file)}
 
 
