@@ -21,7 +21,7 @@ PRE_MINUTES, SESSION_MINUTES = 330, 960
 AT_ONCE, SOON = 0.42, 0.40
 """Shares of children that come in the same instant, and within a second or so; the rest come within a minute."""
 AT_ONCE_SECONDS, SOON_SECONDS, LATE_SECONDS = 2e-4, 0.35, 10.0
-SAME_SIDE = 0.92
+SAME_SIDE = 0.96
 RUN_TAIL = 1.4
 """Pareto exponent of the length of a run of immigrants on one side: below 2, signs have long memory."""
 

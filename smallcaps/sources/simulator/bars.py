@@ -64,7 +64,9 @@ def _rolled(prints: Prints, start: Ints, outside: Ints) -> Bars:
     # Every print of a stretch counts as volume, but only a stretch with a price is a bar.
     starts, first = np.unique(start, return_index=True)
     last = np.concatenate([first[1:], [len(start)]])
-    lowest = np.minimum.reduceat(np.where(high_low, prints.price, np.iinfo(np.int64).max), first) if len(first) else first
+    lowest = (
+        np.minimum.reduceat(np.where(high_low, prints.price, np.iinfo(np.int64).max), first) if len(first) else first
+    )
     highest = np.maximum.reduceat(np.where(high_low, prints.price, -1), first) if len(first) else first
     place = np.arange(len(start))
     opened = np.minimum.reduceat(np.where(open_close, place, len(start)), first) if len(first) else first

@@ -49,7 +49,8 @@ class Pause:
 @dataclass(frozen=True)
 class Liquidity:
     """How a name trades: orders in an average regular session, the usual spread in ticks and how much it varies (log),
-    quote updates a second, the chance of an auction print, the share of orders in the pre-market.
+    quote updates a second, the chance of an auction print, the share of orders in the pre-market, and how much the rate of
+    orders swings over an hour (log).
     """
 
     orders: float
@@ -58,6 +59,7 @@ class Liquidity:
     quotes_per_second: float
     auction: float
     outside: float
+    unrest: float
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class DayPlan:
     lots: float
     listing: int
     beta: float = 1.0
-    sector: int = 0
+    sector: int | None = None
     sector_beta: float = 0.5
     drives: tuple[Drive, ...] = ()
     pauses: tuple[Pause, ...] = ()

@@ -37,11 +37,15 @@ from smallcaps.sources.simulator.price import (
     own_noise,
 )
 
-BRANCHING = 0.75
-ACTIVITY = ((12, 0.45), (70, 0.5))
-"""Slow noise in the rate of orders: memory in minutes, standard deviation (log)."""
+BRANCHING = 0.8
+QUICK_MINUTES, QUICK_DEVIATION, SLOW_MINUTES = 8, 0.55, 70
+"""Two slow noises in the rate of orders: their memory, and the standard deviation (log) of the first; the name's liquidity
+has the second's."""
 VOLATILITY_OF_ACTIVITY = 0.8
 """How far the log of a minute's standard deviation follows the log of its activity."""
+
+STALE_SPREADS, RENEWED_AFTER_TRADE = 2.0, 0.1
+"""A quote is renewed when the price has left it by so many usual spreads, and with this chance after a trade."""
 
 TRADE_THROUGH_EXEMPT = 41
 OFFICIAL_OPEN, OPENING, CLOSING, OFFICIAL_CLOSE, REOPENING = 16, 17, 8, 15, 28
@@ -67,7 +71,7 @@ VENUES = np.array([10, 11, 12, 19, 8, 21, 15, 7, 18, 2, 20], dtype=np.int32)
 VENUE_SHARES = np.array([0.17, 0.14, 0.28, 0.09, 0.10, 0.08, 0.05, 0.03, 0.03, 0.01, 0.02])
 TAPE_OF_LISTING = {10: 1, 1: 2, 11: 2, 12: 3}
 OFF_EXCHANGE_ORDERS = 0.5
-ODD_LOT_ORDERS = 0.46
+ODD_LOT_ORDERS = 0.585
 LATE_REPORTS = 0.002
 
 
@@ -130,18 +134,20 @@ def simulate_session(plan: DayPlan, common: Floats, with_quotes: bool) -> Sessio
     halted = np.zeros(SECONDS, dtype=bool)
     for pause in every_pause:
         halted[pause.start : pause.end] = True
-    bid, ask, tick = _two_sides(generator, plan, held, variance)
-    prints = _prints(for_prints, plan, orders, size, held, bid, ask, halted, every_pause)
-    quotes = _quotes(for_quotes, plan, bid, ask, tick, traded, halted, activity) if with_quotes else None
+    book = _book(generator, plan, held, variance, activity, traded)
+    prints = _prints(for_prints, plan, orders, size, held, book, halted, every_pause)
+    quotes = _quotes(for_quotes, plan, book, traded, halted) if with_quotes else None
     return Session(prints, quotes, every_pause, low, high, held)
 
 
 def _background(generator: np.random.Generator, plan: DayPlan) -> tuple[Floats, Floats]:
     """Rate of orders and variance of the log price by minute after 04:00."""
     hours = plan.hours
-    noise = sum(slow_noise(generator, SECONDS // 60, memory, deviation) for memory, deviation in ACTIVITY)
-    mean = 0.5 * sum(deviation**2 for _, deviation in ACTIVITY)
-    curve = day_curve(hours.open // 60, hours.close // 60, hours.end // 60, plan.liquidity.outside)
+    noise = slow_noise(generator, SECONDS // 60, QUICK_MINUTES, QUICK_DEVIATION)
+    noise += slow_noise(generator, SECONDS // 60, SLOW_MINUTES, plan.liquidity.unrest)
+    mean = 0.5 * (QUICK_DEVIATION**2 + plan.liquidity.unrest**2)
+    bounds = (hours.open // 60, hours.close // 60, hours.end // 60)
+    curve = day_curve(*bounds, plan.liquidity.outside)
     length = (hours.close - hours.open) / 23_400
     rate = (
         curve
@@ -151,7 +157,9 @@ def _background(generator: np.random.Generator, plan: DayPlan) -> tuple[Floats, 
         * plan.activity
         / ((hours.close - hours.open) / 60)
     )
-    shape = curve * np.exp(2 * VOLATILITY_OF_ACTIVITY * noise - 2 * VOLATILITY_OF_ACTIVITY**2 * mean * 2)
+    # The price moves in the pre-market even of a name that hardly trades there.
+    usual = day_curve(*bounds, 0.02) * _opening_unrest(hours.open // 60)
+    shape = usual * np.exp(2 * VOLATILITY_OF_ACTIVITY * noise - 2 * VOLATILITY_OF_ACTIVITY**2 * mean * 2)
     minute = np.arange(SECONDS // 60)
     variance = np.full(SECONDS // 60, 1e-12)
     for first, last, share in (
@@ -160,13 +168,19 @@ def _background(generator: np.random.Generator, plan: DayPlan) -> tuple[Floats, 
         (hours.close // 60, hours.end // 60, OUTSIDE_VARIANCE),
     ):
         there = (minute >= first) & (minute < last)
-        variance[there] = share * plan.volatility**2 * shape[there] / curve[there].sum()
+        variance[there] = share * plan.volatility**2 * shape[there] / usual[there].sum()
     for drive in plan.drives:
         if drive.quiet < 1:
             quiet = (minute >= drive.start // 60) & (minute < drive.end // 60)
             rate[quiet] *= drive.quiet
             variance[quiet] *= drive.quiet**2
     return rate, variance
+
+
+def _opening_unrest(open_minute: int) -> Floats:
+    """How much more the price moves for its orders just after the open, by minute after 04:00."""
+    since = np.arange(SECONDS // 60) - open_minute
+    return np.where(since >= 0, 1 + 3 * np.exp(-np.maximum(since, 0) / 9), 1.0)
 
 
 def _orders(generator: np.random.Generator, plan: DayPlan, rate: Floats) -> tuple[Orders, Ints, Floats]:
@@ -212,10 +226,27 @@ def _log_price(
     return np.asarray(path)
 
 
-def _two_sides(
-    generator: np.random.Generator, plan: DayPlan, price: Floats, variance: Floats
-) -> tuple[Ints, Ints, int]:
-    """Bid and offer by second and the tick, in price units. The spread is whole ticks, wider where it is volatile."""
+@dataclass(frozen=True)
+class _Book:
+    """Bid and offer in force by second and the tick, in price units; `refreshed` marks the seconds in which they were set."""
+
+    bid: Ints
+    ask: Ints
+    tick: int
+    refreshed: NDArray[np.bool_]
+
+
+def _book(
+    generator: np.random.Generator,
+    plan: DayPlan,
+    price: Floats,
+    variance: Floats,
+    rate: Floats,
+    traded: NDArray[np.bool_],
+) -> _Book:
+    """The spread is whole ticks, wider where it is volatile. A quote stands until the price leaves it, a trade was made
+    against it, or somebody cares to renew it: in a thin name that is seldom.
+    """
     tick = PRICE_UNIT // 100 if plan.prior_close >= 1 else 1
     liquidity = plan.liquidity
     slow = slow_noise(generator, SECONDS // 10, 9, 0.75 * liquidity.spread_deviation)
@@ -229,8 +260,14 @@ def _two_sides(
     wide = np.repeat(np.log(ticks) + slow + quick + volatile, 10) + np.where(outside, 1.0, 0.0)
     spread = np.maximum(np.rint(np.exp(wide)), 1).astype(np.int64)
     middle = price * (PRICE_UNIT / tick)
+    left = np.diff(np.floor(middle / max(1.0, STALE_SPREADS * ticks)), prepend=0) != 0
+    chance = 1 - np.exp(-liquidity.quotes_per_second * np.repeat(rate / max(float(rate.mean()), 1e-12), 60))
+    refreshed = left | (generator.random(SECONDS) < chance)
+    refreshed[1:] |= traded[:-1] & (generator.random(SECONDS - 1) < RENEWED_AFTER_TRADE)
+    refreshed[[0, plan.hours.open, plan.hours.close]] = True
+    in_force = np.maximum.accumulate(np.where(refreshed, seconds, 0))
     bid = np.maximum(np.floor(middle - spread / 2 + 0.5), 1).astype(np.int64)
-    return bid * tick, (bid + spread) * tick, tick
+    return _Book(bid[in_force] * tick, (bid + spread)[in_force] * tick, tick, refreshed)
 
 
 def _prints(
@@ -239,12 +276,11 @@ def _prints(
     orders: Orders,
     size: Floats,
     price: Floats,
-    bid: Ints,
-    ask: Ints,
+    book: _Book,
     halted: NDArray[np.bool_],
     pauses: tuple[Pause, ...],
 ) -> Prints:
-    hours = plan.hours
+    hours, bid, ask = plan.hours, book.bid, book.ask
     second = orders.seconds.astype(np.int64)
     trading = ~halted[second]
     # A quote stands at the start of its second, a print comes after it.
@@ -258,7 +294,8 @@ def _prints(
     best = np.where(side > 0, ask[second], bid[second])
     middle = (bid[second] + ask[second]) // 2
     improved = best - side * np.minimum(1 + (generator.random(number) * 40).astype(np.int64), (ask - bid)[second] // 2)
-    print_price = np.where(off & (where < 0.20), middle, np.where(off & (where < 0.35), improved, best))
+    retail = off & (size < 100)
+    print_price = np.where(retail & (where < 0.6), improved, np.where(off & ~retail & (where < 0.1), middle, best))
     overlay = np.where((second < hours.open) | (second >= hours.close), 1, 0)
     overlay += np.where(size < 100, 2, 0)
     sweeping = ~off & (swept | (generator.random(number) < 0.15))
@@ -268,8 +305,9 @@ def _prints(
     averaged = odd_priced & (generator.random(number) < 0.5)
     conditions[odd_priced] = _SPECIAL[DERIVATIVELY_PRICED]
     conditions[averaged] = _SPECIAL[AVERAGE_PRICE]
-    hour_ago = np.maximum(second - 1_800, 0)
-    print_price = np.where(odd_priced, np.rint(price[hour_ago] * PRICE_UNIT).astype(np.int64), print_price)
+    # An average price is that of the half hour before.
+    earlier = np.rint(price[np.maximum(second - 900, 0)] * PRICE_UNIT).astype(np.int64)
+    print_price = np.where(averaged, earlier, print_price)
     fractional = off & (size < 100) & (generator.random(number) < 0.03)
     shares = np.rint(size * SIZE_UNIT).astype(np.int64)
     shares = np.where(fractional, np.maximum(1_500, shares // 7), shares)
@@ -286,7 +324,7 @@ def _prints(
     conditions[late & (delay > 1e10)] = _SPECIAL[SOLD_LATE]
     sip = participant + to_facility * off + delay.astype(np.int64) + 15_000
     trf = np.where(off, participant + to_facility + (delay * 0.9).astype(np.int64), 0)
-    auctions = _auctions(generator, plan, price, bid, ask, pauses, float(size.sum()))
+    auctions = _auctions(generator, plan, price, book.tick, pauses, float(size.sum()))
     columns = [
         np.concatenate([ours, theirs])
         for ours, theirs in zip(
@@ -301,8 +339,7 @@ def _auctions(
     generator: np.random.Generator,
     plan: DayPlan,
     price: Floats,
-    bid: Ints,
-    ask: Ints,
+    tick: int,
     pauses: tuple[Pause, ...],
     volume: float,
 ) -> list[NDArray[np.generic]]:
@@ -310,11 +347,10 @@ def _auctions(
 
     The summaries repeat an auction's price and size and count for nothing in a bar.
     """
-    tick = PRICE_UNIT // 100 if plan.prior_close >= 1 else 1
     rows: list[tuple[float, int, float, int]] = []  # second, price, share of the volume, condition
 
     def at(second: int) -> int:
-        return max(round(price[second] * PRICE_UNIT / tick), 1) * tick
+        return max(round(float(price[second]) * PRICE_UNIT / tick), 1) * tick
 
     opened, closed = generator.random(2) < plan.liquidity.auction
     last_pause = pauses[-1] if pauses else None
@@ -351,25 +387,13 @@ def _auctions(
 
 
 def _quotes(
-    generator: np.random.Generator,
-    plan: DayPlan,
-    bid: Ints,
-    ask: Ints,
-    tick: int,
-    traded: NDArray[np.bool_],
-    halted: NDArray[np.bool_],
-    rate: Floats,
+    generator: np.random.Generator, plan: DayPlan, book: _Book, traded: NDArray[np.bool_], halted: NDArray[np.bool_]
 ) -> Quotes:
-    """An update where a price changes, after a second with a trade, and at random; none while halted but at its edges."""
+    """An update where a quote was set and where a trade took of it; none while halted but at the edges."""
     hours = plan.hours
-    relative = np.repeat(rate / max(float(rate.mean()), 1e-12), 60)
-    moved = np.concatenate([[True], (np.diff(bid) != 0) | (np.diff(ask) != 0)])
-    # A price change is seen only when somebody quotes it: thin names are quoted seldom.
-    chance = 1 - np.exp(-plan.liquidity.quotes_per_second * relative)
-    refreshed = generator.random(SECONDS) < np.where(moved, np.maximum(chance, 0.35), 0.3 * chance)
-    refreshed |= np.concatenate([[False], traded[:-1]])
     edges = np.diff(halted.astype(np.int8), prepend=0) != 0
-    shown = ((refreshed & ~halted) | edges | traded) & (np.arange(SECONDS) < hours.end)
+    # The quote of a second with a trade is shown before it.
+    shown = (((book.refreshed | traded) & ~halted) | edges) & (np.arange(SECONDS) < hours.end)
     second = np.flatnonzero(shown)
     number = len(second)
     depth = 1 + generator.geometric(0.35, (2, number)) * np.maximum(1, plan.lots / 2)
@@ -387,10 +411,10 @@ def _quotes(
     return Quotes(
         participant + 20_000,
         participant,
-        np.where(dark, 0, bid[second]),
+        np.where(dark, 0, book.bid[second]),
         size[0],
         venues[0],
-        np.where(dark, 0, ask[second]),
+        np.where(dark, 0, book.ask[second]),
         size[1],
         venues[1],
         dark,
