@@ -28,7 +28,7 @@ from tests.sources.vendor_server import Answer, vendor_server
 
 KEY = "the-key-that-nobody-may-see"
 QUICK = Patience(backoff_seconds=0.01, eviction_seconds=0.01, failures=3, evictions=2)
-SHORT = replace(QUICK, acknowledge_seconds=0.1)
+SHORT = replace(QUICK, acknowledge_seconds=0.5)
 START_MS = 1781622376000
 NOW_NS = 1781622999 * 10**9
 
@@ -218,7 +218,8 @@ def test_a_connection_that_fails_before_it_is_subscribed_is_tried_again(stage: s
         await line.send(trade(1))
         await line.hold()
 
-    records, reading, server = scenario(script, is_trade(1), patience=replace(QUICK, authenticate_seconds=0.2))
+    patience = replace(QUICK, authenticate_seconds=1) if stage == "silent" else QUICK
+    records, reading, server = scenario(script, is_trade(1), patience=patience)
     # Nothing was subscribed to before, so nothing was missed.
     assert records == [Event("T", "ABC", trade(1), NOW_NS, 2)]
     assert len(server.heard) == 2
@@ -297,12 +298,24 @@ def test_a_late_acknowledgement_counts() -> None:
         await line.authenticate()
         await line.hear()
         await line.send(acknowledgement("T.*"))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1)
         await line.send(acknowledgement("AM.*"), trade(1))
         await line.hold()
 
     _, reading, _ = scenario(script, is_trade(1), "T.*", "AM.*", patience=SHORT)
     assert reading.missing == frozenset()
+
+
+def test_an_acknowledgement_of_what_was_not_asked_for_is_no_topic_of_a_gap() -> None:
+    async def script(line: Line) -> None:
+        await line.open()
+        await line.send(acknowledgement("T.XYZ"), acknowledgement("T.*"), trade(line.number))
+        if line.number == 0:
+            line.abort()
+        await line.hold()
+
+    records, _, _ = scenario(script, is_trade(1))
+    assert [gap.topics for gap in gaps(records)] == [("T.*",)]
 
 
 def test_only_unknown_topics_look_like_a_sick_server_and_end_with_their_names() -> None:
@@ -453,7 +466,7 @@ def test_a_connection_that_neither_speaks_nor_answers_a_ping_is_left() -> None:
 def test_a_connection_that_is_silent_and_answers_is_kept() -> None:
     async def script(line: Line) -> None:
         await line.open()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.2)
         await line.send(trade(1))
         await line.hold()
 
@@ -617,6 +630,18 @@ def test_leaving_the_feed_ends_it() -> None:
             while [record async for record in reading]:
                 pass
             assert server.ends == [1006, 1000]
+
+    run(play())
+
+
+def test_a_fault_of_the_reader_reaches_the_consumer() -> None:
+    def broken() -> int:
+        raise ZeroDivisionError
+
+    async def play() -> None:
+        async with socket_server(Line.open) as server, Feed(server.url, KEY, ["T.*"], QUICK, clock=broken) as reading:
+            with pytest.raises(ZeroDivisionError):
+                await until(reading, never)
 
     run(play())
 

@@ -1,6 +1,6 @@
 """What the live feed missed, asked for by REST and put into the feed's own shape."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -39,7 +39,7 @@ _BAR = {name: name for name in ("o", "h", "l", "c", "vw", "otc")}
 _TIMES = {"pt": "participant_timestamp", "trft": "trf_timestamp"}
 
 
-def backfill(gap: Gap, client: RestClient, symbols: Iterable[str], margin_ns: int = MARGIN_NS) -> Iterator[Event]:
+def backfill(gap: Gap, client: RestClient, symbols: Collection[str], margin_ns: int = MARGIN_NS) -> Iterator[Event]:
     """The events of a gap, by symbol and then time, from somewhat before it to somewhat after: `Seen` drops the doubles.
 
     `symbols` are those to ask for where a topic says `*`: REST has no request for all of them. Trades and quotes come
