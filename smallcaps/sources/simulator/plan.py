@@ -49,8 +49,8 @@ class Pause:
 @dataclass(frozen=True)
 class Liquidity:
     """How a name trades: orders in an average regular session, the usual spread in ticks and how much it varies (log),
-    quote updates a second, the chance of an auction print, the share of orders in the pre-market, and how much the rate of
-    orders swings over an hour (log).
+    quote updates a second, the chance of an auction print, the share of orders in the pre-market, how much the rate of
+    orders swings over an hour (log), and how many further orders one brings on average.
     """
 
     orders: float
@@ -60,6 +60,7 @@ class Liquidity:
     auction: float
     outside: float
     unrest: float
+    branching: float
 
 
 @dataclass(frozen=True)

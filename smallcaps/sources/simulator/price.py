@@ -19,9 +19,9 @@ FLOW_SHARE = 0.47
 """Share of the background's variance that order flow brings; the rest is news that no order carries."""
 TAIL_FREEDOM = 3.1
 """Degrees of freedom of a minute's return: what gives the Hill index of DOMAIN.md."""
-LAST_SIDE, RECENT_SIDES, RECENT_ORDERS = 0.55, 0.35, 12
+LAST_SIDE, RECENT_SIDES, RECENT_ORDERS = 0.55, 0.3, 12
 """An order's expected side: so much of the last side, and so much of a moving mean over about so many orders."""
-FADING_IMPACT, FADING_SECONDS = 1.05, 40.0
+FADING_IMPACT, FADING_SECONDS = 0.65, 40.0
 """The part of an order's impact that fades, as a multiple of what stays, and how fast: what makes minute returns reverse."""
 OUTSIDE_VARIANCE = 0.06
 """Variance before the open and after the close, each, as a share of the regular session's."""

@@ -37,7 +37,6 @@ from smallcaps.sources.simulator.price import (
     own_noise,
 )
 
-BRANCHING = 0.8
 QUICK_MINUTES, QUICK_DEVIATION, SLOW_MINUTES = 8, 0.55, 70
 """Two slow noises in the rate of orders: their memory, and the standard deviation (log) of the first; the name's liquidity
 has the second's."""
@@ -185,10 +184,10 @@ def _opening_unrest(open_minute: int) -> Floats:
 
 def _orders(generator: np.random.Generator, plan: DayPlan, rate: Floats) -> tuple[Orders, Ints, Floats]:
     """Orders of the day, the part each comes from (0 background, then drives), and sizes in shares."""
-    parts = [background_orders(generator, rate, BRANCHING)]
+    parts = [background_orders(generator, rate, plan.liquidity.branching)]
     for drive in plan.drives:
         buys = 0.5 + 0.42 * float(np.sign(drive.move))
-        parts.append(burst_orders(generator, drive.start, drive.end, drive.orders, buys, BRANCHING))
+        parts.append(burst_orders(generator, drive.start, drive.end, drive.orders, buys, plan.liquidity.branching))
     orders, origin = merged(parts)
     inside = orders.seconds < plan.hours.end - 1
     orders, origin = orders.where(inside), origin[inside]

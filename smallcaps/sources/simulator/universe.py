@@ -32,13 +32,13 @@ SUFFIXES = {"WARRANT": "w", "PFD": "pA"}
 """What the vendor writes after the ticker of the company's stock."""
 
 LIQUIDITY = {
-    "liquid": Liquidity(29_000, 0.95, 0.5, 0.5, 1.0, 0.03, 0.25),
-    "mid": Liquidity(3_000, 1.6, 0.6, 0.15, 0.95, 0.02, 0.5),
-    "thin": Liquidity(600, 3.0, 0.8, 0.05, 0.7, 0.01, 0.5),
-    "still": Liquidity(25, 6.0, 0.8, 0.01, 0.1, 0.0, 0.5),
+    "liquid": Liquidity(29_000, 0.95, 0.5, 0.5, 1.0, 0.03, 0.25, 0.8),
+    "mid": Liquidity(3_000, 1.6, 0.6, 0.15, 0.95, 0.02, 0.5, 0.8),
+    "thin": Liquidity(470, 3.0, 0.8, 0.05, 0.7, 0.01, 0.6, 0.7),
+    "still": Liquidity(25, 6.0, 0.8, 0.01, 0.1, 0.0, 0.5, 0.7),
 }
 CLASS_SHARES = {"liquid": 0.15, "mid": 0.40, "thin": 0.45}
-BASE_VOLATILITY = {"liquid": 0.030, "mid": 0.038, "thin": 0.058, "still": 0.02}
+BASE_VOLATILITY = {"liquid": 0.030, "mid": 0.038, "thin": 0.062, "still": 0.02}
 VENUES = ((12, "XNAS", 0.72), (10, "XNYS", 0.18), (1, "XASE", 0.10))
 """Listing venue's id, its code, share of listings."""
 
