@@ -14,14 +14,14 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from smallcaps.sources.simulator.server.faults import Faults, nth
+from smallcaps.sources.simulator.server.faults import nth
 from smallcaps.sources.simulator.server.playback import ALL, CHANNELS, Event, Playback
 from smallcaps.sources.simulator.server.world import World
 
 FRAME_BYTES = 900_000
 OVERSIZE_BYTES = (1 << 20) + 1
 STEP_SECONDS = 0.02
-LAST_SECONDS = 5.0
+LAST_SECONDS = 10.0
 """How long a slow consumer has to read why it is cut off."""
 REFUSED_CHANNELS = ("NOI", "FMV")
 TRANSPORT = "smallcaps.transport"
@@ -40,10 +40,11 @@ def status(word: str, message: str) -> dict[str, Any]:
 class Connection:
     """One client: what it listens to, what waits for it."""
 
-    def __init__(self, socket: WebSocket, faults: Faults) -> None:
+    def __init__(self, socket: WebSocket, world: World) -> None:
         self.socket = socket
         self.topics: set[tuple[str, str]] = set()
-        self._faults = faults
+        self._served = world.served
+        self._faults = world.faults
         self._waiting: deque[tuple[str, bool]] = deque()
         self._something = asyncio.Event()
         self._over = False
@@ -82,6 +83,7 @@ class Connection:
 
     def cut_off(self) -> None:
         """End a consumer that is too slow: what waits is lost."""
+        self._served.refused("wss://stocks")
         self._waiting.clear()
         if self._faults.slow_consumer == "abort":
             self.drop()
@@ -197,7 +199,7 @@ class Feed:
     async def handle(self, socket: WebSocket) -> None:
         """One connection, from greeting to end."""
         await socket.accept()
-        connection = Connection(socket, self._world.faults)
+        connection = Connection(socket, self._world)
         connection.say(status("connected", "Connected Successfully"))
         writer = asyncio.create_task(connection.write())
         reader = asyncio.create_task(self._serve(connection))

@@ -8,7 +8,7 @@ import pytest
 import urllib3
 
 from smallcaps.errors import BadInput, FailedDependency
-from smallcaps.sources.simulator.server import create_app, running
+from smallcaps.sources.simulator.server import Place, create_app, running
 from tests.sources.simulator.server.asking import Asking
 from tests.sources.simulator.server.market import DAYS, FRIDAY, KEY, MONDAY, THURSDAY
 
@@ -96,10 +96,10 @@ def test_a_folder_without_a_market_and_a_day_without_a_tape_are_refused(market: 
         create_app(market, KEY, day=MONDAY.replace(day=7))
 
 
-def test_a_port_that_is_taken_is_told(market: Path) -> None:
-    with running(market, KEY) as place, pytest.raises(FailedDependency, match=f"cannot listen on 127.0.0.1:{place.port}"):
-        with running(market, KEY, place.port):
-            raise AssertionError("two servers on one port")
+def test_a_port_that_is_taken_is_told(vendor: Place, market: Path) -> None:
+    said = f"cannot listen on 127.0.0.1:{vendor.port}"
+    with pytest.raises(FailedDependency, match=said), running(market, KEY, vendor.port):
+        raise AssertionError("two servers on one port")
 
 
 def test_before_the_session_a_live_market_knows_only_the_past(market: Path) -> None:
