@@ -21,7 +21,7 @@ from smallcaps.sources.simulator.server.clock import (
     new_york_day,
 )
 from smallcaps.sources.simulator.server.served import Marks
-from smallcaps.sources.simulator.server.tape import dicts, ints
+from smallcaps.sources.simulator.server.tape import ints
 from smallcaps.sources.simulator.server.wire import Answer, Ask, Refusal, day_of, envelope, not_found, price, shares
 from smallcaps.sources.simulator.server.world import World
 
@@ -66,8 +66,8 @@ def bar_body(row: Row, factor: float = 1.0) -> dict[str, Any]:
 
 def rows_of(table: pa.Table, first: int = 0) -> list[Row]:
     """Bars of the tape, the first of which is row `first` of its day."""
-    columns = [ints(table, name).tolist() for name in ("start_ns", "open", "high", "low", "close", "volume")]
-    columns += [table["vwap"].fill_null(math.nan).to_pylist(), ints(table, "trades").tolist()]
+    columns = [table[name].to_pylist() for name in ("start_ns", "open", "high", "low", "close", "volume")]
+    columns += [table["vwap"].fill_null(math.nan).to_pylist(), table["trades"].to_pylist()]
     columns += [[1] * table.num_rows, [*range(first, first + table.num_rows)]]
     return [Row._make(values) for values in zip(*columns, strict=True)]
 
@@ -85,7 +85,7 @@ def second_rows(world: World, day: date, symbol: str) -> list[Row]:
     known = trades.slice(0, int(np.searchsorted(ints(trades, "sip_ns"), world.now(), "right")))
     return [
         Row(bar.start_ns, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap, bar.trades)
-        for bar in bars_of(dicts(known), uses, SECOND, world.faults.bars_by)
+        for bar in bars_of(known.to_pylist(), uses, SECOND, world.faults.bars_by)
     ]
 
 

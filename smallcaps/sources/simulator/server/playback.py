@@ -31,7 +31,7 @@ from smallcaps.sources.simulator.server.aggregates import (
 from smallcaps.sources.simulator.server.bars import LENGTHS
 from smallcaps.sources.simulator.server.clock import MILLISECOND, SECOND, hours
 from smallcaps.sources.simulator.server.faults import nth
-from smallcaps.sources.simulator.server.tape import DayRows, dicts, ints
+from smallcaps.sources.simulator.server.tape import DayRows, ints
 from smallcaps.sources.simulator.server.wire import decimal_shares, price
 from smallcaps.sources.simulator.server.world import World
 
@@ -99,15 +99,17 @@ class Source:
         for start in range(begin, self._next, BLOCK_ROWS):
             block = slice(start, min(start + BLOCK_ROWS, self._next))
             chosen = np.flatnonzero(listening[self._codes[block]])
-            rows = dicts(self._table.take(self._order[block][chosen]))
+            rows = self._table.take(self._order[block][chosen]).to_pylist()
             yield from zip(self._stamps[block][chosen].tolist(), rows, strict=True)
 
 
 class Playback:
     """A day's feed. Not safe to share among threads."""
 
-    def __init__(self, world: World, day: date) -> None:
+    def __init__(self, world: World, day: date, start_ns: int = 0) -> None:
+        """`start_ns`: nothing before it will be asked for; bars that are settled by then are not made."""
         self._faults = world.faults
+        self._unsettled = start_ns - FORGOTTEN_AFTER
         self._hours = hours(day)
         tape = world.tape
         trades = tape.rows("trades", day)
@@ -167,6 +169,8 @@ class Playback:
             day.value += row["size"] * row["price"]
         if uses.open_close and not day.open and self._hours.regular(at):
             day.open = row["price"]
+        if row["sip_ns"] < self._unsettled:
+            return
         for channel, span in (("A", "second"), ("AM", "minute")):
             length = LENGTHS[span]
             start = at - at % length

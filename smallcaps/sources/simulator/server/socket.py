@@ -170,7 +170,7 @@ class Feed:
     async def _run(self) -> None:
         """Play from the clock's start to the end of the day, then say nothing more."""
         clock = self._world.clock
-        playback = await asyncio.to_thread(Playback, self._world, self._day)
+        playback = await asyncio.to_thread(Playback, self._world, self._day, clock.start_ns)
         await asyncio.to_thread(playback.advance, clock.start_ns - 1, {})
         clock.start()
         now = clock.start_ns

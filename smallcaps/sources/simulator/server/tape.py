@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -66,12 +65,3 @@ def ints(rows: pa.Table, name: str) -> "np.ndarray[tuple[int], np.dtype[np.int64
     """A column of whole numbers."""
     column: np.ndarray[tuple[int], np.dtype[np.int64]] = rows[name].to_numpy()
     return column
-
-
-def dicts(rows: pa.Table) -> list[dict[str, Any]]:
-    """Rows as objects, much faster than Arrow's own way for numbers."""
-    columns = [
-        ints(rows, field.name).tolist() if pa.types.is_integer(field.type) else rows[field.name].to_pylist()
-        for field in rows.schema
-    ]
-    return [dict(zip(rows.column_names, values, strict=True)) for values in zip(*columns, strict=True)]

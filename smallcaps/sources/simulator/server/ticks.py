@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from smallcaps.sources.simulator.server.clock import after, midnight, new_york_day
-from smallcaps.sources.simulator.server.tape import dicts, ints
+from smallcaps.sources.simulator.server.tape import ints
 from smallcaps.sources.simulator.server.wire import (
     Answer,
     Ask,
@@ -107,7 +107,7 @@ def ticks(world: World, ask: Ask, kind: str) -> Answer:
     )
     for day in reversed(days) if newest_first else days:
         found, first = _part(*_within(world, kind, day, symbol, span), wanted - len(rows), newest_first)
-        placed = [(day, first + number, row) for number, row in enumerate(dicts(found))]
+        placed = [(day, first + number, row) for number, row in enumerate(found.to_pylist())]
         rows += reversed(placed) if newest_first else placed
         if len(rows) == wanted:
             break
@@ -152,7 +152,8 @@ def last_row(world: World, kind: str, symbol: str) -> dict[str, Any] | None:
     for day in reversed(world.tape.between(kind, new_york_day(span.first), new_york_day(span.last))):
         found, _ = _within(world, kind, day, symbol, span)
         if found.num_rows:
-            return dicts(found.slice(found.num_rows - 1))[0]
+            row: dict[str, Any] = found.slice(found.num_rows - 1).to_pylist()[0]
+            return row
     return None
 
 

@@ -134,6 +134,16 @@ def test_the_day_is_the_same_however_it_is_cut(market: Path, cuts: list[int]) ->
     assert [event for cut in [*sorted(cuts), EVENING] for event in pieces.advance(cut, EVERYTHING)] == whole
 
 
+@pytest.mark.parametrize("start", ["08:05:00", "09:31:31", "09:50:00", "16:04:00"])
+def test_a_feed_that_starts_late_goes_on_like_one_that_ran_all_day(market: Path, start: str) -> None:
+    begin = at(MONDAY, start)
+    world = World(market, KEY, "", Faults(), Tape(market), Clock(begin))
+    late = Playback(world, MONDAY, begin)
+    late.advance(begin - 1, {})
+    whole = playback(market).advance(EVENING, EVERYTHING)
+    assert late.advance(EVENING, EVERYTHING) == [event for event in whole if event.at >= begin]
+
+
 def test_who_joins_late_is_told_the_days_whole_volume(market: Path) -> None:
     late = playback(market)
     assert late.advance(at(MONDAY, "15:00:00"), {}) == []
