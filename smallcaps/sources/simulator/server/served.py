@@ -17,7 +17,7 @@ class Marks:
 
     group: Hashable
     size: int
-    rows: "slice | list[int]"
+    rows: slice | list[int]
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Count:
     requests: int = 0
     bodies: int = 0
     records: int = 0
-    marks: "dict[Hashable, np.ndarray[Any, np.dtype[np.bool_]]]" = field(default_factory=dict)
+    marks: dict[Hashable, np.ndarray[Any, np.dtype[np.bool_]]] = field(default_factory=dict)
     keys: set[Hashable] = field(default_factory=set)
     events: int = 0
 

@@ -61,7 +61,7 @@ class Tape:
         return DayRows(table, [names[codes[start]] for start in starts], [*starts, table.num_rows])
 
 
-def ints(rows: pa.Table, name: str) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def ints(rows: pa.Table, name: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """A column of whole numbers."""
     column: np.ndarray[tuple[int], np.dtype[np.int64]] = rows[name].to_numpy()
     return column
