@@ -15,7 +15,12 @@ from smallcaps.spark.jars import locked_jars
 from smallcaps.spark.java import java_version, require_java
 
 NEEDED_GIGABYTES = 3
-EXTRAS = {"models": ("mlflow", "xgboost", "sklearn"), "report": ("plotly",), "aws": ("boto3",)}
+EXTRAS = {
+    "models": ("mlflow", "xgboost", "sklearn"),
+    "report": ("plotly",),
+    "aws": ("boto3",),
+    "simulator": ("fastapi", "uvicorn"),
+}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ ON_SPARK = {
     *("demo", "ingest flatfiles", "ingest reference", "refine", "detect daily", "detect intraday", "manifest"),
     *("features", "label", "train", "report", "sql", "tables", "trace"),
 }
-WITHOUT = {"doctor", "jars", "version", "detectors list", "detectors sql", "detectors explain"}
+WITHOUT = {"doctor", "jars", "version", "detectors list", "detectors sql", "detectors explain", "simulate serve"}
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
