@@ -8,7 +8,6 @@ import errno
 import json
 import logging
 import os
-import secrets
 import sys
 import traceback
 from collections.abc import Sequence
@@ -30,6 +29,7 @@ from rich.tree import Tree
 from smallcaps import demo as main_job
 from smallcaps.cli.console import messages, output, timed, working
 from smallcaps.cli.doctor import EXTRAS, examine
+from smallcaps.cli.simulate import simulate_app
 from smallcaps.config import Settings, load_settings
 from smallcaps.detectors.detect import INPUT_TABLE, chosen_detectors, detect, events, statement_of
 from smallcaps.detectors.manifest import build_manifest
@@ -53,14 +53,12 @@ app = typer.Typer(
 ingest_app = typer.Typer(help="Source files into raw and bronze.", no_args_is_help=True)
 detect_app = typer.Typer(help="Run the detectors over silver.", no_args_is_help=True)
 detectors_app = typer.Typer(help="What the detectors are.", no_args_is_help=True)
-simulate_app = typer.Typer(help="A market of our own, over the vendor's wire.", no_args_is_help=True)
 app.add_typer(ingest_app, name="ingest")
 app.add_typer(detect_app, name="detect")
 app.add_typer(detectors_app, name="detectors")
 app.add_typer(simulate_app, name="simulate")
 
 _DAY = ["%Y-%m-%d"]
-_FOUR = datetime(1900, 1, 1, 4)
 From = Annotated[datetime, typer.Option("--from", formats=_DAY, help="First day, YYYY-MM-DD.")]
 To = Annotated[datetime, typer.Option("--to", formats=_DAY, help="Last day, YYYY-MM-DD.")]
 
@@ -382,43 +380,6 @@ def detectors_explain_command(grain: Annotated[Grain, typer.Argument()]) -> None
     lake, settings = _open()
     found = events(lake.read(INPUT_TABLE[grain.value]), settings, grain.value)
     found.explain("formatted")
-
-
-@simulate_app.command("serve")
-def simulate_serve_command(
-    market: Annotated[Path, typer.Option(help="Folder of the market.")],
-    port: Annotated[int, typer.Option(help="0: any that is free.")] = 0,
-    faults: Annotated[str | None, typer.Option(help="YAML file, or name=value,…")] = None,
-    day: Annotated[datetime | None, typer.Option("--date", formats=_DAY, help="Play this day live.")] = None,
-    speed: Annotated[float, typer.Option(help="Seconds of the market in one of ours.", min=0.01, max=1_000)] = 1.0,
-    start: Annotated[
-        datetime, typer.Option(formats=["%H:%M"], help="When playing begins, New York.", show_default="04:00")
-    ] = _FOUR,
-    at_once: Annotated[bool, typer.Option("--at-once", help="Do not wait for a client that subscribes.")] = False,
-) -> None:
-    """Serve a simulated market as the vendor would, until interrupted: REST, WebSocket and flat files.
-
-    The key is POLYGON_API_KEY or MASSIVE_API_KEY; a random one is made where neither is set, and printed as a line to
-    `export`. It is the simulator's own, no vendor's. The flat files' access key id is AWS_ACCESS_KEY_ID, else `simulator`;
-    signatures are not verified.
-    """
-    from smallcaps.sources.simulator.server import ACCESS_KEY, Faults, serve
-
-    key = os.environ.get("POLYGON_API_KEY") or os.environ.get("MASSIVE_API_KEY")
-    if not key:
-        key = secrets.token_urlsafe(24)
-        sys.stdout.write(f"export POLYGON_API_KEY={key}\n")
-    serve(
-        market,
-        key,
-        port,
-        faults=Faults.read(faults) if faults else Faults(),
-        speed=speed,
-        day=day.date() if day else None,
-        start=start.time(),
-        start_at_once=at_once,
-        access_key=os.environ.get("AWS_ACCESS_KEY_ID") or ACCESS_KEY,
-    )
 
 
 @app.command("jars")

@@ -47,15 +47,24 @@ class Bars:
 
 def bars_of(prints: Prints, hours: Hours, width_ns: int) -> Bars:
     """Bars of `width_ns` from 04:00 on. A stretch without a print that may set a price has none."""
-    second = (prints.sip_ns - hours.start_ns) // 1_000_000_000
+    prints = _as_made(prints)
+    since = prints.participant_ns - hours.start_ns
+    second = since // 1_000_000_000
     outside = ((second < hours.open) | (second >= hours.close)).astype(np.int64)
-    return _rolled(prints, hours.start_ns + (prints.sip_ns - hours.start_ns) // width_ns * width_ns, outside)
+    return _rolled(prints, hours.start_ns + since // width_ns * width_ns, outside)
 
 
 def day_bar(prints: Prints, hours: Hours, midnight_ns: int) -> Bars:
     """The day's bar, stamped 00:00 New York; none where no print may set its price."""
     # The closing auction prints a moment after the close and is the day's close.
+    prints = _as_made(prints)
     return _rolled(prints, np.full(len(prints.sip_ns), midnight_ns), np.zeros(len(prints.sip_ns), dtype=np.int64))
+
+
+def _as_made(prints: Prints) -> Prints:
+    """The prints in the order in which they were made: a late report belongs to the bar of its trade."""
+    order = np.argsort(prints.participant_ns, kind="stable")
+    return Prints(**{name: getattr(prints, name)[order] for name in Prints.__dataclass_fields__})
 
 
 def _rolled(prints: Prints, start: Ints, outside: Ints) -> Bars:

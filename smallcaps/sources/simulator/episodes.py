@@ -27,6 +27,8 @@ SMALLEST, LARGEST = 0.5, 3.0
 NEAR_MISS = 0.75
 """Multiples from here to 1 count as near-misses of the usual size."""
 
+CONTINUATION_MINUTES = (45, 150)
+"""How long a continuation takes."""
 MINUTE = 60
 
 
@@ -82,9 +84,8 @@ Maker = Callable[[np.random.Generator, float, float, Hours, float], Shape]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of episode: its share among all, usual size (log change; orders for a burst), chance that it goes up, how fast a reversal is (minutes),
-    whether it is manipulation, whether the float should be small, and how it is made of (generator, move, multiple, hours,
-    orders a minute).
+    """A kind of episode: its share among all, its usual size (log change), the chance that it goes up, how fast a reversal
+    is (minutes), how it is made (generator, move, multiple, hours, orders a minute), whether it is manipulation.
     """
 
     share: float
@@ -119,7 +120,7 @@ def _pump(generator: np.random.Generator, move: float, multiple: float, hours: H
 
 
 def _flush(generator: np.random.Generator, move: float, multiple: float, hours: Hours, rate: float) -> Shape:
-    start = hours.open + _between(generator, 2 * MINUTE, 60 * MINUTE)
+    start = hours.open + _between(generator, 2 * MINUTE, 45 * MINUTE)
     end = start + _between(generator, 5 * MINUTE, 15 * MINUTE)
     return Shape((Drive(start, end, move, _orders(rate, end - start, 5 + 3 * multiple, 90), size=1.2),), (), start, end)
 
@@ -174,7 +175,7 @@ def _spoof(generator: np.random.Generator, move: float, multiple: float, hours: 
 
 
 KINDS: dict[str, Kind] = {
-    "gap": Kind(0.20, 0.10, 0.6, (60, 150), _gap),
+    "gap": Kind(0.20, 0.10, 0.6, (8, 60), _gap),
     "pump_and_dump": Kind(0.08, 0.20, 1.0, (8, 30), _pump, manipulation=True),
     "flush_and_reversal": Kind(0.14, 0.10, 0.25, (20, 90), _flush),
     "opening_drive": Kind(0.16, 0.05, 0.55, (30, 120), _opening_drive),
@@ -215,7 +216,9 @@ def plant(
     outcome = "continuation" if drawn < continuation else "reversal" if drawn < continuation + reversal else "nothing"
     sign = {"continuation": 1, "reversal": -1, "nothing": 0}[outcome]
     amount = sign * float(generator.uniform(0.55, 1.1)) * move
-    shape, after = _followed(generator, shape, amount, hours, rate, kind if outcome == "reversal" else KINDS["gap"])
+    shape, after = _followed(
+        generator, shape, amount, hours, rate, kind.reversal_minutes if outcome == "reversal" else CONTINUATION_MINUTES
+    )
     return Episode(
         episode_id,
         number,
@@ -239,11 +242,11 @@ def plant(
 
 
 def _followed(
-    generator: np.random.Generator, shape: Shape, amount: float, hours: Hours, rate: float, kind: Kind
+    generator: np.random.Generator, shape: Shape, amount: float, hours: Hours, rate: float, minutes: tuple[int, int]
 ) -> tuple[Shape, float]:
     """`shape` with the drive that brings the outcome, and the log change that it brings."""
     start = shape.peak + _between(generator, 2 * MINUTE, 20 * MINUTE)
-    end = min(start + _between(generator, *(MINUTE * minutes for minutes in kind.reversal_minutes)), hours.close - 10)
+    end = min(start + _between(generator, MINUTE * minutes[0], MINUTE * minutes[1]), hours.close - 10)
     if not amount or end - start < 2 * MINUTE:
         return shape, 0.0
     drive = Drive(start, end, amount, _orders(rate, end - start, 1.5, 40))

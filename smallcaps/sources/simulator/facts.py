@@ -182,7 +182,8 @@ def _day_facts(market: Path, classes: dict[str, str]) -> list[Fact]:
             if symbol in classes and symbol not in split:
                 closes[symbol].append(close / PRICE_UNIT)
     returns = [np.diff(np.log(series)) for series in closes.values() if len(series) > 5]
-    scaled = np.concatenate([values / values.std() for values in returns if values.std()])
+    typical = [(values, np.median(np.abs(values))) for values in returns]
+    scaled = np.concatenate([values / size for values, size in typical if size])
     return [Fact("Hill index of daily returns, names scaled alike", "all", hill(scaled), 2.5, 3.5, "K")]
 
 

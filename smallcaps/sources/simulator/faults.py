@@ -1,7 +1,7 @@
 """The vendor's known faults (POLYGON.md 6), put in on purpose and written down."""
 
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ DUPLICATE_ROWS, REPUBLISHED = "duplicate_rows", "republished_file"
 SPLIT_MISSING, SPLIT_DOUBLED, SPLIT_WRONG = "split_missing", "split_doubled", "split_wrong_ratio"
 REUSED_TICKER, TWO_COMPANIES = "reused_ticker", "ticker_listed_twice"
 TICK_FAULTS = (CANCELLED,)
+LATE_SECONDS = 900
+"""How late a bad print is reported."""
 DAY_FAULTS = (BAD_PRINT, MISSING_MINUTE, BARS_STOP, WRONG_HOUR, VWAP_OUTSIDE, DUPLICATE_ROWS)
 SPLIT_FAULTS = (SPLIT_MISSING, SPLIT_DOUBLED, SPLIT_WRONG)
 
@@ -91,7 +93,7 @@ def with_bad_prints(prints: Prints, hours: Hours, faults: list[Fault]) -> Prints
         near = min(int(np.searchsorted(prints.sip_ns, at)), len(prints.sip_ns) - 1)
         one = {
             "sip_ns": at,
-            "participant_ns": at - int(timedelta(hours=2).total_seconds()) * SECOND_NS,
+            "participant_ns": at - LATE_SECONDS * SECOND_NS,
             "trf_ns": at - 1_000_000,
             "exchange": OFF_EXCHANGE,
             "trf_id": FACILITIES[1],

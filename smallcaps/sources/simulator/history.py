@@ -173,7 +173,7 @@ def _days_of(history: History, security: Security, factors: Floats, float_score:
                 opened,
                 closed,
                 ended,
-                float(volatility[place]) * (1.0 if episode is None else 1 + 0.4 * episode.multiple),
+                float(volatility[place]) * (1.0 if episode is None else 1 + 0.7 * episode.multiple),
                 float(activity[place]) * (1.0 if episode is None else 1 + 0.5 * episode.multiple),
                 liquidity,
                 _lots(price),

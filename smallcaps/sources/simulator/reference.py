@@ -166,6 +166,7 @@ class _Reference:
             else:
                 changes = [(security.listed, security.symbol)]
             yield {
+                "ids": [security.composite_figi, *(symbol for _, symbol in changes)],
                 "name": security.name,
                 "composite_figi": security.composite_figi,
                 "cik": security.cik,

@@ -179,7 +179,7 @@ def _background(generator: np.random.Generator, plan: DayPlan) -> tuple[Floats, 
 def _opening_unrest(open_minute: int) -> Floats:
     """How much more the price moves for its orders just after the open, by minute after 04:00."""
     since = np.arange(SECONDS // 60) - open_minute
-    return np.where(since >= 0, 1 + 3 * np.exp(-np.maximum(since, 0) / 9), 1.0)
+    return np.where(since >= 0, 1 + 4.5 * np.exp(-np.maximum(since, 0) / 8), 1.0)
 
 
 def _orders(generator: np.random.Generator, plan: DayPlan, rate: Floats) -> tuple[Orders, Ints, Floats]:

@@ -32,7 +32,7 @@ SUFFIXES = {"WARRANT": "w", "PFD": "pA"}
 """What the vendor writes after the ticker of the company's stock."""
 
 LIQUIDITY = {
-    "liquid": Liquidity(29_000, 0.95, 0.5, 0.5, 1.0, 0.03, 0.25, 0.8),
+    "liquid": Liquidity(30_000, 0.95, 0.5, 0.5, 1.0, 0.03, 0.25, 0.82),
     "mid": Liquidity(3_000, 1.6, 0.6, 0.15, 0.95, 0.02, 0.5, 0.8),
     "thin": Liquidity(470, 3.0, 0.8, 0.05, 0.7, 0.01, 0.6, 0.7),
     "still": Liquidity(25, 6.0, 0.8, 0.01, 0.1, 0.0, 0.5, 0.7),
