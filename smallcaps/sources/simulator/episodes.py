@@ -121,13 +121,13 @@ def _pump(generator: np.random.Generator, move: float, multiple: float, hours: H
 
 def _flush(generator: np.random.Generator, move: float, multiple: float, hours: Hours, rate: float) -> Shape:
     start = hours.open + _between(generator, 2 * MINUTE, 45 * MINUTE)
-    end = start + _between(generator, 5 * MINUTE, 15 * MINUTE)
+    end = start + _between(generator, 3 * MINUTE, 12 * MINUTE)
     return Shape((Drive(start, end, move, _orders(rate, end - start, 5 + 3 * multiple, 90), size=1.2),), (), start, end)
 
 
 def _opening_drive(generator: np.random.Generator, move: float, multiple: float, hours: Hours, rate: float) -> Shape:
     start = hours.open + 5
-    end = start + _between(generator, 10 * MINUTE, 25 * MINUTE)
+    end = start + _between(generator, 4 * MINUTE, 20 * MINUTE)
     return Shape((Drive(start, end, move, _orders(rate, end - start, 3 + 2 * multiple, 80)),), (), start, end)
 
 
@@ -135,7 +135,7 @@ def _squeeze(generator: np.random.Generator, move: float, multiple: float, hours
     onset = hours.open + _between(generator, 4 * MINUTE, 90 * MINUTE)
     drives, start = [], onset
     for share in (0.2, 0.3, 0.5):
-        end = start + _between(generator, 4 * MINUTE, 9 * MINUTE)
+        end = start + _between(generator, 2 * MINUTE, 7 * MINUTE)
         drives.append(
             Drive(start, end, share * move, _orders(rate, end - start, (4 + 3 * multiple) * (0.6 + share), 60))
         )

@@ -19,9 +19,10 @@ FLOW_SHARE = 0.47
 """Share of the background's variance that order flow brings; the rest is news that no order carries."""
 TAIL_FREEDOM = 3.1
 """Degrees of freedom of a minute's return: what gives the Hill index of DOMAIN.md."""
-LAST_SIDE, RECENT_SIDES, RECENT_ORDERS = 0.55, 0.3, 12
-"""An order's expected side: so much of the last side, and so much of a moving mean over about so many orders."""
-FADING_IMPACT, FADING_SECONDS = 0.65, 40.0
+LAST_SIDE, RECENT_SIDES = 0.5, ((8, 0.25), (80, 0.2))
+"""An order's expected side: so much of the last one, and of moving means over about so many orders. Fitted to the sides that
+`arrivals` makes, so that surprises add up to about the variance asked for."""
+FADING_IMPACT, FADING_SECONDS = 0.5, 40.0
 """The part of an order's impact that fades, as a multiple of what stays, and how fast: what makes minute returns reverse."""
 OUTSIDE_VARIANCE = 0.06
 """Variance before the open and after the close, each, as a share of the regular session's."""
@@ -43,8 +44,10 @@ def flow_impact(seconds: Floats, side: Ints, size: Floats, variance: float) -> F
     """Log increments by second that orders bring, scaled to a total `variance` over all of them."""
     if len(seconds) == 0:
         return np.zeros(SECONDS)
-    recent = lfilter([1 / RECENT_ORDERS], [1.0, 1 / RECENT_ORDERS - 1], side)
-    expected = np.concatenate([[0.0], (LAST_SIDE * side + RECENT_SIDES * recent)[:-1]])
+    predicted = LAST_SIDE * side
+    for orders, weight in RECENT_SIDES:
+        predicted = predicted + weight * lfilter([1 / orders], [1.0, 1 / orders - 1], side)
+    expected = np.concatenate([[0.0], predicted[:-1]])
     surprise = (side - expected) * np.sqrt(size)
     scale = np.sqrt(variance / max(float(np.sum(surprise * surprise)), 1e-12))
     lasting = np.bincount(seconds.astype(np.int64), weights=scale * surprise, minlength=SECONDS)[:SECONDS]
