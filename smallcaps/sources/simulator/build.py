@@ -149,7 +149,8 @@ def _blocks(history: History, faults: list[Fault]) -> list[_Block]:
     for episode in history.episodes:
         planted[episode.session_date].add(episode.symbol)
     ticked_days = {hours.day for hours in history.sessions[len(history.sessions) - settings.tick_days :]}
-    first = {security.symbol for security in history.securities[: settings.tick_symbols]}
+    stocks = [security.symbol for security in history.securities if security.kind in ("CS", "ADRC")]
+    first = set(stocks[: settings.tick_symbols])
     republished = {fault.session_date for fault in faults if fault.kind == fault_kinds.REPUBLISHED}
     blocks = []
     for hours in history.sessions:

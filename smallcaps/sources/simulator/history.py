@@ -22,6 +22,8 @@ OWN_TAIL = 5.0
 REVERSE_SPLIT_BELOW, FORWARD_SPLIT_ABOVE = 3.0, 8.0
 SPLIT_SHARE, DIVIDEND_SHARE = 0.04, 0.1
 """Shares of common stocks that split, or pay a dividend, once in the span."""
+FEWEST = 4
+"""So many of them at least."""
 SETTLE_SESSIONS = 2
 """No episode in a name's first sessions."""
 
@@ -106,16 +108,23 @@ def make_history(settings: MarketSettings) -> History:
     sectors = SECTOR_VOLATILITY * generator.standard_t(5, (len(SECTORS), len(days))) / np.sqrt(5 / 3)
     floats = np.log([security.free_float for security in securities if security.kind in ("CS", "ADRC")])
     history = History(settings, sessions, securities, [], [], [], [], np.full((len(securities), len(sessions)), np.nan))
+    stocks = [security.number for security in securities if security.kind == "CS"]
+    splitting, paying = (
+        {int(number) for number in generator.permutation(stocks)[: max(FEWEST, round(share * len(stocks)))]}
+        for share in (SPLIT_SHARE, DIVIDEND_SHARE)
+    )
     for security in securities:
         factors = security.beta * market
         if security.sector is not None:
             factors = factors + security.sector_beta * sectors[security.sector]
         score = float(np.clip((np.log(security.free_float) - floats.mean()) / max(floats.std(), 1e-9), -2.5, 2.5))
-        _days_of(history, security, factors, score)
+        _days_of(history, security, factors, score, security.number in splitting, security.number in paying)
     return history
 
 
-def _days_of(history: History, security: Security, factors: Floats, float_score: float) -> None:
+def _days_of(
+    history: History, security: Security, factors: Floats, float_score: float, splits: bool, pays: bool
+) -> None:
     """Append one security's days to `history`."""
     settings, sessions = history.settings, history.sessions
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([settings.seed, 5, security.number])))
@@ -129,8 +138,6 @@ def _days_of(history: History, security: Security, factors: Floats, float_score:
     regular = 0.6 * factors + np.sqrt(1 - OVERNIGHT_SHARE) * volatility * tails[1]
     activity = np.exp(slow_noise(generator, number, 5, 0.4)) * (1 + 1.2 * np.minimum(np.abs(tails[1]), 4) / 2)
     liquidity = LIQUIDITY[security.liquidity]
-    pays = security.kind == "CS" and generator.random() < DIVIDEND_SHARE
-    splits = security.kind == "CS" and generator.random() < SPLIT_SHARE
     pay_session, split_session = (int(place) for place in generator.integers(1, number, 2))
     price, returns, carried = security.price, [0.0] * 5, [0.0, 0.0]
     for place, hours in enumerate(sessions):

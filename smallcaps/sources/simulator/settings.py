@@ -11,7 +11,7 @@ from smallcaps.errors import BadInput
 class MarketSettings:
     """`symbols`: common stocks; funds, warrants and preferreds come on top. `days`: sessions up to `last_day`.
 
-    Ticks (trades and quotes) are kept for the last `tick_days` sessions: of the first `tick_symbols` symbols and of every symbol
+    Ticks (trades and quotes) are kept for the last `tick_days` sessions: of the first `tick_symbols` stocks and of every symbol
     with something planted on those days. `episodes`: planted, a thousand symbol-days. `hidden_share`: how much of what decides an
     outcome nobody can observe. `faults`: whether the vendor's known faults are put in.
     """

@@ -91,7 +91,9 @@ def test_the_exchanges_test_symbol_is_there_unless_faults_are_not_wanted(history
     assert TEST_SYMBOL not in {plan.symbol for plan in clean.plans}
 
 
-@pytest.mark.parametrize("wrong", [{"symbols": 9}, {"days": 1}, {"tick_days": 31}, {"hidden_share": 1.5}, {"episodes": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"symbols": 9}, {"days": 1}, {"tick_days": 31}, {"hidden_share": 1.5}, {"episodes": -1}]
+)
 def test_settings_that_make_no_market_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(BadInput, match=next(iter(wrong))):
         MarketSettings(**wrong)
