@@ -278,11 +278,11 @@ NEWS = _snapshot(
 )
 ECONOMY = _snapshot(
     "bronze.economy",
-    "Yields, inflation, expectations and labour market, one row a series and day; values are revised",
+    "Yields, inflation, expectations and labour market, one row a series and day; values are revised. source_line counts the "
+    "figures of the body",
     Column("series", "string", "The vendor's name, yield_10_year, cpi, …", nullable=False),
     Column("observation_date", "date", "Day or month it is about", nullable=False),
     Column("value", "double", "Value", "% or as the series has it", nullable=False),
-    also_key=("series",),
 )
 SNAPSHOTS = _snapshot(
     "bronze.snapshots",
