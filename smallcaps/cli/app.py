@@ -37,12 +37,16 @@ from smallcaps.detectors.registry import GRAINS
 from smallcaps.errors import BUG_EXIT_CODE, BadInput, FailedDependency, SmallcapsError
 from smallcaps.ingest.flatfiles import BRONZE, ingest_flatfiles
 from smallcaps.ingest.reference import ingest_splits
+from smallcaps.ingest.rest import chosen, wanted
+from smallcaps.ingest.routine import Step, carry_out, rest_steps, routine_steps
 from smallcaps.labels.daily import label_daily
 from smallcaps.lake import REGISTRY, Lake, declared
 from smallcaps.lake.dictionary import data_dictionary
 from smallcaps.lake.trace import Trace, trace
 from smallcaps.microstructure.features import extract_features
 from smallcaps.refine.job import refine
+from smallcaps.sources.polygon.credentials import read_key
+from smallcaps.sources.polygon.endpoints import ENDPOINTS
 from smallcaps.spark import open_session
 from smallcaps.spark.jars import fetch_jars
 from smallcaps.version import code_version
@@ -50,7 +54,12 @@ from smallcaps.version import code_version
 app = typer.Typer(
     help="Find, study and model extraordinary moves in US small-cap stocks.", no_args_is_help=True, add_completion=False
 )
-ingest_app = typer.Typer(help="Source files into raw and bronze.", no_args_is_help=True)
+ingest_app = typer.Typer(
+    help="Sources into raw and bronze.",
+    no_args_is_help=True,
+    # So that --all is found as the name of a command.
+    context_settings={"ignore_unknown_options": True},
+)
 detect_app = typer.Typer(help="Run the detectors over silver.", no_args_is_help=True)
 detectors_app = typer.Typer(help="What the detectors are.", no_args_is_help=True)
 app.add_typer(ingest_app, name="ingest")
@@ -61,6 +70,10 @@ app.add_typer(simulate_app, name="simulate")
 _DAY = ["%Y-%m-%d"]
 From = Annotated[datetime, typer.Option("--from", formats=_DAY, help="First day, YYYY-MM-DD.")]
 To = Annotated[datetime, typer.Option("--to", formats=_DAY, help="Last day, YYYY-MM-DD.")]
+Symbols = Annotated[str | None, typer.Option(help="Only these, comma-separated; case matters.")]
+AsOf = Annotated[
+    datetime | None, typer.Option("--as-of", formats=_DAY, help="Day of the reference data; default: New York's today.")
+]
 
 
 class Grain(StrEnum):
@@ -90,6 +103,14 @@ def _days(first: datetime, last: datetime) -> tuple[date, date]:
     if first > last:
         raise BadInput(f"The range is empty: --from {first:%Y-%m-%d} is after --to {last:%Y-%m-%d}.")
     return first.date(), last.date()
+
+
+def _names(symbols: str | None) -> list[str] | None:
+    if symbols is None:
+        return None
+    if not (names := [name for name in symbols.split(",") if name]):
+        raise BadInput("--symbols names no symbol.")
+    return names
 
 
 @app.command()
@@ -125,14 +146,11 @@ def ingest_flatfiles_command(
     first: From,
     last: To,
     kinds: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(BRONZE),
-    symbols: Annotated[str | None, typer.Option(help="Only these, comma-separated; case matters.")] = None,
+    symbols: Symbols = None,
 ) -> None:
     """Take the vendor's flat files into raw and bronze."""
-    days = _days(first, last)
+    days, names = _days(first, last), _names(symbols)
     lake, settings = _open()
-    names = [name for name in symbols.split(",") if name] if symbols is not None else None
-    if names == []:
-        raise BadInput("--symbols names no symbol.")
     result = timed(
         "ingest flatfiles",
         lake.spark,
@@ -149,6 +167,35 @@ def ingest_reference_command(
     lake, settings = _open()
     rows = timed("ingest reference", lake.spark, lambda: ingest_splits(lake, settings, splits))
     output.print_json(json.dumps({"bronze.splits": rows}))
+
+
+@ingest_app.command("rest")
+def ingest_rest_command(
+    endpoints: Annotated[str, typer.Option(help=f"Comma-separated: {', '.join(ENDPOINTS)}.")],
+    first: From,
+    last: To,
+    symbols: Symbols = None,
+    as_of: AsOf = None,
+) -> None:
+    """Take the vendor's REST endpoints into bronze; what is there already is not asked for again."""
+    want = wanted(*_days(first, last), _names(symbols), as_of.date() if as_of else None)
+    chosen(endpoints.split(","), want)
+    key, (lake, settings) = read_key(load_settings().vendor.secret), _open()
+    _carry_out(lake, rest_steps(lake, settings, key, endpoints.split(","), want))
+
+
+@ingest_app.command("--all", hidden=True)
+@ingest_app.command("all")
+def ingest_all_command(first: From, last: To, symbols: Symbols = None, as_of: AsOf = None) -> None:
+    """Take everything in that is taken in day by day. What fails does not stop the rest."""
+    want = wanted(*_days(first, last), _names(symbols), as_of.date() if as_of else None)
+    key, (lake, settings) = read_key(load_settings().vendor.secret), _open()
+    _carry_out(lake, routine_steps(lake, settings, key, want))
+
+
+def _carry_out(lake: Lake, steps: Sequence[Step]) -> None:
+    results = carry_out(steps, lambda title, work: timed(title, lake.spark, work))
+    output.print_json(json.dumps({name: asdict(result) for name, result in results.items()}))
 
 
 @app.command("refine")

@@ -41,6 +41,16 @@ class SparkSettings(Section):
     conf: dict[str, str | int | bool] = Field(default_factory=dict, description="further Spark settings")
 
 
+class VendorSettings(Section):
+    """The vendor's REST service, or one that speaks like it."""
+
+    origin: str = Field(pattern=r"^https?://[^/?#]+$", description="https://host[:port]")
+    requests_per_second: float = Field(gt=0, description="of all workers together")
+    connections: int = Field(gt=0, description="requests at a time, per worker")
+    chunk: int = Field(gt=0, description="requests a commit: what a kill can lose")
+    secret: str | None = Field(description="AWS secret that holds the key; null: the environment does")
+
+
 class LiquidityFloor(Section):
     """Which symbol-days are worth a signal; all trailing and raw, known the day before (DOMAIN: liquidity floor)."""
 
@@ -115,6 +125,7 @@ class Settings(BaseSettings):
     cache: Path = Field(description="jars, logs and other things that can be made again")
     tracking_uri: str | None = Field(default=None, description="MLflow; null: a SQLite file in the lake")
     spark: SparkSettings
+    vendor: VendorSettings
     floor: LiquidityFloor
     publication_delay_seconds: int = Field(ge=0, description="from the end of a bar to the moment it can be acted on")
     detectors: dict[str, dict[str, float]] = Field(description="parameters by detector; those left out keep defaults")
@@ -136,8 +147,9 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
     def digest(self) -> str:
-        """SHA-256 (16 hex digits) of what is computed: places and the Spark session are left out."""
-        content = self.model_dump(mode="json", exclude={"environment", "lake", "cache", "tracking_uri", "spark"})
+        """SHA-256 (16 hex digits) of what is computed: places, the Spark session and the vendor's service are left out."""
+        places = {"environment", "lake", "cache", "tracking_uri", "spark", "vendor"}
+        content = self.model_dump(mode="json", exclude=places)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -17,9 +17,10 @@ from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
 from smallcaps.errors import BadData, BadInput
-from smallcaps.lake import RULE, Lake, Rule, Run, declared, judge, recorded_run, sql_literal
+from smallcaps.lake import RULE, Lake, Rule, Run, declared, judge, recorded_run, sql_literal, with_nulls
 from smallcaps.lake.files import open_filesystem
 from smallcaps.lake.quality import RECEIVED
+from smallcaps.sources.fields import Field, any_missing, any_unparsable
 from smallcaps.sources.polygon.flatfiles import (
     HEADERS,
     FileFault,
@@ -28,6 +29,7 @@ from smallcaps.sources.polygon.flatfiles import (
     list_files,
     read_rows,
 )
+from smallcaps.sources.polygon.ticks import PRICE, QUOTE, SIZE, trade_fields
 
 BRONZE = {
     "day_aggs_v1": "bronze.bars_1d",
@@ -36,69 +38,17 @@ BRONZE = {
     "quotes_v1": "bronze.quotes",
 }
 
-
-@dataclass(frozen=True)
-class Field:
-    """How a bronze column comes from a text column of the file. `zero_is_none`: the vendor writes 0 for nothing."""
-
-    column: str
-    text: str
-    type: str
-    optional: bool = False
-    zero_is_none: bool = False
-
-    @property
-    def value(self) -> str:
-        """SQL over the text columns; null where the text is empty or cannot be read."""
-        if self.type == "array<int>":
-            listed = f"transform(split({self.text}, ','), item -> try_cast(trim(item) AS int))"
-            return f"CASE WHEN {self.text} = '' THEN cast(array() AS array<int>) ELSE {listed} END"
-        value = f"try_cast(nullif({self.text}, '') AS {self.type})"
-        return f"nullif({value}, 0)" if self.zero_is_none else value
-
-    @property
-    def unparsable(self) -> str:
-        """SQL condition: there is text and it is not of the type."""
-        if self.type == "array<int>":
-            return f"exists({self.value}, item -> item IS NULL)"
-        return f"({self.text} <> '' AND try_cast({self.text} AS {self.type}) IS NULL)"
-
-
-_PRICE, _SIZE = "decimal(18,6)", "decimal(20,6)"
 _BAR = (
     Field("window_start_ns", "window_start", "bigint"),
-    *(Field(name, name, _PRICE) for name in ("open", "high", "low", "close")),
-    Field("volume", "volume", _SIZE),
+    *(Field(name, name, PRICE) for name in ("open", "high", "low", "close")),
+    Field("volume", "volume", SIZE),
     Field("transactions", "transactions", "bigint", optional=True),
 )
 FIELDS: dict[str, tuple[Field, ...]] = {
     "day_aggs_v1": _BAR,
     "minute_aggs_v1": _BAR,
-    "trades_v1": (
-        Field("sip_ns", "sip_timestamp", "bigint"),
-        Field("participant_ns", "participant_timestamp", "bigint", optional=True, zero_is_none=True),
-        Field("trf_ns", "trf_timestamp", "bigint", optional=True, zero_is_none=True),
-        Field("sequence_number", "sequence_number", "bigint"),
-        Field("trade_id", "id", "string", optional=True),
-        Field("exchange", "exchange", "int"),
-        Field("trf_id", "trf_id", "int", optional=True, zero_is_none=True),
-        Field("tape", "tape", "int", optional=True),
-        Field("price", "price", _PRICE),
-        Field("size", "size", _SIZE),
-        Field("conditions", "conditions", "array<int>", optional=True),
-        Field("correction", "correction", "int", optional=True),
-    ),
-    "quotes_v1": (
-        Field("sip_ns", "sip_timestamp", "bigint"),
-        Field("participant_ns", "participant_timestamp", "bigint", optional=True, zero_is_none=True),
-        Field("sequence_number", "sequence_number", "bigint"),
-        *(Field(f"{side}_price", f"{side}_price", _PRICE) for side in ("bid", "ask")),
-        *(Field(f"{side}_size", f"{side}_size", _SIZE) for side in ("bid", "ask")),
-        *(Field(f"{side}_exchange", f"{side}_exchange", "int", optional=True) for side in ("bid", "ask")),
-        Field("tape", "tape", "int", optional=True),
-        Field("conditions", "conditions", "array<int>", optional=True),
-        Field("indicators", "indicators", "array<int>", optional=True),
-    ),
+    "trades_v1": trade_fields("size"),
+    "quotes_v1": QUOTE,
 }
 """What each kind of file becomes."""
 
@@ -308,20 +258,17 @@ def _read_text(lake: Lake, kind: str, files: list[tuple[str, date, str]], symbol
 
 
 def typed(text: DataFrame, kind: str) -> DataFrame:
-    """Text rows of `kind` as judged bronze rows. Pure: no reads, no writes."""
+    """Text rows of `kind` as judged bronze rows; columns that files do not have are null. Pure: no reads, no writes."""
     fields = FIELDS[kind]
     rules = (
         Rule("wrong_field_count", "wrong_line IS NOT NULL", REASONS["wrong_field_count"]),
         Rule("missing_symbol", "ticker = ''", REASONS["missing_symbol"]),
-        Rule(
-            "missing_value",
-            " OR ".join(f"{field.text} = ''" for field in fields if not field.optional),
-            REASONS["missing_value"],
-        ),
-        Rule("unparsable_number", " OR ".join(field.unparsable for field in fields), REASONS["unparsable_number"]),
+        Rule("missing_value", any_missing(fields), REASONS["missing_value"]),
+        Rule("unparsable_number", any_unparsable(fields), REASONS["unparsable_number"]),
     )
     received = F.struct(*HEADERS[kind], "wrong_line").alias(RECEIVED)
     values = [F.expr(field.value).alias(field.column) for field in fields]
-    return judge(text, rules).select(
+    rows = judge(text, rules).select(
         RULE, received, F.col("ticker").alias("symbol"), "session_date", *values, "source_sha256", "source_line"
     )
+    return with_nulls(rows, BRONZE[kind])

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
 from smallcaps.errors import BadData, BadInput
-from smallcaps.lake import Lake, Rule, declared, judge, recorded_run
+from smallcaps.lake import Lake, Rule, declared, judge, recorded_run, with_nulls
 from smallcaps.lake.files import open_filesystem
 from smallcaps.lake.quality import RECEIVED
 from smallcaps.sources.polygon.reference import SPLIT_FIELDS, parse_splits
@@ -69,4 +69,5 @@ def ingest_splits(lake: Lake, settings: Settings, file: str) -> int:
             "source_line",
         )
         reasons = {rule.name: rule.reason for rule in RULES}
+        judged = with_nulls(judged, "bronze.splits")
         return run.replace_judged("bronze.splits", judged, reasons, f"source_sha256 = '{sha256}'").rows

@@ -3,7 +3,7 @@
 from smallcaps.lake.quality import RULE, Rule, judge, judge_repeats
 from smallcaps.lake.registry import REGISTRY, declared
 from smallcaps.lake.runs import Run, last_runs, recorded_run
-from smallcaps.lake.store import Commit, Lake, between, sql_literal
+from smallcaps.lake.store import Commit, Lake, between, sql_literal, with_nulls
 
 __all__ = [
     "REGISTRY",
@@ -19,4 +19,5 @@ __all__ = [
     "last_runs",
     "recorded_run",
     "sql_literal",
+    "with_nulls",
 ]

@@ -1,10 +1,11 @@
 """The one list of tables."""
 
 from smallcaps.errors import BadInput
-from smallcaps.lake import bronze, gold, operations, silver
+from smallcaps.lake import bronze, bronze_reference, gold, operations, silver
 from smallcaps.lake.declaration import Table
 
-REGISTRY: dict[str, Table] = {table.name: table for room in (bronze, silver, gold, operations) for table in room.TABLES}
+_MODULES = (bronze, bronze_reference, silver, gold, operations)
+REGISTRY: dict[str, Table] = {table.name: table for module in _MODULES for table in module.TABLES}
 LAYERS = ("bronze", "silver", "gold", "ops")
 
 

@@ -42,6 +42,10 @@ class Run:
         """Overwrite the rows of `where` (None: all)."""
         return self._record(self.lake.replace(name, frame, where, self.run_id))
 
+    def append(self, name: str, frame: DataFrame) -> Commit:
+        """Add rows that are the run's own."""
+        return self._record(self.lake.append(name, frame, self.run_id))
+
     def add_missing(self, name: str, frame: DataFrame) -> Commit:
         """Insert the rows whose key is new."""
         return self._record(self.lake.add_missing(name, frame, self.run_id))

@@ -37,6 +37,12 @@ def sql_literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def with_nulls(frame: DataFrame, name: str) -> DataFrame:
+    """`frame` with those columns of table `name` that it lacks, as nulls."""
+    lacking = [column for column in declared(name).columns if column.name not in frame.columns]
+    return frame.select("*", *[F.lit(None).cast(column.type).alias(column.name) for column in lacking])
+
+
 def _types(schema: StructType) -> dict[str, str]:
     return {field.name: field.dataType.simpleString() for field in schema.fields}
 
@@ -98,7 +104,7 @@ class Lake:
         return self._committed(name, lambda: writer.save(self.location(name)))
 
     def append(self, name: str, frame: DataFrame, run_id: str) -> Commit:
-        """Add rows. Only for tables whose rows are unique to the run (ops.runs)."""
+        """Add rows. Only for tables whose rows are the run's own (ops.runs, bronze.bodies)."""
         table = declared(name)
         writer = self._conformed(table, frame, run_id).write.format("delta").mode("append")
         return self._committed(name, lambda: writer.save(self.location(name)))

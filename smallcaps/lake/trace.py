@@ -1,6 +1,8 @@
 """From an event or a run back to the raw bytes it rests on."""
 
+import gzip
 import hashlib
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,9 @@ SHORTEST_ID = 8
 
 @dataclass(frozen=True)
 class RawFile:
-    """A raw file behind an event: which lines of it, and whether its bytes are still the ones received."""
+    """A raw file, or a REST body in bronze.bodies, behind an event: which lines or records of it, and whether its bytes are
+    still the ones received.
+    """
 
     raw_path: str
     source: str
@@ -60,15 +64,27 @@ def _trace_event(lake: Lake, event: dict[str, Any]) -> Trace:
     rows = _bronze_rows(lake, event)
     shown = rows.orderBy("source_line").limit(5).collect()
     spans = rows.groupBy("source_sha256").agg(F.min("source_line"), F.max("source_line"), F.count("*")).collect()
-    ledger = {row["sha256"]: row for row in lake.read("ops.ledger").collect()} if spans else {}
-    files = []
-    for sha256, first, last, count in spans:
-        entry = ledger[sha256]
-        lines = f"line {first}" if count == 1 else f"{count} rows within lines {first}–{last}"
-        files.append(
-            RawFile(entry["raw_path"], entry["source"], sha256, lines, _is_intact(lake, entry["raw_path"], sha256))
-        )
-    return Trace(event, _runs_behind(lake, event["run_id"]), [row.asDict(recursive=True) for row in shown], files)
+    found = [_raw_file(lake, sha256, first, last, count) for sha256, first, last, count in spans]
+    return Trace(event, _runs_behind(lake, event["run_id"]), [row.asDict(recursive=True) for row in shown], found)
+
+
+def _raw_file(lake: Lake, sha256: str, first: int, last: int, count: int) -> RawFile:
+    same = F.col("sha256") == sha256
+    file = lake.read("ops.ledger").where(same).first() if lake.exists("ops.ledger") else None
+    unit = "line" if file is not None else "record"
+    lines = f"{unit} {first}" if count == 1 else f"{count} rows within {unit}s {first}–{last}"
+    if file is not None:
+        return RawFile(file["raw_path"], file["source"], sha256, lines, _is_intact(lake, file["raw_path"], sha256))
+    body = lake.read("bronze.bodies").where(same).select("url", "content").collect()[0]
+    return RawFile("bronze.bodies", body["url"], sha256, lines, _digest(body["content"]) == sha256)
+
+
+def _digest(content: bytes) -> str | None:
+    """SHA-256 of what is gzipped in `content`; None where it is damaged."""
+    try:
+        return hashlib.sha256(gzip.decompress(content)).hexdigest()
+    except (OSError, EOFError, zlib.error):
+        return None
 
 
 def _bronze_rows(lake: Lake, event: dict[str, Any]) -> DataFrame:

@@ -25,8 +25,29 @@ REASONS = {rule.name: rule.reason for rule in RULES} | {
 }
 
 
+NEW_ENDPOINT = "splits"
+_SAME = ("symbol", "execution_date", "split_from", "split_to")
+
+
+def current_splits(splits: DataFrame) -> DataFrame:
+    """Of bronze.splits what the vendor says now, and from files what it does not say.
+
+    Now is the latest as-of day; where both endpoints were asked then, the new one.
+    """
+    said = splits.where("as_of IS NOT NULL")
+    is_new = F.coalesce(F.col("endpoint") == NEW_ENDPOINT, F.lit(False))
+    latest = said.agg(F.max(F.struct("as_of", is_new.alias("is_new"))).alias("latest"))
+    now = (
+        said.crossJoin(F.broadcast(latest))
+        .where((F.col("as_of") == F.col("latest.as_of")) & (is_new == F.col("latest.is_new")))
+        .drop("latest")
+    )
+    from_files = splits.where("as_of IS NULL").join(now.select(*_SAME), list(_SAME), "left_anti")
+    return now.unionByName(from_files)
+
+
 def judged_splits(splits: DataFrame, bars: DataFrame) -> DataFrame:
-    """bronze.splits judged against clean daily `bars` (symbol, session_date, open, close), in silver.adjustments' columns
+    """Current splits judged against clean daily `bars` (symbol, session_date, open, close), in silver.adjustments' columns
     but for security_id. A split with no bar before or after it cannot be checked and is applied.
     """
     keyed = splits.alias("split").join(

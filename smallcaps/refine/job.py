@@ -55,11 +55,11 @@ def _refine_daily(run: Run, daily: DataFrame, calendar: DataFrame, securities: D
 
 
 def _refine_adjustments(run: Run, securities: DataFrame) -> DataFrame:
-    """Judge every split on file against all daily bars of its symbol; returns the stretches of constant factor."""
+    """Judge every current split against all daily bars of its symbol; returns the stretches of constant factor."""
     if not run.lake.exists("bronze.splits"):
         empty = "symbol string, from_date date, to_date date, cumulative_factor double"
         return run.lake.spark.createDataFrame([], empty)
-    splits = run.read("bronze.splits")
+    splits = adjustments.current_splits(run.read("bronze.splits"))
     names = splits.select("symbol").distinct()
     history = run.read("bronze.bars_1d").join(F.broadcast(names), "symbol", "left_semi")
     bounds = history.agg(F.min("session_date"), F.max("session_date")).collect()[0]

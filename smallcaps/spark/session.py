@@ -39,6 +39,8 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
         # A small table's log is not worth Delta's default of 50 tasks.
         "spark.databricks.delta.snapshotPartitions": 2,
         "spark.sql.execution.arrow.pyspark.enabled": True,
+        # Rows to Python come in batches of 10,000 else, whatever their size; a row may be a REST body.
+        "spark.sql.execution.arrow.maxBytesPerBatch": 32 << 20,
         "spark.ui.enabled": False,
         "spark.ui.showConsoleProgress": False,
         "spark.driver.memory": settings.spark.driver_memory,

@@ -17,10 +17,15 @@ from smallcaps.errors import BadData, BadInput, FailedDependency
 from tests.conftest import REPOSITORY
 
 ON_SPARK = {
-    *("demo", "ingest flatfiles", "ingest reference", "refine", "detect daily", "detect intraday", "manifest"),
-    *("features", "label", "train", "report", "sql", "tables", "trace"),
+    *("demo", "ingest flatfiles", "ingest reference", "ingest rest", "ingest all", "refine", "detect daily"),
+    *("detect intraday", "manifest", "features", "label", "train", "report", "sql", "tables", "trace"),
+    "simulate build",
 }
-WITHOUT = {"doctor", "jars", "version", "detectors list", "detectors sql", "detectors explain", "simulate serve"}
+ALIASES = {"ingest --all"}
+WITHOUT = {
+    *("doctor", "jars", "version", "detectors list", "detectors sql", "detectors explain"),
+    *("simulate serve", "simulate facts"),
+}
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -45,7 +50,7 @@ def job_command(job: Path) -> str:
 
 
 def test_every_command_that_needs_spark_has_a_job_that_calls_it() -> None:
-    assert set(COMMANDS) == ON_SPARK | WITHOUT
+    assert set(COMMANDS) == ON_SPARK | ALIASES | WITHOUT
     assert {job_command(job) for job in (REPOSITORY / "jobs").glob("*.py")} == ON_SPARK
 
 

@@ -111,7 +111,8 @@ def story(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.Temp
         )
 
     splits = [
-        (symbol, date.fromisoformat(day), before, after, "f00", line)
+        # A file has neither the vendor's own columns nor an as-of day.
+        (symbol, date.fromisoformat(day), before, after, *[None] * 6, "f00", line)
         for line, (symbol, day, before, after) in enumerate(SPLITS, start=2)
     ]
     schema = ", ".join(f"{column.name} {column.type}" for column in declared("bronze.splits").columns)

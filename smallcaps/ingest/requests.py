@@ -1,0 +1,70 @@
+"""Which requests an endpoint needs, and which of them are answered already. Frames in, frames out."""
+
+import calendar
+from datetime import date
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from smallcaps.calendar import sessions_between
+from smallcaps.sources.polygon.endpoints import Endpoint, Freshness, Scope
+
+SCHEMA = "request string, symbol string, first date, last date"
+
+
+def as_of_clause(endpoint: Endpoint, as_of: date) -> str:
+    """SQL condition over bronze.bodies: answers that hold for `as_of`."""
+    return "as_of IS NULL" if endpoint.freshness is Freshness.SETTLED else f"as_of = DATE'{as_of}'"
+
+
+def planned(
+    spark: SparkSession, endpoint: Endpoint, symbols: DataFrame | None, first: date, last: date, as_of: date
+) -> DataFrame:
+    """The requests for `first` to `last`: request, symbol (null where it names none), first and last day it covers.
+
+    `symbols` has the column symbol; only endpoints that are asked by symbol need it.
+    """
+    days = spark.createDataFrame(_pieces(endpoint.scope, first, last), "first date, last date")
+    if endpoint.scope.by_symbol and symbols is not None:
+        days = symbols.select("symbol").distinct().crossJoin(F.broadcast(days))
+    else:
+        days = days.withColumn("symbol", F.lit(None).cast("string"))
+    request = F.lit(endpoint.template.replace("{as_of}", str(as_of)))
+    # What is a path's own in a ticker, / say, must not be read as one; Spark writes a space as forms do.
+    in_path = F.replace(F.url_encode("symbol"), F.lit("+"), F.lit("%20"))
+    for place, value in (("symbol", F.coalesce(in_path, F.lit(""))), ("from", F.col("first")), ("to", F.col("last"))):
+        request = F.replace(request, F.lit(f"{{{place}}}"), value.cast("string"))
+    return days.select(request.alias("request"), "symbol", "first", "last")
+
+
+def answered(plan: DataFrame, bodies: DataFrame) -> DataFrame:
+    """The requests of `plan` that have a whole answer among `bodies` (rows of one endpoint and as-of day).
+
+    Adds run_id, of the run that got it, and records, the number in all its pages. An answer is whole where its last page is
+    there, every page before it, and no fault.
+    """
+    attempts = bodies.groupBy("request", "run_id").agg(
+        F.max("received_at").alias("at"),
+        F.sum("records").alias("records"),
+        F.expr("bool_or(last_page) AND count(*) = max(page) AND count(fault) = 0").alias("whole"),
+    )
+    latest = (
+        attempts.where("whole")
+        .groupBy("request")
+        .agg(F.max_by(F.struct("run_id", "records"), F.struct("at", "run_id")).alias("answer"))
+    )
+    return plan.join(latest, "request").select("request", "symbol", "first", "last", "answer.run_id", "answer.records")
+
+
+def _pieces(scope: Scope, first: date, last: date) -> list[tuple[date, date]]:
+    """The stretches of days that one request covers each."""
+    if scope in (Scope.DAY, Scope.SYMBOL_DAY):
+        return [(day, day) for day in sessions_between(first, last)["session_date"]]
+    if scope is Scope.SYMBOL_MONTH:
+        months = [
+            (date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1]))
+            for year in range(first.year, last.year + 1)
+            for month in range(1, 13)
+        ]
+        return [(max(first, begin), min(last, end)) for begin, end in months if begin <= last and end >= first]
+    return [(first, last)]

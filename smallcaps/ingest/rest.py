@@ -1,0 +1,326 @@
+"""REST endpoints → bronze.bodies → bronze, on the executors.
+
+1. Plan the requests of an endpoint for the days and symbols wanted. 2. Leave out those that bronze.bodies has a whole answer
+to. 3. Ask for the others, some at a time: each Spark task takes its part of the rate limit and hands pages on as they come,
+and every chunk is one commit. 4. When the plan is answered: read the bodies as rows of text, type them, quarantine rows
+that cannot be typed, replace in bronze exactly what was asked for.
+
+A request without a sound answer leaves a row that says why, and is asked for again by the next run. Where it is the
+answer's own fault, the others go on and what it would have brought stays as it was in bronze. Where the vendor refuses or
+fails, nothing more is asked, and nothing is typed before a later run has the rest.
+"""
+
+import gzip
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime
+
+import pyarrow as pa
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from smallcaps.calendar.sessions import NEW_YORK
+from smallcaps.config import Settings, VendorSettings
+from smallcaps.errors import BadData, BadInput, FailedDependency
+from smallcaps.ingest.requests import answered, as_of_clause, planned
+from smallcaps.lake import RULE, Lake, Rule, Run, between, declared, judge, recorded_run, sql_literal, with_nulls
+from smallcaps.lake.quality import RECEIVED
+from smallcaps.sources.fields import any_missing, any_unparsable
+from smallcaps.sources.polygon.answers import answers
+from smallcaps.sources.polygon.bodies import parse, records_of, text_columns
+from smallcaps.sources.polygon.credentials import Key
+from smallcaps.sources.polygon.endpoints import ENDPOINTS, Endpoint, Freshness, Scope
+from smallcaps.sources.polygon.rest import Pace, RestClient
+
+BODIES = "bronze.bodies"
+REASONS = {
+    "missing_value": "a required field is not there",
+    "unparsable_value": "a field is not what it should be",
+    "outside_request": "the row is of a day that was not asked for",
+}
+_DAY_OF_START = "to_date(from_utc_timestamp(timestamp_micros(window_start_ns div 1000), 'America/New_York'))"
+_SHOWN = 5
+"""Faults told in an error; all are in bronze.bodies."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of an endpoint: days, as-of day, and symbols (None: those that bronze.tickers has for the as-of day)."""
+
+    first: date
+    last: date
+    as_of: date
+    symbols: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What an endpoint brought: requests asked now and asked earlier, rows written and refused."""
+
+    asked: int
+    known: int
+    rows: int
+    rows_refused: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rows:,} rows, {self.rows_refused:,} refused; "
+            f"{self.asked:,} requests asked, {self.known:,} answered before"
+        )
+
+
+def wanted(first: date, last: date, symbols: Sequence[str] | None = None, as_of: date | None = None) -> Wanted:
+    """A checked wish. `as_of` defaults to New York's day. Raises BadInput where it is none."""
+    if first > last:
+        raise BadInput(f"The range is empty: {first} is after {last}.")
+    if symbols is not None and not symbols:
+        raise BadInput("No symbols were given: leave symbols out to take all of them.")
+    return Wanted(first, last, as_of or new_york_today(), None if symbols is None else tuple(dict.fromkeys(symbols)))
+
+
+def new_york_today() -> date:
+    """The day it is in New York."""
+    return datetime.now(NEW_YORK).date()
+
+
+def chosen(names: Sequence[str], want: Wanted) -> list[Endpoint]:
+    """The endpoints of these names, in the order in which they are asked.
+
+    Raises BadInput for an unknown name, and for days that are not over where an answer is asked for once.
+    """
+    if unknown := set(names) - set(ENDPOINTS):
+        raise BadInput(f"Unknown endpoints {', '.join(sorted(unknown))}. Endpoints: {', '.join(ENDPOINTS)}.")
+    endpoints = [endpoint for name, endpoint in ENDPOINTS.items() if name in names]
+    settled = [endpoint.name for endpoint in endpoints if endpoint.freshness is Freshness.SETTLED]
+    if settled and want.last >= new_york_today():
+        raise BadInput(
+            f"{want.last} is not over in New York. {', '.join(settled)}: each is asked for once, so the last day must be "
+            "an earlier one."
+        )
+    return endpoints
+
+
+def ingest_endpoint(lake: Lake, settings: Settings, key: Key, endpoint: Endpoint, want: Wanted) -> Answered:
+    """Take what `want` names of an endpoint into bronze.bodies and its bronze table.
+
+    Raises BadInput or FailedDependency where the vendor refuses or fails; BadData, after everything sound was written, where
+    some answers were not sound.
+    """
+    with recorded_run(lake, "ingest rest", {"endpoint": endpoint.name, **asdict(want)}, settings.digest()) as run:
+        symbols = _symbols(run, want) if endpoint.scope.by_symbol else None
+        plan = planned(lake.spark, endpoint, symbols, want.first, want.last, want.as_of)
+        plan = plan.persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            total = plan.count()
+            if not total:
+                run.note = "no sessions in the range"
+                return Answered(0, 0, 0, 0)
+            asked, faults = _ask(run, settings.vendor, key, endpoint, plan, want.as_of)
+            rows = _write_bronze(run, endpoint, plan, want, bool(faults))
+        finally:
+            plan.unpersist()
+        run.note = f"{asked} requests asked, {total - asked} answered before, {len(faults)} without a sound answer"
+    if faults:
+        raise BadData(f"{len(faults)} requests have no sound answer (see {BODIES}): {'; '.join(faults[:_SHOWN])}")
+    return Answered(asked, total - asked, rows, run.rows_refused)
+
+
+def _symbols(run: Run, want: Wanted) -> DataFrame:
+    """The symbols wanted, by default all that traded on or after the first day."""
+    if want.symbols is not None:
+        return run.lake.spark.createDataFrame([(symbol,) for symbol in want.symbols], "symbol string")
+    tickers = (
+        run.read("bronze.tickers").where(f"as_of = DATE'{want.as_of}'") if run.lake.exists("bronze.tickers") else None
+    )
+    if tickers is None or tickers.isEmpty():
+        raise BadInput(
+            f"bronze.tickers has nothing as of {want.as_of}: ingest the endpoints tickers and delisted_tickers first, or name "
+            "the symbols."
+        )
+    return tickers.where(f"active OR delisted_at >= DATE'{want.first}'").select("symbol").distinct()
+
+
+def _ask(
+    run: Run, vendor: VendorSettings, key: Key, endpoint: Endpoint, plan: DataFrame, as_of: date
+) -> tuple[int, list[str]]:
+    """Ask for what is not answered yet; returns how many requests that were, and the faults of answers."""
+    spark, todo = run.lake.spark, plan
+    if run.lake.exists(BODIES):
+        known = run.read(BODIES).where(_kept(endpoint, as_of))
+        todo = plan.join(answered(plan, known).select("request"), "request", "left_anti")
+    place = F.row_number().over(Window.orderBy("request")) - 1
+    todo = todo.select("request", F.floor(place / vendor.chunk).alias("chunk")).persist(StorageLevel.MEMORY_AND_DISK)
+    faults: list[str] = []
+    try:
+        count = todo.count()
+        for chunk, start in enumerate(range(0, count, vendor.chunk)):
+            tasks = min(spark.sparkContext.defaultParallelism, count - start)
+            requests = todo.where(f"chunk = {chunk}").select("request").repartition(tasks)
+            asker = _asker(vendor, key, endpoint, as_of, tasks)
+            run.append(BODIES, requests.mapInArrow(asker, _BODY_COLUMNS))
+            faults = _faults(run)
+    finally:
+        todo.unpersist()
+    return count, faults
+
+
+def _kept(endpoint: Endpoint, as_of: date) -> str:
+    return f"endpoint = {sql_literal(endpoint.name)} AND {as_of_clause(endpoint, as_of)}"
+
+
+_BODY_COLUMNS = ", ".join(f"{column.name} {column.type}" for column in declared(BODIES).columns)
+_BODY_TYPES = pa.schema(
+    [
+        ("endpoint", pa.string()),
+        ("request", pa.string()),
+        ("as_of", pa.date32()),
+        ("page", pa.int32()),
+        ("last_page", pa.bool_()),
+        ("url", pa.string()),
+        ("status", pa.int32()),
+        ("sha256", pa.string()),
+        *((name, pa.int64()) for name in ("size_bytes", "records")),
+        ("received_at", pa.timestamp("us", "UTC")),
+        ("content", pa.binary()),
+        *((name, pa.string()) for name in ("fault", "fault_kind")),
+    ]
+)
+_Batches = Iterable[pa.RecordBatch]
+
+
+def _asker(
+    vendor: VendorSettings, key: Key, endpoint: Endpoint, as_of: date, tasks: int
+) -> Callable[[_Batches], _Batches]:
+    """What a task does with its requests. The key is in this function alone, which Spark shows nowhere."""
+    constant = {
+        "endpoint": endpoint.name,
+        "as_of": None if endpoint.freshness is Freshness.SETTLED else as_of,
+    }
+
+    def ask(batches: _Batches) -> _Batches:
+        pace = Pace(vendor.requests_per_second / tasks)
+        client = RestClient(vendor.origin, key.value, pace, connections=vendor.connections)
+        requests = (request for batch in batches for request in batch["request"].to_pylist())
+        for answer in answers(client, endpoint, requests, vendor.connections):
+            yield pa.RecordBatch.from_pylist([constant | asdict(answer)], _BODY_TYPES)
+
+    return ask
+
+
+def _faults(run: Run) -> list[str]:
+    """The faults of the run's answers so far. Raises what a task stopped for, the worst if there are several."""
+    rows = run.lake.read(BODIES).where(F.col("run_id") == run.run_id).where("fault IS NOT NULL")
+    faults = [(row.fault_kind, row.fault) for row in rows.select("fault_kind", "fault").collect()]
+    for kind in (FailedDependency, BadInput):
+        if told := [fault for name, fault in faults if name == kind.__name__]:
+            raise kind(told[0])
+    return [fault for _, fault in faults]
+
+
+def _write_bronze(run: Run, endpoint: Endpoint, plan: DataFrame, want: Wanted, with_faults: bool) -> int:
+    """Type what the plan's answers hold and put it in place of what was asked for; returns the rows written."""
+    bodies = run.lake.read(BODIES).where(_kept(endpoint, want.as_of))
+    found = answered(plan, bodies)
+    left_out: list[str] | list[date] = []
+    if with_faults:
+        # What a faulty answer belongs to keeps its rows: a symbol whole, though others of its months may be sound.
+        part = "symbol" if endpoint.scope.by_symbol else "first"
+        lacking = plan.join(found, "request", "left_anti").select(part).distinct()
+        left_out = [row[0] for row in lacking.collect()]
+        found = found.where(~F.col(part).isin(left_out))
+    found = found.persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        records, runs = found.agg(F.sum("records"), F.collect_set("run_id")).collect()[0]
+        if not runs:
+            return 0
+        # Files hold one run's rows each, so that naming the runs spares reading all others.
+        pages = bodies.where(F.col("run_id").isin(runs)).join(F.broadcast(found.drop("records")), ["request", "run_id"])
+        judged = typed(_read_text(endpoint, pages), endpoint, want.as_of)
+        where = _replaced(endpoint, want, left_out)
+        return run.replace_judged(endpoint.table, judged, REASONS, where, records).rows
+    finally:
+        found.unpersist()
+
+
+def _replaced(endpoint: Endpoint, want: Wanted, left_out: list[str] | list[date]) -> str:
+    """SQL condition: the rows of the table that were asked for, but for what is left out."""
+    conditions = []
+    if "as_of" in endpoint.declared.key:
+        conditions += [f"endpoint = {sql_literal(endpoint.name)}", f"as_of = DATE'{want.as_of}'"]
+    if endpoint.within is not None:
+        conditions.append(between(f"cast({endpoint.within} AS date)", want.first, want.last))
+    if endpoint.scope.by_symbol and want.symbols is not None:
+        conditions.append(f"symbol IN ({', '.join(map(sql_literal, want.symbols))})")
+    if left_out and endpoint.scope.by_symbol:
+        conditions.append(f"symbol NOT IN ({', '.join(sql_literal(str(symbol)) for symbol in left_out)})")
+    elif left_out:
+        days = ", ".join(f"DATE'{day}'" for day in left_out)
+        conditions.append(f"cast({endpoint.within} AS date) NOT IN ({days})")
+    return " AND ".join(conditions)
+
+
+_AROUND = pa.schema(
+    [
+        ("asked_symbol", pa.string()),
+        ("first", pa.date32()),
+        ("last", pa.date32()),
+        ("received_at", pa.timestamp("us", "UTC")),
+        ("source_sha256", pa.string()),
+    ]
+)
+_AROUND_COLUMNS = "asked_symbol string, first date, last date, received_at timestamp, source_sha256 string"
+
+
+def _read_text(endpoint: Endpoint, pages: DataFrame) -> DataFrame:
+    """Records of bodies as text: a column for each field under its bronze column's name, what was asked, and the source.
+
+    `pages` are rows of bronze.bodies with the plan's symbol, first and last.
+    """
+
+    def read(batches: _Batches) -> _Batches:
+        for batch in batches:
+            for page in batch.to_pylist():
+                records = records_of(endpoint, parse(gzip.decompress(page["content"])))
+                columns = text_columns(endpoint, records)
+                columns |= {one.name: pa.repeat(pa.scalar(page[one.name], one.type), len(records)) for one in _AROUND}
+                columns["source_line"] = pa.array(range(1, len(records) + 1), pa.int64())
+                yield pa.RecordBatch.from_pydict(columns)
+
+    text = ", ".join(f"{field.column} string" for field in endpoint.fields)
+    return (
+        pages.where("status = 200")
+        .selectExpr("content", "symbol AS asked_symbol", "first", "last", "received_at", "sha256 AS source_sha256")
+        .mapInArrow(read, f"{text}, {_AROUND_COLUMNS}, source_line bigint")
+    )
+
+
+def typed(text: DataFrame, endpoint: Endpoint, as_of: date) -> DataFrame:
+    """Text rows of an endpoint as judged bronze rows; columns that it does not have are null. Pure: no reads, no writes."""
+    fields = [replace(field, text=field.column) for field in endpoint.fields]
+    rules = (
+        Rule("missing_value", any_missing(fields), REASONS["missing_value"]),
+        Rule("unparsable_value", any_unparsable(fields), REASONS["unparsable_value"]),
+    )
+    received = F.struct(*[field.column for field in fields]).alias(RECEIVED)
+    values = {field.column: field.value for field in fields}
+    known = {"endpoint": sql_literal(endpoint.name), "as_of": f"DATE'{as_of}'", "received_at": "received_at"}
+    if endpoint.scope.by_symbol:
+        known["symbol"] = "asked_symbol"
+    if endpoint.scope in (Scope.DAY, Scope.SYMBOL_DAY):
+        known["session_date"] = "first"
+    elif "window_start_ns" in values:
+        known["session_date"] = _DAY_OF_START.replace("window_start_ns", values["window_start_ns"])
+    columns = {column.name for column in endpoint.declared.columns}
+    values |= {name: value for name, value in known.items() if name in columns}
+    rows = judge(text, rules).select(
+        RULE,
+        received,
+        *[F.expr(value).alias(name) for name, value in values.items()],
+        *("source_sha256", "source_line"),
+        *(F.col(name).alias(f"_{name}") for name in ("first", "last")),
+    )
+    if endpoint.within is not None:
+        outside = f"NOT cast({endpoint.within} AS date) BETWEEN _first AND _last"
+        rows = judge(rows, [Rule("outside_request", outside, REASONS["outside_request"])])
+    return with_nulls(rows.drop("_first", "_last"), endpoint.table)

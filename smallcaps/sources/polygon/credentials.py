@@ -1,0 +1,59 @@
+"""The vendor's key: from the environment, else from AWS Secrets Manager. It is shown nowhere."""
+
+import json
+import os
+from dataclasses import dataclass, field
+
+from smallcaps.config import s3_region
+from smallcaps.errors import BadInput, FailedDependency
+
+VARIABLES = ("POLYGON_API_KEY", "MASSIVE_API_KEY")
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key whose `repr` does not show it."""
+
+    value: str = field(repr=False)
+
+
+def read_key(secret: str | None = None) -> Key:
+    """The key in POLYGON_API_KEY, else in MASSIVE_API_KEY, else in the AWS secret of that name.
+
+    The secret is the key itself, or a JSON object that holds it under the name of one of the variables. Raises BadInput where
+    there is none, FailedDependency where AWS does not answer.
+    """
+    for name in VARIABLES:
+        if value := os.environ.get(name, "").strip():
+            return Key(value)
+    if secret is None:
+        raise BadInput(f"There is no API key: set {' or '.join(VARIABLES)}, or name an AWS secret in vendor.secret.")
+    return Key(_key_in(_fetched(secret), secret))
+
+
+def _fetched(secret: str) -> str:
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        client = boto3.client("secretsmanager", region_name=s3_region())
+        return str(client.get_secret_value(SecretId=secret).get("SecretString", ""))
+    except ClientError as error:
+        said = error.response.get("Error", {}).get("Code", "no reason given")
+        raise BadInput(f"AWS Secrets Manager does not give the secret {secret!r}: {said}.") from error
+    except BotoCoreError as error:
+        raise FailedDependency(f"AWS Secrets Manager cannot be asked for the secret {secret!r}: {error}") from error
+
+
+def _key_in(text: str, secret: str) -> str:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    if isinstance(content, dict):
+        text = next((str(content[name]) for name in VARIABLES if content.get(name)), "")
+    if not text.strip():
+        raise BadInput(
+            f"The secret {secret!r} holds no key: it must be the key, or JSON with {' or '.join(VARIABLES)}."
+        )
+    return text.strip()
