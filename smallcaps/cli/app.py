@@ -179,7 +179,7 @@ def ingest_rest_command(
 ) -> None:
     """Take the vendor's REST endpoints into bronze; what is there already is not asked for again."""
     want = wanted(*_days(first, last), _names(symbols), as_of.date() if as_of else None)
-    chosen(endpoints.split(","), want)
+    chosen(endpoints.split(","), want)  # What is wrong is told before Spark starts.
     key, (lake, settings) = read_key(load_settings().vendor.secret), _open()
     _carry_out(lake, rest_steps(lake, settings, key, endpoints.split(","), want))
 

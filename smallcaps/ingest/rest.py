@@ -117,7 +117,7 @@ def ingest_endpoint(lake: Lake, settings: Settings, key: Key, endpoint: Endpoint
                 run.note = "no sessions in the range"
                 return Answered(0, 0, 0, 0)
             asked, faults = _ask(run, settings.vendor, key, endpoint, plan, want.as_of)
-            rows = _write_bronze(run, endpoint, plan, want, bool(faults))
+            rows = _write_bronze(run, endpoint, plan, want)
         finally:
             plan.unpersist()
         run.note = f"{asked} requests asked, {total - asked} answered before, {len(faults)} without a sound answer"
@@ -218,16 +218,14 @@ def _faults(run: Run) -> list[str]:
     return [fault for _, fault in faults]
 
 
-def _write_bronze(run: Run, endpoint: Endpoint, plan: DataFrame, want: Wanted, with_faults: bool) -> int:
+def _write_bronze(run: Run, endpoint: Endpoint, plan: DataFrame, want: Wanted) -> int:
     """Type what the plan's answers hold and put it in place of what was asked for; returns the rows written."""
     bodies = run.lake.read(BODIES).where(_kept(endpoint, want.as_of))
     found = answered(plan, bodies)
-    left_out: list[str] | list[date] = []
-    if with_faults:
-        # What a faulty answer belongs to keeps its rows: a symbol whole, though others of its months may be sound.
-        part = "symbol" if endpoint.scope.by_symbol else "first"
-        lacking = plan.join(found, "request", "left_anti").select(part).distinct()
-        left_out = [row[0] for row in lacking.collect()]
+    # What a faulty answer belongs to keeps its rows: a symbol whole, though others of its months may be sound.
+    part = "symbol" if endpoint.scope.by_symbol else "first"
+    lacking = plan.join(found, "request", "left_anti").select(part).distinct()
+    if left_out := [row[0] for row in lacking.collect()]:
         found = found.where(~F.col(part).isin(left_out))
     found = found.persist(StorageLevel.MEMORY_AND_DISK)
     try:

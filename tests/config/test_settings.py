@@ -128,6 +128,8 @@ def test_a_variable_wins_over_an_argument_of_the_call(monkeypatch: pytest.Monkey
         ("SMALLCAPS_SPARK__SHUFFLE_PARTITIONS", "0", r"spark\.shuffle_partitions"),
         ("SMALLCAPS_FLOOR__MINIMUM_BARS", "ten", r"floor\.minimum_bars"),
         ("SMALLCAPS_DETECTORS", "{", "detectors"),
+        ("SMALLCAPS_VENDOR__ORIGIN", "https://api.massive.com/v3", r"vendor\.origin"),
+        ("SMALLCAPS_VENDOR__REQUESTS_PER_SECOND", "0", r"vendor\.requests_per_second"),
     ],
 )
 def test_a_variable_that_does_not_fit_is_bad_input_too(
@@ -175,8 +177,9 @@ def test_a_missing_detectors_file_is_refused_by_name(conf: Path) -> None:
         load_settings()
 
 
-def test_the_digest_is_of_what_is_computed_and_not_of_where() -> None:
+def test_the_digest_is_of_what_is_computed_and_not_of_where(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings("local")
+    monkeypatch.setenv("SMALLCAPS_VENDOR__ORIGIN", "http://127.0.0.1:8000")
     elsewhere = load_settings("cluster", lake="s3a://other", cache=Path("/elsewhere"), tracking_uri="http://mlflow")
     assert elsewhere.digest() == settings.digest()
     assert len(settings.digest()) == 16

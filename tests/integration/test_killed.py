@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import date
 from pathlib import Path
@@ -13,9 +14,14 @@ from pyspark.sql import SparkSession
 
 from smallcaps.config import Settings
 from smallcaps.ingest.flatfiles import ingest_flatfiles
+from smallcaps.ingest.rest import ingest_endpoint, wanted
 from smallcaps.lake import Lake
 from smallcaps.refine.job import refine
+from smallcaps.sources.polygon.credentials import Key
+from smallcaps.sources.polygon.endpoints import ENDPOINTS
 from tests.conftest import REPOSITORY, SAMPLE
+from tests.sources.vendor_bodies import HALF_PAST_NINE, results
+from tests.sources.vendor_server import Answer, vendor_server
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +29,7 @@ DAYS = (date(2015, 3, 20), date(2015, 3, 27))
 RANGE = ["--from", str(DAYS[0]), "--to", str(DAYS[1])]
 TABLES = ("bronze.bars_1d", "silver.bars_1d", "silver.securities", "silver.calendar", "ops.quarantine")
 RUN_COLUMNS = ("run_id", "received_at")
+APRIL = HALF_PAST_NINE + 21 * 86_400_000
 
 
 def killed_when(there: Path, lake: Path, arguments: list[str]) -> None:
@@ -74,6 +81,53 @@ def test_killed_jobs_run_again_give_the_same_tables(spark: SparkSession, setting
     for name in TABLES:
         assert content(killed, name) == content(quiet, name), name
     assert content(killed, "ops.ledger") == content(quiet, "ops.ledger")
+
+
+SYMBOLS = ("A", "B", "C", "D", "E", "F")
+MONTHS = (date(2015, 3, 2), date(2015, 4, 30))
+
+
+def test_a_killed_download_goes_on_where_it_was(
+    spark: SparkSession, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Six symbols by two months, four requests a commit: the sixth request lies in the middle of the second commit.
+    stuck, released = tmp_path / "stuck", threading.Event()
+
+    def respond(_: int, path: str) -> Answer:
+        symbol, month = path.split("/")[4], path.split("/")[8][:7]
+        if (symbol, month) == ("C", "2015-04") and not released.is_set():
+            stuck.touch()
+            released.wait()
+        start = HALF_PAST_NINE if month == "2015-03" else APRIL
+        return Answer(results({"t": start, "o": 1, "h": 2, "l": 1, "c": "ten" if symbol == "E" else 2, "v": 3, "n": 1}))
+
+    endpoint, want = ENDPOINTS["minute_bars"], wanted(*MONTHS, SYMBOLS)
+    with vendor_server(respond) as server:
+        killed = Lake(str(tmp_path / "killed"), spark)
+        for name, value in {"ORIGIN": server.origin, "CHUNK": "4", "CONNECTIONS": "1"}.items():
+            monkeypatch.setenv(f"SMALLCAPS_VENDOR__{name}", value)
+        monkeypatch.setenv("POLYGON_API_KEY", "key")
+        span = ["--from", str(MONTHS[0]), "--to", str(MONTHS[1]), "--symbols", ",".join(SYMBOLS)]
+        killed_when(stuck, Path(killed.root), ["ingest", "rest", "--endpoints", endpoint.name, *span])
+        kept = {row.request for row in killed.read("bronze.bodies").collect()}
+        assert len(kept) == 4
+        assert not killed.exists("bronze.bars_1m")
+        released.set()
+
+        before = len(server.asked)
+        vendor = settings.vendor.model_copy(update={"origin": server.origin, "requests_per_second": 1000.0})
+        quick = settings.model_copy(update={"vendor": vendor})
+        resumed = ingest_endpoint(killed, quick, Key("key"), endpoint, want)
+        asked = {request.path for request in server.asked[before:]}
+        quiet = Lake(str(tmp_path / "quiet"), spark)
+        undisturbed = ingest_endpoint(quiet, quick, Key("key"), endpoint, want)
+
+    assert (resumed.asked, resumed.known) == (8, 4)
+    assert len(asked) == 8
+    assert asked.isdisjoint(kept)
+    assert (undisturbed.asked, undisturbed.known, undisturbed.rows, undisturbed.rows_refused) == (12, 0, 10, 2)
+    for name in ("bronze.bodies", "bronze.bars_1m", "ops.quarantine"):
+        assert content(killed, name) == content(quiet, name), name
 
 
 def _source_with_a_flaw(target: Path) -> None:

@@ -6,9 +6,10 @@ from math import inf, log, nan
 import pytest
 from chispa import assert_df_equality
 from pyspark.sql import Row, SparkSession
+from pyspark.sql import functions as F
 
 from smallcaps.refine import adjustments
-from smallcaps.refine.adjustments import cumulative_factors, judged_splits
+from smallcaps.refine.adjustments import cumulative_factors, current_splits, judged_splits
 
 EX = date(2015, 6, 1)
 SPLITS = [
@@ -201,3 +202,53 @@ def test_a_later_split_changes_no_earlier_factor(spark: SparkSession) -> None:
 
 def test_no_splits_have_no_factors(spark: SparkSession) -> None:
     assert cumulative_factors(spark.createDataFrame([], FACTORS)).isEmpty()
+
+
+MONDAY, TUESDAY = date(2015, 9, 7), date(2015, 9, 8)
+# symbol, old shares, new shares, endpoint, as of
+SAID = [
+    ("LAST WEEK ONLY", 1.0, 2.0, "splits", MONDAY),
+    ("BOTH DAYS", 1.0, 2.0, "splits", MONDAY),
+    ("BOTH DAYS", 1.0, 2.0, "splits", TUESDAY),
+    ("BOTH DAYS", 1.0, 2.0, "old_splits", TUESDAY),
+    ("CORRECTED", 1.0, 2.0, "splits", MONDAY),
+    ("CORRECTED", 1.0, 3.0, "splits", TUESDAY),
+    ("SAID TWICE", 1.0, 2.0, "splits", TUESDAY),
+    ("SAID TWICE", 1.0, 2.0, "splits", TUESDAY),
+    ("FILE TOO", 1.0, 2.0, "splits", TUESDAY),
+    ("FILE TOO", 1.0, 2.0, None, None),
+    ("FILE DIFFERS", 1.0, 2.0, "splits", TUESDAY),
+    ("FILE DIFFERS", 1.0, 5.0, None, None),
+    ("FILE ONLY", 1.0, 2.0, None, None),
+    ("FILE ONLY", 1.0, 2.0, None, None),
+]
+
+
+def current(spark: SparkSession, rows: list[tuple]) -> list[tuple[str, float, str | None]]:
+    schema = "symbol string, split_from double, split_to double, endpoint string, as_of date"
+    frame = spark.createDataFrame(rows, schema).withColumn("execution_date", F.lit(ON))
+    return sorted(
+        ((row.symbol, row.split_to, row.endpoint) for row in current_splits(frame).collect()), key=lambda row: row[:2]
+    )
+
+
+def test_splits_are_those_of_the_latest_snapshot_and_what_only_files_have(spark: SparkSession) -> None:
+    assert current(spark, SAID) == [
+        ("BOTH DAYS", 2.0, "splits"),
+        ("CORRECTED", 3.0, "splits"),
+        ("FILE DIFFERS", 2.0, "splits"),
+        ("FILE DIFFERS", 5.0, None),
+        # What one source says twice is for the rules to judge.
+        ("FILE ONLY", 2.0, None),
+        ("FILE ONLY", 2.0, None),
+        ("FILE TOO", 2.0, "splits"),
+        ("SAID TWICE", 2.0, "splits"),
+        ("SAID TWICE", 2.0, "splits"),
+    ]
+
+
+def test_without_a_snapshot_all_files_count_and_the_old_endpoint_does_where_it_was_last(spark: SparkSession) -> None:
+    files = [row for row in SAID if row[3] is None]
+    assert [row[0] for row in current(spark, files)] == ["FILE DIFFERS", "FILE ONLY", "FILE ONLY", "FILE TOO"]
+    old = [("A", 1.0, 2.0, "splits", MONDAY), ("B", 1.0, 2.0, "old_splits", TUESDAY)]
+    assert current(spark, old) == [("B", 2.0, "old_splits")]
