@@ -15,6 +15,7 @@ from smallcaps.labels.daily import label_daily
 from smallcaps.lake import Lake
 from smallcaps.microstructure.features import extract_features
 from smallcaps.refine.job import refine
+from smallcaps.sources.polygon.bucket import Folder
 from smallcaps.sources.polygon.flatfiles import PREFIX
 
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
@@ -45,15 +46,15 @@ def steps(lake: Lake, settings: Settings, sample: Path, report: Path) -> list[tu
     from smallcaps.serving.report import build_report
 
     days, ticks = span_of(sample, "day_aggs_v1"), span_of(sample, "trades_v1")
-    root = str(sample)
+    files = Folder(str(sample))
     return [
         (
             "ingest daily bars",
-            lambda: ingest_flatfiles(lake, settings, root, ["day_aggs_v1"], days.first, days.last),
+            lambda: ingest_flatfiles(lake, settings, files, ["day_aggs_v1"], days.first, days.last),
         ),
         (
             "ingest trades and quotes",
-            lambda: ingest_flatfiles(lake, settings, root, ["trades_v1", "quotes_v1"], ticks.first, ticks.last),
+            lambda: ingest_flatfiles(lake, settings, files, ["trades_v1", "quotes_v1"], ticks.first, ticks.last),
         ),
         ("ingest splits", lambda: ingest_splits(lake, settings, str(sample / "splits.csv"))),
         ("refine trades and quotes", lambda: refine(lake, settings, ticks.first, ticks.last)),

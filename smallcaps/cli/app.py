@@ -35,7 +35,7 @@ from smallcaps.detectors.detect import INPUT_TABLE, chosen_detectors, detect, ev
 from smallcaps.detectors.manifest import build_manifest
 from smallcaps.detectors.registry import GRAINS
 from smallcaps.errors import BUG_EXIT_CODE, BadInput, FailedDependency, SmallcapsError
-from smallcaps.ingest.flatfiles import BRONZE, ingest_flatfiles
+from smallcaps.ingest.flatfiles import BRONZE, ingest_flatfiles, vendor_files
 from smallcaps.ingest.reference import ingest_splits
 from smallcaps.ingest.rest import chosen, wanted
 from smallcaps.ingest.routine import Step, carry_out, rest_steps, routine_steps
@@ -45,6 +45,7 @@ from smallcaps.lake.dictionary import data_dictionary
 from smallcaps.lake.trace import Trace, trace
 from smallcaps.microstructure.features import extract_features
 from smallcaps.refine.job import refine
+from smallcaps.sources.polygon.bucket import Folder
 from smallcaps.sources.polygon.credentials import read_key
 from smallcaps.sources.polygon.endpoints import ENDPOINTS
 from smallcaps.spark import open_session
@@ -142,19 +143,22 @@ def demo(
 
 @ingest_app.command("flatfiles")
 def ingest_flatfiles_command(
-    root: Annotated[str, typer.Option(help="Folder or s3:// URL that holds us_stocks_sip/.")],
     first: From,
     last: To,
+    root: Annotated[
+        str | None, typer.Option(help="Folder or s3:// URL that holds us_stocks_sip/; default: the vendor's bucket.")
+    ] = None,
     kinds: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(BRONZE),
     symbols: Symbols = None,
 ) -> None:
-    """Take the vendor's flat files into raw and bronze."""
+    """Take the vendor's flat files into raw and bronze; of the vendor's bucket only what is not here already."""
     days, names = _days(first, last), _names(symbols)
+    source = vendor_files(load_settings().vendor) if root is None else Folder(root)
     lake, settings = _open()
     result = timed(
         "ingest flatfiles",
         lake.spark,
-        lambda: ingest_flatfiles(lake, settings, root, kinds.split(","), *days, names),
+        lambda: ingest_flatfiles(lake, settings, source, kinds.split(","), *days, names),
     )
     output.print_json(json.dumps(asdict(result)))
 
@@ -189,8 +193,9 @@ def ingest_rest_command(
 def ingest_all_command(first: From, last: To, symbols: Symbols = None, as_of: AsOf = None) -> None:
     """Take everything in that is taken in day by day. What fails does not stop the rest."""
     want = wanted(*_days(first, last), _names(symbols), as_of.date() if as_of else None)
-    key, (lake, settings) = read_key(load_settings().vendor.secret), _open()
-    _carry_out(lake, routine_steps(lake, settings, key, want))
+    vendor = load_settings().vendor
+    key, source, (lake, settings) = read_key(vendor.secret), vendor_files(vendor), _open()
+    _carry_out(lake, routine_steps(lake, settings, key, source, want))
 
 
 def _carry_out(lake: Lake, steps: Sequence[Step]) -> None:

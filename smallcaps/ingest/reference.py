@@ -53,7 +53,7 @@ def ingest_splits(lake: Lake, settings: Settings, file: str) -> int:
         raw_fs.create_dir(f"{raw_base}/reference/splits")
         with raw_fs.open_output_stream(f"{raw_base}/{kept}", compression=None) as target:
             target.write(content)
-        ledger = [(sha256, "splits", None, file, f"raw/{kept}", len(content), datetime.now(UTC))]
+        ledger = [(sha256, "splits", None, file, f"raw/{kept}", len(content), None, None, datetime.now(UTC))]
         columns = ", ".join(f"`{column.name}` {column.type}" for column in declared("ops.ledger").columns)
         run.add_missing("ops.ledger", lake.spark.createDataFrame(ledger, columns))
         # Line 1 is a CSV's header; a JSON body's records count from 2 likewise.

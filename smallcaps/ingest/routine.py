@@ -6,8 +6,10 @@ from typing import Any
 
 from smallcaps.config import Settings
 from smallcaps.errors import SmallcapsError
-from smallcaps.ingest.rest import Answered, Wanted, chosen, ingest_endpoint
+from smallcaps.ingest.flatfiles import BRONZE, ingest_flatfiles
+from smallcaps.ingest.rest import Wanted, chosen, ingest_endpoint
 from smallcaps.lake import Lake
+from smallcaps.sources.polygon.bucket import FileSource
 from smallcaps.sources.polygon.credentials import Key
 from smallcaps.sources.polygon.endpoints import ENDPOINTS
 
@@ -22,14 +24,23 @@ def rest_steps(lake: Lake, settings: Settings, key: Key, names: Sequence[str], w
     ]
 
 
-def routine_steps(lake: Lake, settings: Settings, key: Key, want: Wanted) -> list[Step]:
+def routine_steps(lake: Lake, settings: Settings, key: Key, files: FileSource, want: Wanted) -> list[Step]:
     """What `ingest all` does, in order: each source of the day adds its steps here."""
-    return rest_steps(lake, settings, key, [name for name, endpoint in ENDPOINTS.items() if endpoint.routine], want)
+    rest = rest_steps(lake, settings, key, [name for name, endpoint in ENDPOINTS.items() if endpoint.routine], want)
+    return [*rest, *file_steps(lake, settings, files, want)]
+
+
+def file_steps(lake: Lake, settings: Settings, files: FileSource, want: Wanted) -> list[Step]:
+    """A step for each kind of flat file."""
+    return [
+        (kind, partial(ingest_flatfiles, lake, settings, files, [kind], want.first, want.last, want.symbols))
+        for kind in BRONZE
+    ]
 
 
 def carry_out(
     steps: Sequence[Step], around: Callable[[str, Callable[[], Any]], Any] = lambda _, work: work()
-) -> dict[str, Answered]:
+) -> dict[str, Any]:
     """Do the steps in order, each inside `around` (title, work); returns what they came to by name.
 
     After the last one, raises the worst kind of error there was (a failed dependency, then bad data, then bad input), with

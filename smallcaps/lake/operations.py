@@ -38,9 +38,11 @@ LEDGER = Table(
         Column("source", "string", "Where it came from", nullable=False),
         Column("raw_path", "string", "Where it is kept, under the lake's root", nullable=False),
         Column("size_bytes", "bigint", "Size", "bytes", nullable=False),
+        Column("etag", "string", "What the vendor's bucket listed it under; null for files of another place"),
+        Column("lines", "bigint", "Rows of a flat file; null for reference data", "rows"),
         Column("received_at", "timestamp", "When it was taken in", "UTC", nullable=False),
     ),
-    key=("sha256", "kind", "session_date"),
+    key=("sha256", "kind", "session_date", "etag"),
 )
 QUARANTINE = Table(
     name="ops.quarantine",

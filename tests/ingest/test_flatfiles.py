@@ -16,6 +16,7 @@ from smallcaps.config import Settings
 from smallcaps.errors import BadData, BadInput
 from smallcaps.ingest.flatfiles import Ingested, ingest_flatfiles
 from smallcaps.lake import Lake, last_runs
+from smallcaps.sources.polygon.bucket import Folder
 from tests.sources.vendor_files import (
     BAR_COLUMNS,
     TRADE_COLUMNS,
@@ -134,7 +135,9 @@ def story(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.Temp
     def call(first: date, last: date, symbols: list[str] | None = None) -> Snapshot:
         result: Ingested | BadData
         try:
-            result = ingest_flatfiles(lake, settings, str(vendor), ["day_aggs_v1", "trades_v1"], first, last, symbols)
+            result = ingest_flatfiles(
+                lake, settings, Folder(str(vendor)), ["day_aggs_v1", "trades_v1"], first, last, symbols
+            )
         except BadData as error:
             result = error
         raw = Path(lake.raw)
@@ -358,7 +361,7 @@ def test_a_range_without_files_is_bad_input_that_names_the_layout(
 ) -> None:
     write_rows(tmp_path, "trades_v1", "2015-11-24", [trade("A", "2015-11-24", "10:00", 1)])
     with pytest.raises(BadInput, match=r"us_stocks_sip/<kind>/YYYY/MM/YYYY-MM-DD\.csv\.gz") as error:
-        ingest_flatfiles(lake, settings, str(tmp_path), ["day_aggs_v1"], date(2015, 11, 24), date(2015, 11, 25))
+        ingest_flatfiles(lake, settings, Folder(str(tmp_path)), ["day_aggs_v1"], date(2015, 11, 24), date(2015, 11, 25))
     assert "day_aggs_v1 from 2015-11-24 to 2015-11-25" in str(error.value)
     assert not Path(lake.root).exists()
 
@@ -383,7 +386,7 @@ def test_a_request_that_asks_for_nothing_is_bad_input(
 ) -> None:
     place(tmp_path, "day_aggs_v1", "2015-11-24", compressed(f"{HEADER}\n{SOUND_ROW}\n"))
     with pytest.raises(BadInput, match=words):
-        ingest_flatfiles(lake, settings, str(tmp_path), kinds, first, last, symbols)
+        ingest_flatfiles(lake, settings, Folder(str(tmp_path)), kinds, first, last, symbols)
 
 
 def test_the_columns_read_are_all_of_the_files() -> None:

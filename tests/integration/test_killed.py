@@ -17,6 +17,7 @@ from smallcaps.ingest.flatfiles import ingest_flatfiles
 from smallcaps.ingest.rest import ingest_endpoint, wanted
 from smallcaps.lake import Lake
 from smallcaps.refine.job import refine
+from smallcaps.sources.polygon.bucket import Folder
 from smallcaps.sources.polygon.credentials import Key
 from smallcaps.sources.polygon.endpoints import ENDPOINTS
 from tests.conftest import REPOSITORY, SAMPLE
@@ -64,7 +65,7 @@ def test_killed_jobs_run_again_give_the_same_tables(spark: SparkSession, setting
     flawed = tmp_path / "source"
     _source_with_a_flaw(flawed)
     quiet = Lake(str(tmp_path / "quiet"), spark)
-    ingest_flatfiles(quiet, settings, str(flawed), ["day_aggs_v1"], *DAYS)
+    ingest_flatfiles(quiet, settings, Folder(str(flawed)), ["day_aggs_v1"], *DAYS)
     refine(quiet, settings, *DAYS)
 
     killed = Lake(str(tmp_path / "killed"), spark)
@@ -73,7 +74,7 @@ def test_killed_jobs_run_again_give_the_same_tables(spark: SparkSession, setting
     # The first commit of a Delta table makes it; the rows come with the second.
     killed_when(root / "bronze" / "bars_1d" / "_delta_log", root, ingest)
     assert not killed.exists("ops.runs")
-    ingest_flatfiles(killed, settings, str(flawed), ["day_aggs_v1"], *DAYS)
+    ingest_flatfiles(killed, settings, Folder(str(flawed)), ["day_aggs_v1"], *DAYS)
     killed_when(root / "silver" / "bars_1d" / "_delta_log", root, ["refine", *RANGE])
     refine(killed, settings, *DAYS)
 

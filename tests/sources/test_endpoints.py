@@ -11,7 +11,7 @@ from tests.sources.vendor_bodies import BODIES
 GIVEN = {"symbol", "session_date", "endpoint", "as_of", "received_at", "source_sha256", "source_line"}
 """Columns that a field need not give: the request and the body do."""
 OLD = {"old_splits", "old_dividends", "old_financials"}
-IN_BULK = {"trades", "quotes"}
+IN_BULK = {"trades", "quotes", "day_bars", "minute_bars"}
 
 every = pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=ENDPOINTS)
 

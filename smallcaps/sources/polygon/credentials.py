@@ -8,6 +8,7 @@ from smallcaps.config import s3_region
 from smallcaps.errors import BadInput, FailedDependency
 
 VARIABLES = ("POLYGON_API_KEY", "MASSIVE_API_KEY")
+FILE_VARIABLES = ("POLYGON_S3_ACCESS_KEY_ID", "POLYGON_S3_SECRET_ACCESS_KEY")
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,31 @@ class Key:
     """A key whose `repr` does not show it."""
 
     value: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """The pair of keys to the vendor's flat files, which is not the API key. Its `repr` shows neither."""
+
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+
+
+def read_file_keys(secret: str | None = None) -> KeyPair:
+    """The pair in FILE_VARIABLES, else under these names in the AWS secret, which is a JSON object then.
+
+    Raises BadInput where there is none, FailedDependency where AWS does not answer.
+    """
+    found = [os.environ.get(name, "").strip() for name in FILE_VARIABLES]
+    if not all(found) and secret is not None:
+        content = _object_in(_fetched(secret))
+        found = [str(content.get(name, "")).strip() for name in FILE_VARIABLES]
+    if not all(found):
+        raise BadInput(
+            f"There are no keys to the vendor's flat files: set {' and '.join(FILE_VARIABLES)}, or name an AWS secret that "
+            "holds both in vendor.secret."
+        )
+    return KeyPair(*found)
 
 
 def read_key(secret: str | None = None) -> Key:
@@ -46,14 +72,19 @@ def _fetched(secret: str) -> str:
 
 
 def _key_in(text: str, secret: str) -> str:
-    try:
-        content = json.loads(text)
-    except ValueError:
-        content = None
-    if isinstance(content, dict):
+    if content := _object_in(text):
         text = next((str(content[name]) for name in VARIABLES if content.get(name)), "")
     if not text.strip():
         raise BadInput(
             f"The secret {secret!r} holds no key: it must be the key, or JSON with {' or '.join(VARIABLES)}."
         )
     return text.strip()
+
+
+def _object_in(text: str) -> dict[str, object]:
+    """The JSON object that a text is, empty where it is none."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}

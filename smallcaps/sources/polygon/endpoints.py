@@ -99,7 +99,10 @@ _BAR = (
 
 
 def _bars(span: str, table: str, adjusted: bool) -> Endpoint:
-    """Bars of a symbol. Adjusted ones change with every later split, so they hold for a day only."""
+    """Bars of a symbol. Adjusted ones change with every later split, so they hold for a day only.
+
+    Flat files bring the raw days and minutes of the whole market, so those are no routine.
+    """
     return Endpoint(
         name=f"{span}_bars{'_adjusted' if adjusted else ''}",
         table=f"{table}{'_adjusted' if adjusted else ''}",
@@ -109,6 +112,7 @@ def _bars(span: str, table: str, adjusted: bool) -> Endpoint:
         freshness=Freshness.SNAPSHOT if adjusted else Freshness.SETTLED,
         fields=_BAR,
         within="session_date",
+        routine=adjusted or span == "hour",
     )
 
 

@@ -35,12 +35,13 @@ BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class FlatFile:
-    """One file of the vendor's layout: `path` is inside its file system."""
+    """One file of the vendor's layout: `path` is inside its file system or bucket, `etag` what a bucket lists."""
 
     kind: str
     session_date: date
     path: str
     size: int
+    etag: str | None = None
 
 
 class FileFault(Exception):
@@ -59,14 +60,19 @@ def list_files(filesystem: fs.FileSystem, root: str, kinds: Sequence[str], first
         for year in range(first.year, last.year + 1):
             selector = fs.FileSelector(f"{root}/{PREFIX}/{kind}/{year}", recursive=True, allow_not_found=True)
             for info in filesystem.get_file_info(selector):
-                if matched := _NAME.search(info.path):
-                    try:
-                        day = date.fromisoformat(matched[3])
-                    except ValueError:  # a file named by a day that does not exist is not of the layout
-                        continue
-                    if first <= day <= last:
-                        found.append(FlatFile(kind, day, info.path, info.size))
+                file = flat_file(kind, info.path, info.size)
+                if file is not None and first <= file.session_date <= last:
+                    found.append(file)
     return sorted(found, key=lambda file: (kinds.index(file.kind), file.session_date))
+
+
+def flat_file(kind: str, path: str, size: int, etag: str | None = None) -> FlatFile | None:
+    """The file of a path, None where it is not of the layout."""
+    matched = _NAME.search(path)
+    try:
+        return FlatFile(kind, date.fromisoformat(matched[3]), path, size, etag) if matched else None
+    except ValueError:  # a file named by a day that does not exist
+        return None
 
 
 def copy_with_checksum(source: pa.NativeFile, target: pa.NativeFile) -> tuple[str, int]:

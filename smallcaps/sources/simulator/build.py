@@ -37,7 +37,7 @@ from smallcaps.sources.simulator.history import (
     make_history,
     midnight_ns,
 )
-from smallcaps.sources.simulator.layout import TAPE, write_tape
+from smallcaps.sources.simulator.layout import REPUBLISHED, TAPE, write_tape
 from smallcaps.sources.simulator.plan import DayPlan
 from smallcaps.sources.simulator.reference import write_reference
 from smallcaps.sources.simulator.rows import (
@@ -240,7 +240,7 @@ def _join_parts(task: tuple[str, date], market: Path) -> list[dict[str, Any]]:
     members = sorted(folder.glob("*.csv.gz"))
     of_file = kind.removesuffix("_republished")
     if members:
-        root = market / "republished" / PREFIX if kind == _LATER_MINUTE else market / PREFIX
+        root = market / REPUBLISHED / PREFIX if kind == _LATER_MINUTE else market / PREFIX
         target = root / KIND_OF_FILE[of_file] / f"{day:%Y/%m}" / f"{day}.csv.gz"
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:

@@ -24,6 +24,8 @@ SPLIT_SHARE, DIVIDEND_SHARE = 0.04, 0.1
 """Shares of common stocks that split, or pay a dividend, once in the span."""
 FEWEST = 4
 """So many of them at least."""
+HOT_CHANCE, HOT_MULTIPLE = 0.012, 3.0
+"""A name is in everybody's mouth on so many days: so many times as many orders, and as restless."""
 SETTLE_SESSIONS = 2
 """No episode in a name's first sessions."""
 
@@ -141,7 +143,7 @@ def _days_of(
     pay_session, split_session = (int(place) for place in generator.integers(1, number, 2))
     price, returns, carried = security.price, [0.0] * 5, [0.0, 0.0]
     for place, hours in enumerate(sessions):
-        ratio_drawn, episode_drawn = generator.random(2)
+        ratio_drawn, episode_drawn, hot_drawn = generator.random(3)
         symbol = security.symbol_on(hours.day)
         if symbol is None:
             continue
@@ -169,6 +171,7 @@ def _days_of(
                 settings.hidden_share,
             )
             history.episodes.append(episode)
+        hot = HOT_MULTIPLE if hot_drawn < HOT_CHANCE and not fund else 1.0
         ended = closed * float(np.exp(0.1 * volatility[place] * tails[0, place]))
         history.plans.append(
             DayPlan(
@@ -180,8 +183,8 @@ def _days_of(
                 opened,
                 closed,
                 ended,
-                float(volatility[place]) * (1.0 if episode is None else 1 + 0.7 * episode.multiple),
-                float(activity[place]) * (1.0 if episode is None else 1 + 0.5 * episode.multiple),
+                hot * float(volatility[place]) * (1.0 if episode is None else 1 + 0.7 * episode.multiple),
+                hot * float(activity[place]) * (1.0 if episode is None else 1 + 0.5 * episode.multiple),
                 liquidity,
                 _lots(price),
                 security.venue,

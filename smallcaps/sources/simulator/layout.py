@@ -3,6 +3,7 @@
 <market>/
   settings.json                         what it was made from
   us_stocks_sip/<kind>/YYYY/MM/<day>.csv.gz   the vendor's flat files
+  republished/us_stocks_sip/…           files that the vendor replaces later
   tape/<kind>/<day>.arrow               the same and more, exact, sorted by symbol and time
   reference/<name>.jsonl                records as the vendor's REST gives them
   truth/<name>.jsonl                    what was planted
@@ -20,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import feather
 
+REPUBLISHED = "republished"
 PRICE_UNIT = 10_000
 SIZE_UNIT = 1_000_000
 

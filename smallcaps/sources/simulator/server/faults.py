@@ -59,7 +59,7 @@ class Faults:
     truncate: str = ""
     """Objects whose key contains this are only half there."""
     republish: str = ""
-    """Objects whose key contains this are replaced (other bytes, size and ETag, the same rows) …"""
+    """Objects whose key contains this are replaced (other bytes, size and ETag; the market's later file, else the same rows) …"""
     republish_after: int = 0
     """… once this many listings were answered."""
 

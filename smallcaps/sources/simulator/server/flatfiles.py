@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from smallcaps.sources.polygon.flatfiles import PREFIX
+from smallcaps.sources.simulator.layout import REPUBLISHED
 from smallcaps.sources.simulator.server.faults import nth
 from smallcaps.sources.simulator.server.served import Marks
 from smallcaps.sources.simulator.server.world import World
@@ -33,7 +34,7 @@ _CREDENTIAL = re.compile(r"^AWS4-HMAC-SHA256 Credential=([^/]+)/")
 _RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 EMPTY_MEMBER = gzip.compress(b"", mtime=0)
-"""What a republished object has more: a member without rows."""
+"""What a republished object has more where the market keeps no later one: a member without rows."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,11 @@ class Bucket:
             raise S3Error(404, "NoSuchKey", "The specified key does not exist.")
         faults = self._world.faults
         replaced = bool(faults.republish) and faults.republish in key and self._listings >= faults.republish_after
+        tail = b""
+        if replaced:
+            later = self._world.market / REPUBLISHED / key
+            path, tail = (later, b"") if later.is_file() else (path, EMPTY_MEMBER)
         state = path.stat()
-        tail = EMPTY_MEMBER if replaced else b""
         length = state.st_size // 2 if faults.truncate and faults.truncate in key else state.st_size
         etag = _md5(path, state.st_mtime_ns, length, tail)
         return Object(key, path, length, tail, etag, state.st_mtime)
