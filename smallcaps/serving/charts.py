@@ -1,4 +1,4 @@
-"""Charts of the report: small frames → plotly figures → HTML fragments.
+"""Charts of the report, and what all charts have in common: small frames → plotly figures → HTML fragments.
 
 Up and bought are blue, down and sold are orange: told apart by colour-blind eyes too. A fragment holds the figure as
 JSON; the page's script draws it when it comes into view, so a page with forty charts opens at once.
@@ -52,7 +52,7 @@ def months_chart(months: pd.DataFrame) -> go.Figure:
         colorbar={"thickness": 10, "outlinewidth": 0, "title": {"text": "events"}},
     )
     figure = go.Figure(heatmap)
-    _dress(figure, 70 + 44 * len(counts))
+    dress(figure, 70 + 44 * len(counts))
     figure.update_layout(margin={"l": 120, "b": 44})
     figure.update_xaxes(showgrid=False, tickangle=0, nticks=8)
     figure.update_yaxes(showgrid=False)
@@ -66,7 +66,7 @@ def candles(bars: pd.DataFrame, event_day: date, open_price: float | None = None
     of which only the open is known: a point after the last bar.
     """
     days = [day.isoformat() for day in bars["session_date"]]
-    figure = _price_and_volume(bars, days)
+    figure = price_and_volume(bars, days)
     categories = days
     if open_price is not None:
         categories = [*days, event_day.isoformat()]
@@ -82,7 +82,7 @@ def candles(bars: pd.DataFrame, event_day: date, open_price: float | None = None
     if event_day.isoformat() in categories:
         at = categories.index(event_day.isoformat())
         figure.add_vrect(x0=at - 0.5, x1=at + 0.5, fillcolor=INK, opacity=0.09, line_width=0, layer="below")
-    _dress(figure, 300)
+    dress(figure, 300)
     _session_axis(figure, categories)
     return figure
 
@@ -93,7 +93,7 @@ def aftermath(bars: pd.DataFrame, levels: dict[str, float], labelled: range) -> 
     `bars` as in `candles`; `labelled`: positions of those bars.
     """
     days = [day.isoformat() for day in bars["session_date"]]
-    figure = _price_and_volume(bars, days)
+    figure = price_and_volume(bars, days)
     colours = {"continuation": UP, "reversal": DOWN}
     end = labelled.stop - 0.5
     for name, level in levels.items():
@@ -119,7 +119,7 @@ def aftermath(bars: pd.DataFrame, levels: dict[str, float], labelled: range) -> 
             row=1,
             col=1,
         )
-    _dress(figure, 280)
+    dress(figure, 280)
     _session_axis(figure, days)
     return figure
 
@@ -199,7 +199,7 @@ def tape(
         col=1,
     )
     figure.add_vline(x=0, line={"color": INK, "width": 1.4, "dash": "dash"})
-    _dress(figure, 620)
+    dress(figure, 620)
     figure.update_layout(
         margin={"l": 78, "t": 34}, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}, showlegend=True
     )
@@ -232,7 +232,7 @@ def calibration(deciles: pd.DataFrame) -> go.Figure:
         customdata=deciles["events"],
         hovertemplate="predicted %{x:.1%}, observed %{y:.1%}, %{customdata:,} events<extra></extra>",
     )
-    _dress(figure, 320)
+    dress(figure, 320)
     figure.update_layout(margin={"l": 64, "b": 48})
     figure.update_xaxes(title={"text": "predicted probability"}, tickformat=".0%")
     figure.update_yaxes(title={"text": "observed share"}, tickformat=".0%")
@@ -252,7 +252,7 @@ def lift(deciles: pd.DataFrame) -> go.Figure:
         )
     )
     figure.add_hline(y=1, line={"color": INK, "width": 1.2, "dash": "dot"})
-    _dress(figure, 320)
+    dress(figure, 320)
     figure.update_layout(margin={"l": 64, "b": 48})
     figure.update_xaxes(title={"text": "decile of probability (1 lowest)"}, dtick=1, showgrid=False)
     figure.update_yaxes(title={"text": "× base rate"}, rangemode="tozero")
@@ -271,10 +271,11 @@ def _bars(deciles: pd.DataFrame, name: str) -> dict[str, object]:
     }
 
 
-def _price_and_volume(bars: pd.DataFrame, days: Sequence[str]) -> go.Figure:
+def price_and_volume(bars: pd.DataFrame, places: Sequence[str]) -> go.Figure:
+    """Candles over volume, not dressed yet. `bars`: open, high, low, close ($), volume (shares), one each of `places`."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.76, 0.24], vertical_spacing=0.03)
     figure.add_candlestick(
-        x=days,
+        x=places,
         **{name: bars[name].round(4) for name in ("open", "high", "low", "close")},
         increasing={"line": {"color": UP, "width": 1.2}, "fillcolor": UP},
         decreasing={"line": {"color": DOWN, "width": 1.2}, "fillcolor": DOWN},
@@ -283,7 +284,7 @@ def _price_and_volume(bars: pd.DataFrame, days: Sequence[str]) -> go.Figure:
     )
     rising = bars["close"] >= bars["open"]
     figure.add_bar(
-        x=days,
+        x=places,
         y=bars["volume"].round(),
         marker={"color": [UP if up else DOWN for up in rising], "opacity": 0.55, "line": {"width": 0}},
         hovertemplate="%{x}: %{y:,.0f} shares<extra></extra>",
@@ -322,7 +323,7 @@ def _clock_ticks(known_at: datetime, seconds_before: int, seconds_after: int) ->
     return [(tick - known).total_seconds() for tick in ticks], [f"{tick:%H:%M}" for tick in ticks]
 
 
-def _dress(figure: go.Figure, height: int) -> None:
+def dress(figure: go.Figure, height: int) -> None:
     """What every chart has in common."""
     figure.update_layout(
         template="none",

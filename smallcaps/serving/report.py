@@ -7,26 +7,23 @@ What is not in the lake yet is said plainly, with the command that makes it.
 import functools
 import json
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
-from smallcaps.calendar.sessions import NEW_YORK
 from smallcaps.config import Settings
 from smallcaps.detectors.registry import all_detectors
 from smallcaps.errors import BadData
 from smallcaps.lake import Lake, declared
 from smallcaps.microstructure.features import HORIZONS
 from smallcaps.serving import charts
+from smallcaps.serving.page import dollars, number, percent, render_page, words
 from smallcaps.serving.report_data import SESSIONS_AFTER, SESSIONS_BEFORE, Intraday, ReportData, collect, records
 from smallcaps.serving.skill import MINIMUM_WEEKS, Skill, measure
 
-_MISSING = "–"
 FEW_EVENTS = 30
 """A percentile among fewer earlier events is marked on its card."""
 
@@ -50,7 +47,8 @@ def build_report(lake: Lake, settings: Settings, folder: Path) -> Path:
 def render(data: ReportData) -> str:
     """The page as HTML: no reads, no clock, no outside resources. The same data give the same page."""
     skills = _skills(data)
-    return _template().render(
+    return render_page(
+        "report.html",
         data=data,
         digest=data.settings.digest(),
         declared_detectors=len(all_detectors()),
@@ -67,7 +65,6 @@ def render(data: ReportData) -> str:
         runs=_rows(data.runs),
         other_settings=_runs_of_other_settings(data),
         quarantine=_rows(data.quarantine),
-        plotly=Markup(get_plotlyjs()),
     )
 
 
@@ -90,76 +87,6 @@ def summarise(data: ReportData) -> dict[str, Any]:
         },
         "runs": _rows(data.runs),
     }
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A share as percent: 12.3 %."""
-    return _MISSING if value is None else f"{_signed(value * 100, digits, plus=False)} %"
-
-
-def change(value: float | None) -> str:
-    """A share as signed percent: +12.3 %."""
-    return _MISSING if value is None else f"{_signed(value * 100, 1, plus=True)} %"
-
-
-def dollars(value: float | None) -> str:
-    """Whole dollars with thousands: $1,234,567."""
-    return _MISSING if value is None else f"${value:,.0f}".replace("-", "−")
-
-
-def price(value: float | None) -> str:
-    """A price: cents, below a dollar hundredths of them."""
-    return _MISSING if value is None else f"${value:,.{4 if abs(value) < 1 else 2}f}"
-
-
-def number(value: float | None, digits: int = 0) -> str:
-    """A number with thousands."""
-    return _MISSING if value is None else _signed(value, digits, plus=False)
-
-
-def day(value: date | None) -> str:
-    """A date: Tue 12 Mar 2024."""
-    return _MISSING if value is None else f"{value:%a} {value.day} {value:%b %Y}"
-
-
-def clock(value: datetime | None) -> str:
-    """A UTC instant as New York time: 16:00:02 New York."""
-    return _MISSING if value is None else f"{_in_new_york(value):%H:%M:%S} New York"
-
-
-def moment(value: datetime | None) -> str:
-    """A UTC instant as New York date and time."""
-    return _MISSING if value is None else f"{_in_new_york(value):%Y-%m-%d %H:%M:%S} New York"
-
-
-def words(value: str) -> str:
-    """An identifier as words."""
-    return value.replace("_", " ")
-
-
-def _signed(value: float, digits: int, plus: bool) -> str:
-    text = f"{value:{'+' if plus else ''},.{digits}f}"
-    return text.replace("-", "−")
-
-
-def _in_new_york(value: datetime) -> pd.Timestamp:
-    stamp = pd.Timestamp(value)
-    return (stamp if stamp.tzinfo else stamp.tz_localize("UTC")).tz_convert(NEW_YORK)
-
-
-@functools.cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("smallcaps.serving", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        filter_.__name__: filter_ for filter_ in (percent, change, dollars, price, number, day, clock, moment, words)
-    }
-    return environment.get_template("report.html")
 
 
 def _plain(value: Any) -> Any:

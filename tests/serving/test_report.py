@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from smallcaps.config import Settings
-from smallcaps.serving.report import barriers, in_shares_of, price, render, summarise
+from smallcaps.serving.page import price
+from smallcaps.serving.report import barriers, in_shares_of, render, summarise
 from smallcaps.serving.report_data import ReportData
 
 EVENT_DAY = date(2015, 6, 10)

@@ -18,9 +18,13 @@ from smallcaps.sources.simulator.session import CLOSING, OFF_EXCHANGE
 
 MINUTE_NS, SECOND_NS = 60_000_000_000, 1_000_000_000
 CLASSES = ("liquid", "mid", "thin")
+MINUTES = 390
+"""Of a whole regular session."""
 FEWEST_MINUTES = 20
 """Traded minutes that a symbol-day needs to say anything about its returns."""
 TAIL = 0.02
+CORRELATION, ABSOLUTE_CORRELATION = "autocorrelation of 1-minute returns", "the same of absolute returns"
+"""Names of facts, before their lag."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,22 @@ def hill(values: Floats, share: float = TAIL) -> float:
 
 def measure(market: Path) -> list[Fact]:
     """The facts of the market in a folder. Those of ticks are left out where it keeps none."""
-    classes = {
-        record["symbol"]: record["liquidity"]
-        for record in read_records(market / "truth" / "securities.jsonl")
-        if record["kind"] in ("CS", "ADRC")
-    }
+    classes = classes_of(market)
     return [
         *_bar_facts(market, classes),
         *_day_facts(market, classes),
         *_tick_facts(market, classes),
         *_halt_facts(market),
     ]
+
+
+def classes_of(market: Path) -> dict[str, str]:
+    """The class of liquidity of each stock, by symbol: funds and others are left out."""
+    return {
+        record["symbol"]: record["liquidity"]
+        for record in read_records(market / "truth" / "securities.jsonl")
+        if record["kind"] in ("CS", "ADRC")
+    }
 
 
 def symbol_slices(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
@@ -78,9 +87,25 @@ def symbol_slices(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         yield encoded.dictionary[int(codes[start])].as_py(), rows.slice(int(start), int(end - start))
 
 
-def _hours_of(market: Path) -> dict[date, Hours]:
+def hours_of(market: Path) -> dict[date, Hours]:
+    """The hours of each session of a market."""
     days = tape_days(market, "minute")
     return {hours.day: hours for hours in session_hours(days[-1], len(days))}
+
+
+def regular_bars(market: Path, classes: dict[str, str]) -> Iterator[tuple[str, Ints, pa.Table]]:
+    """Symbol, minutes after the open and the bars themselves, of each symbol-day of `classes`, day after day.
+
+    Early closes are left out, as is what lies outside of regular hours.
+    """
+    for day, hours in hours_of(market).items():
+        if hours.close - hours.open != MINUTES * 60:
+            continue
+        for symbol, rows in symbol_slices(read_tape(market, "minute", day)):
+            if symbol in classes:
+                minute = (rows["start_ns"].to_numpy() - hours.start_ns) // MINUTE_NS - hours.open // 60
+                regular = (minute >= 0) & (minute < MINUTES)
+                yield symbol, minute[regular], rows.filter(pa.array(regular))
 
 
 @dataclass
@@ -94,27 +119,20 @@ class _Pool:
 
 
 def _bar_facts(market: Path, classes: dict[str, str]) -> list[Fact]:
-    hours_of = _hours_of(market)
     pools: dict[str, _Pool] = defaultdict(_Pool)
-    curve: dict[str, Floats] = {name: np.zeros(390) for name in CLASSES}
-    for day, hours in hours_of.items():
-        for symbol, rows in symbol_slices(read_tape(market, "minute", day)):
-            if symbol not in classes or hours.close - hours.open != 23_400:
-                continue
-            minute = (rows["start_ns"].to_numpy() - hours.start_ns) // MINUTE_NS - hours.open // 60
-            regular = (minute >= 0) & (minute < 390)
-            pool = pools[symbol]
-            pool.minutes += 390
-            pool.traded += int(regular.sum())
-            high, low = (rows[name].to_numpy()[regular] for name in ("high", "low"))
-            pool.flat += int((high == low).sum())
-            returns = np.diff(np.log(rows["close"].to_numpy()[regular] / PRICE_UNIT))
-            if len(returns) >= FEWEST_MINUTES:
-                pool.returns = [*(pool.returns or []), returns]
-            volume = np.zeros(390)
-            volume[minute[regular]] = rows["volume"].to_numpy()[regular]
-            if volume.sum():
-                curve[classes[symbol]] += volume / volume.sum()
+    curve: dict[str, Floats] = {name: np.zeros(MINUTES) for name in CLASSES}
+    for symbol, minute, rows in regular_bars(market, classes):
+        pool = pools[symbol]
+        pool.minutes += MINUTES
+        pool.traded += len(minute)
+        pool.flat += int((rows["high"].to_numpy() == rows["low"].to_numpy()).sum())
+        returns = np.diff(np.log(rows["close"].to_numpy() / PRICE_UNIT))
+        if len(returns) >= FEWEST_MINUTES:
+            pool.returns = [*(pool.returns or []), returns]
+        volume = np.zeros(MINUTES)
+        volume[minute] = rows["volume"].to_numpy()
+        if volume.sum():
+            curve[classes[symbol]] += volume / volume.sum()
     facts = []
     for name in CLASSES:
         own = [pool for symbol, pool in pools.items() if classes[symbol] == name]
@@ -124,15 +142,9 @@ def _bar_facts(market: Path, classes: dict[str, str]) -> list[Fact]:
         facts.append(Fact("regular minutes without a bar", name, 1 - traded / minutes, *_EMPTY[name], "M"))
         facts.append(Fact("bars with one price", name, flat / traded, *_FLAT[name], "M"))
         of_names = [pool.returns for pool in own if pool.returns]
-        facts.append(
-            _typical("autocorrelation of 1-minute returns, lag 1", name, of_names, _correlation(1), -0.31, -0.18)
-        )
-        facts.append(
-            _typical("the same of absolute returns, lag 1", name, of_names, _correlation(1, np.abs), 0.13, 0.35)
-        )
-        facts.append(
-            _typical("the same of absolute returns, lag 10", name, of_names, _correlation(10, np.abs), 0.04, 0.08)
-        )
+        facts.append(_typical(f"{CORRELATION}, lag 1", name, of_names, _correlation(1), -0.31, -0.18))
+        facts.append(_typical(f"{ABSOLUTE_CORRELATION}, lag 1", name, of_names, _correlation(1, np.abs), 0.13, 0.35))
+        facts.append(_typical(f"{ABSOLUTE_CORRELATION}, lag 10", name, of_names, _correlation(10, np.abs), 0.04, 0.08))
         facts.append(_typical("Hill index of 1-minute returns", name, of_names, _tail, 3.5, 5.0))
     together = curve["liquid"] + curve["mid"]
     noon = together[150:210].mean()
@@ -188,13 +200,13 @@ def _day_facts(market: Path, classes: dict[str, str]) -> list[Fact]:
 
 
 def _tick_facts(market: Path, classes: dict[str, str]) -> list[Fact]:
-    hours_of = _hours_of(market)
+    sessions = hours_of(market)
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for day in tape_days(market, "trades"):
         quotes = dict(symbol_slices(read_tape(market, "quotes", day)))
         for symbol, rows in symbol_slices(read_tape(market, "trades", day)):
             if symbol in classes and symbol in quotes:
-                for name, value in _of_ticks(rows, quotes[symbol], hours_of[day]).items():
+                for name, value in _of_ticks(rows, quotes[symbol], sessions[day]).items():
                     found[name, classes[symbol]].append(value)
 
     def fact(name: str, key: str, group: str, low: float, high: float, basis: str) -> Fact:
@@ -253,15 +265,24 @@ def _signs(trades: pa.Table, quotes: pa.Table) -> Ints:
     return np.where(price > middle, 1, np.where(price < middle, -1, change[moved])).astype(np.int64)
 
 
-def _spreads(quotes: pa.Table, hours: Hours) -> dict[str, float]:
-    """Spread in ticks by time in the regular session, of names between $1 and $10."""
+def spread_times(quotes: pa.Table, hours: Hours) -> tuple[Ints, Floats] | None:
+    """The spread in ticks of each quote of the regular session and the seconds that it lasts.
+
+    None for names outside of $1 to $10, and where there are fewer than 20 such quotes.
+    """
     at = (quotes["participant_ns"].to_numpy() - hours.start_ns) / SECOND_NS
     bid, ask = quotes["bid_price"].to_numpy(), quotes["ask_price"].to_numpy()
     inside = (at >= hours.open) & (at < hours.close) & (bid > 0)
     if inside.sum() < 20 or not PRICE_UNIT <= np.median(bid[inside]) <= 10 * PRICE_UNIT:
+        return None
+    return ((ask - bid) // (PRICE_UNIT // 100))[inside], np.diff(np.append(at[inside], hours.close))
+
+
+def _spreads(quotes: pa.Table, hours: Hours) -> dict[str, float]:
+    found = spread_times(quotes, hours)
+    if found is None:
         return {}
-    ticks = ((ask - bid) // (PRICE_UNIT // 100))[inside]
-    lasts = np.diff(np.append(at[inside], hours.close))
+    ticks, lasts = found
     order = np.argsort(ticks)
     share = np.cumsum(lasts[order]) / lasts.sum()
     return {
@@ -272,13 +293,13 @@ def _spreads(quotes: pa.Table, hours: Hours) -> dict[str, float]:
 
 
 def _halt_facts(market: Path) -> list[Fact]:
-    hours_of = _hours_of(market)
+    sessions = hours_of(market)
     pauses = [halt for halt in read_records(market / "truth" / "halts.jsonl") if halt["reason"] == "LUDP"]
     if len(pauses) < 20:
         return []
     after_open = [
-        (halt["start_ns"] - hours_of[date.fromisoformat(halt["session_date"])].start_ns) / SECOND_NS
-        - hours_of[date.fromisoformat(halt["session_date"])].open
+        (halt["start_ns"] - sessions[date.fromisoformat(halt["session_date"])].start_ns) / SECOND_NS
+        - sessions[date.fromisoformat(halt["session_date"])].open
         for halt in pauses
     ]
     early = float(np.mean(np.array(after_open) < 1_800))
