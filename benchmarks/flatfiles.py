@@ -28,9 +28,17 @@ KINDS = ("trades_v1", "quotes_v1")
 CORES = 2
 NUMBERS = {
     "trades_v1": {"price": "DECIMAL(18,6)", "size": "DECIMAL(20,6)"},
-    "quotes_v1": {name: "DECIMAL(18,6)" for name in ("bid_price", "ask_price", "bid_size", "ask_size")},
+    "quotes_v1": dict.fromkeys(("bid_price", "ask_price", "bid_size", "ask_size"), "DECIMAL(18,6)"),
 }
-WHOLE = ("exchange", "sip_timestamp", "participant_timestamp", "sequence_number", "tape", "bid_exchange", "ask_exchange")
+WHOLE = (
+    "exchange",
+    "sip_timestamp",
+    "participant_timestamp",
+    "sequence_number",
+    "tape",
+    "bid_exchange",
+    "ask_exchange",
+)
 
 
 def place(market: Path, kind: str, day: date) -> Path:
@@ -65,7 +73,7 @@ def duckdb(root: Path, day: date, symbols: list[str], out: Path) -> dict[str, in
     connection.execute("CREATE TABLE wanted AS SELECT unnest(?) AS ticker", [symbols])
     rows, started = {}, time.perf_counter()
     for kind in KINDS:
-        columns = {name: "VARCHAR" for name in HEADERS[kind]}
+        columns = dict.fromkeys(HEADERS[kind], "VARCHAR")
         typed = [
             f"CAST({name} AS {NUMBERS[kind].get(name, 'BIGINT' if name in WHOLE else 'VARCHAR')}) AS {name}"
             for name in HEADERS[kind]
@@ -88,11 +96,7 @@ def polars(root: Path, day: date, symbols: list[str], out: Path) -> dict[str, in
     rows, started = {}, time.perf_counter()
     for kind in KINDS:
         types = {
-            name: engine.Decimal(20, 6)
-            if name in NUMBERS[kind]
-            else engine.Int64
-            if name in WHOLE
-            else engine.String
+            name: engine.Decimal(20, 6) if name in NUMBERS[kind] else engine.Int64 if name in WHOLE else engine.String
             for name in HEADERS[kind]
         }
         frame = engine.scan_csv(place(root, kind, day), schema=dict.fromkeys(HEADERS[kind], engine.String))
@@ -166,7 +170,9 @@ def main() -> int:
     symbols = listed[: asked.symbols]
     sizes = {kind: place(asked.market, kind, day).stat().st_size for kind in KINDS}
     total = sum(read_tape(asked.market, kind.removesuffix("_v1"), day).num_rows for kind in KINDS)
-    print(f"{day}: {total:,} rows in {sum(sizes.values()) / 1e6:,.1f} MB of gzip, {len(symbols)} of {len(listed)} symbols")
+    print(
+        f"{day}: {total:,} rows in {sum(sizes.values()) / 1e6:,.1f} MB of gzip, {len(symbols)} of {len(listed)} symbols"
+    )
     best: dict[str, float] = {}
     for _ in range(asked.rounds):
         for work in (ours, duckdb, polars):
