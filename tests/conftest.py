@@ -10,7 +10,9 @@ from pyspark.sql import SparkSession
 
 from smallcaps.config import Settings, load_settings
 from smallcaps.lake import Lake
+from smallcaps.sources.simulator.build import build_market
 from smallcaps.spark import open_session
+from tests.simulated import SMALL_MARKET
 
 # New York's and UTC's clocks must not be told apart by the machine's own.
 os.environ["TZ"] = "America/Los_Angeles"
@@ -42,6 +44,14 @@ def spark(settings: Settings) -> Iterator[SparkSession]:
     session = open_session(settings.model_copy(update={"spark": small}), "tests")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def simulated_market(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SMALL_MARKET in a folder."""
+    folder = tmp_path_factory.mktemp("simulated") / "market"
+    build_market(spark, SMALL_MARKET, folder)
+    return folder
 
 
 @pytest.fixture

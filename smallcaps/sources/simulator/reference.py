@@ -354,12 +354,11 @@ class _Reference:
                     "free_float_percent": round(100 * security.free_float / security.shares, 2),
                 }
 
-    def quarters(self, security: Security) -> Iterator[tuple[date, date, int, int]]:
-        """Ends of the six quarters before the last session, when each was filed, fiscal year and quarter."""
-        ends = [date(self.last.year - back, month, day) for back in (0, 1, 2) for month, day in _QUARTER_ENDS]
-        for end in sorted(day for day in ends if day + timedelta(days=40) < self.last)[-6:]:
-            filed = end + timedelta(days=32 + security.number % 8)
-            yield end, filed, end.year, end.month // 3
+    def quarters(self, security: Security) -> list[tuple[date, date, int, int]]:
+        """Ends of the last six quarters that were filed up to the last session, when, fiscal year and quarter."""
+        ends = sorted(date(self.last.year - back, month, day) for back in (0, 1, 2) for month, day in _QUARTER_ENDS)
+        filed = [(end, end + timedelta(days=20 + security.number % 25)) for end in ends]
+        return [(end, when, end.year, end.month // 3) for end, when in filed if when <= self.last][-6:]
 
     def financials(self) -> dict[str, list[Record]]:
         made: dict[str, list[Record]] = {

@@ -14,8 +14,8 @@ from smallcaps.errors import BadInput
 from smallcaps.sources.polygon.flatfiles import list_files, read_rows
 from smallcaps.sources.simulator import faults as kinds
 from smallcaps.sources.simulator.build import build_market
-from smallcaps.sources.simulator.layout import read_records, read_tape, tape_days
-from tests.sources.simulator.market import SMALL_MARKET
+from smallcaps.sources.simulator.layout import REPUBLISHED, read_records, read_tape, tape_days
+from tests.simulated import SMALL_MARKET
 
 KIND_OF_TAPE = {"day_aggs_v1": "day", "minute_aggs_v1": "minute", "trades_v1": "trades", "quotes_v1": "quotes"}
 
@@ -31,31 +31,31 @@ def rows_of(market: Path, kind: str, day: date) -> pa.Table:
         return pa.Table.from_batches(list(read_rows(stream, kind)))
 
 
-def test_the_same_settings_give_the_same_bytes(spark: SparkSession, market: Path, tmp_path: Path) -> None:
+def test_the_same_settings_give_the_same_bytes(spark: SparkSession, simulated_market: Path, tmp_path: Path) -> None:
     again = tmp_path / "market"
     build_market(spark, SMALL_MARKET, again)
-    assert digests(again) == digests(market)
-    assert not (market / "parts").exists()
+    assert digests(again) == digests(simulated_market)
+    assert not (simulated_market / "parts").exists()
 
 
-def test_the_files_hold_the_tape_but_for_rows_that_were_doubled(market: Path) -> None:
+def test_the_files_hold_the_tape_but_for_rows_that_were_doubled(simulated_market: Path) -> None:
     doubled = {
         (fault["symbol"], fault["session_date"])
-        for fault in read_records(market / "truth" / "faults.jsonl")
+        for fault in read_records(simulated_market / "truth" / "faults.jsonl")
         if fault["kind"] in (kinds.DUPLICATE_ROWS, kinds.REPUBLISHED)
     }
     for kind, tape in KIND_OF_TAPE.items():
-        for day in tape_days(market, tape):
-            rows, expected = rows_of(market, kind, day), read_tape(market, tape, day)
+        for day in tape_days(simulated_market, tape):
+            rows, expected = rows_of(simulated_market, kind, day), read_tape(simulated_market, tape, day)
             if not {of for _, of in doubled} & {str(day)} or tape in ("day", "quotes"):
                 assert rows.num_rows == expected.num_rows
                 assert rows["ticker"].to_pylist() == expected["symbol"].to_pylist()
             assert rows["raw"].null_count == rows.num_rows
 
 
-def test_a_file_has_the_tapes_figures_in_the_vendors_spelling(market: Path) -> None:
-    day = tape_days(market, "trades")[0]
-    rows, tape = rows_of(market, "trades_v1", day), read_tape(market, "trades", day)
+def test_a_file_has_the_tapes_figures_in_the_vendors_spelling(simulated_market: Path) -> None:
+    day = tape_days(simulated_market, "trades")[0]
+    rows, tape = rows_of(simulated_market, "trades_v1", day), read_tape(simulated_market, "trades", day)
     place = next(place for place, listed in enumerate(tape["conditions"].to_pylist()) if len(listed) > 1)
     one = tape.slice(place, 1).to_pylist()[0]
     text = rows.slice(place, 1).to_pylist()[0]
@@ -65,65 +65,72 @@ def test_a_file_has_the_tapes_figures_in_the_vendors_spelling(market: Path) -> N
     assert text["sip_timestamp"] == str(one["sip_ns"])
 
 
-def test_the_tape_is_sorted_and_its_keys_are_unique(market: Path) -> None:
-    for day in tape_days(market, "minute"):
-        rows = read_tape(market, "minute", day).to_pandas()
+def test_the_tape_is_sorted_and_its_keys_are_unique(simulated_market: Path) -> None:
+    for day in tape_days(simulated_market, "minute"):
+        rows = read_tape(simulated_market, "minute", day).to_pandas()
         assert rows[["symbol", "start_ns"]].apply(tuple, axis=1).is_monotonic_increasing
         assert not rows.duplicated(["symbol", "start_ns"]).any()
-    for day in tape_days(market, "trades"):
-        rows = read_tape(market, "trades", day).to_pandas()
+    for day in tape_days(simulated_market, "trades"):
+        rows = read_tape(simulated_market, "trades", day).to_pandas()
         assert rows[["symbol", "sip_ns", "sequence_number"]].apply(tuple, axis=1).is_monotonic_increasing
         key = ["symbol", "exchange", "trf_id", "id", "correction"]
         assert not rows.duplicated(key).any()
 
 
-def test_a_republished_file_differs_from_the_first_in_one_symbol_alone(market: Path) -> None:
+def test_a_republished_file_differs_from_the_first_in_one_symbol_alone(simulated_market: Path) -> None:
     (fault,) = (
-        fault for fault in read_records(market / "truth" / "faults.jsonl") if fault["kind"] == kinds.REPUBLISHED
+        fault
+        for fault in read_records(simulated_market / "truth" / "faults.jsonl")
+        if fault["kind"] == kinds.REPUBLISHED
     )
     day = date.fromisoformat(fault["session_date"])
-    first, later = rows_of(market, "minute_aggs_v1", day), rows_of(market / "republished", "minute_aggs_v1", day)
+    first, later = (
+        rows_of(simulated_market, "minute_aggs_v1", day),
+        rows_of(simulated_market / "republished", "minute_aggs_v1", day),
+    )
     counts = []
     for rows in (first, later):
         of = pc.value_counts(rows["ticker"]).to_pylist()
         counts.append({one["values"]: one["counts"] for one in of})
     assert {symbol for symbol in counts[1] if counts[0].get(symbol) != counts[1][symbol]} == {fault["symbol"]}
-    assert len(list((market / "republished").rglob("*.csv.gz"))) == 1
+    assert len(list((simulated_market / REPUBLISHED).rglob("*.csv.gz"))) == 1
 
 
-def test_cancelled_trades_are_there_twice(market: Path) -> None:
-    cancelled = [fault for fault in read_records(market / "truth" / "faults.jsonl") if fault["kind"] == kinds.CANCELLED]
+def test_cancelled_trades_are_there_twice(simulated_market: Path) -> None:
+    cancelled = [
+        fault for fault in read_records(simulated_market / "truth" / "faults.jsonl") if fault["kind"] == kinds.CANCELLED
+    ]
     assert cancelled
     for fault in cancelled:
-        rows = read_tape(market, "trades", date.fromisoformat(fault["session_date"])).to_pylist()
+        rows = read_tape(simulated_market, "trades", date.fromisoformat(fault["session_date"])).to_pylist()
         (identity,) = fault["trade_ids"]
         both = [row for row in rows if row["symbol"] == fault["symbol"] and row["correction"]]
         assert sorted(row["correction"] for row in both) == [8, 10]
         assert {row["id"] for row in both} == {identity}
 
 
-def test_halts_of_the_truth_have_no_bar_inside(market: Path) -> None:
-    halts = list(read_records(market / "truth" / "halts.jsonl"))
+def test_halts_of_the_truth_have_no_bar_inside(simulated_market: Path) -> None:
+    halts = list(read_records(simulated_market / "truth" / "halts.jsonl"))
     assert halts
     for halt in halts:
-        rows = read_tape(market, "minute", date.fromisoformat(halt["session_date"]))
+        rows = read_tape(simulated_market, "minute", date.fromisoformat(halt["session_date"]))
         of = rows.filter(pc.equal(rows["symbol"], halt["symbol"]))["start_ns"].to_pylist()
         inside = [at for at in of if halt["start_ns"] <= at and at + 60_000_000_000 <= halt["end_ns"]]
         assert inside == []
 
 
-def test_splits_of_the_vendor_differ_from_the_true_ones_where_the_truth_says(market: Path) -> None:
+def test_splits_of_the_vendor_differ_from_the_true_ones_where_the_truth_says(simulated_market: Path) -> None:
     listed = [
         (split["ticker"], split["execution_date"], split["split_from"], split["split_to"])
-        for split in read_records(market / "reference" / "splits.jsonl")
+        for split in read_records(simulated_market / "reference" / "splits.jsonl")
     ]
     true = [
         (split["symbol"], split["day"], split["old"], split["new"])
-        for split in read_records(market / "truth" / "splits.jsonl")
+        for split in read_records(simulated_market / "truth" / "splits.jsonl")
     ]
     wrong = {
         (fault["symbol"], fault["session_date"])
-        for fault in read_records(market / "truth" / "faults.jsonl")
+        for fault in read_records(simulated_market / "truth" / "faults.jsonl")
         if fault["kind"] in kinds.SPLIT_FAULTS
     }
     assert [one for one in listed if one[:2] not in wrong] == sorted(
@@ -131,18 +138,18 @@ def test_splits_of_the_vendor_differ_from_the_true_ones_where_the_truth_says(mar
     )
 
 
-def test_every_reference_file_has_records(market: Path) -> None:
-    names = {path.stem for path in (market / "reference").glob("*.jsonl")}
+def test_every_reference_file_has_records(simulated_market: Path) -> None:
+    names = {path.stem for path in (simulated_market / "reference").glob("*.jsonl")}
     assert len(names) == 25
-    empty = {name for name in names if not list(read_records(market / "reference" / f"{name}.jsonl"))}
+    empty = {name for name in names if not list(read_records(simulated_market / "reference" / f"{name}.jsonl"))}
     assert empty == set()
 
 
-def test_statements_add_up(market: Path) -> None:
-    for record in read_records(market / "reference" / "balance_sheets.jsonl"):
+def test_statements_add_up(simulated_market: Path) -> None:
+    for record in read_records(simulated_market / "reference" / "balance_sheets.jsonl"):
         assert record["total_assets"] == pytest.approx(record["total_liabilities"] + record["total_equity"], abs=0.05)
 
 
-def test_a_folder_that_holds_something_is_refused(spark: SparkSession, market: Path) -> None:
+def test_a_folder_that_holds_something_is_refused(spark: SparkSession, simulated_market: Path) -> None:
     with pytest.raises(BadInput, match="not empty"):
-        build_market(spark, SMALL_MARKET, market)
+        build_market(spark, SMALL_MARKET, simulated_market)
