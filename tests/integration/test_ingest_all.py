@@ -76,10 +76,7 @@ def test_bodies_hold_as_many_records_as_the_vendor_says_it_served_and_none_is_th
 
 def test_every_record_of_a_body_is_a_row_or_refused_with_a_reason(taken: Taken) -> None:
     bodies = taken.lake.read("bronze.bodies").where("fault IS NULL")
-    served = {
-        row["endpoint"]: row["records"]
-        for row in bodies.groupBy("endpoint").agg(F.sum("records").alias("records")).collect()
-    }
+    counts = bodies.groupBy("endpoint").agg(F.sum("records")).collect()
     refused = taken.lake.read("ops.quarantine").join(bodies.select("sha256"), F.col("source_sha256") == F.col("sha256"))
     for name, records in counts:
         endpoint = ENDPOINTS[name]
