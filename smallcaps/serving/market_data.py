@@ -1,6 +1,5 @@
 """What the page of a market shows, read from its folder: one day of the tape after another, sums kept, rows let go."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smallcaps.calendar.sessions import NEW_YORK
-from smallcaps.errors import BadInput
 from smallcaps.sources.simulator.arrivals import Floats, Ints
 from smallcaps.sources.simulator.facts import (
     CLASSES,
@@ -27,7 +25,7 @@ from smallcaps.sources.simulator.facts import (
     spread_times,
     symbol_slices,
 )
-from smallcaps.sources.simulator.layout import PRICE_UNIT, SIZE_UNIT, read_records, read_tape, tape_days
+from smallcaps.sources.simulator.layout import PRICE_UNIT, SIZE_UNIT, read_records, read_settings, read_tape, tape_days
 
 LAGS = 20
 """Longest lag of an autocorrelation, traded minutes."""
@@ -106,14 +104,12 @@ class MarketData:
 
 def collect(market: Path) -> MarketData:
     """Read the market in a folder. Raises BadInput where there is none."""
-    described = market / "settings.json"
-    if not described.is_file():
-        raise BadInput(f"{market} holds no market: settings.json is missing. Build one: smallcaps simulate build.")
+    settings = read_settings(market)
     securities, episodes, faults, halts = (
         list(read_records(market / "truth" / f"{name}.jsonl")) for name in ("securities", "episodes", "faults", "halts")
     )
     return MarketData(
-        settings=json.loads(described.read_text(encoding="utf-8")),
+        settings=settings,
         days=tape_days(market, "minute"),
         tick_days=tape_days(market, "quotes"),
         rows={

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from smallcaps.sources.simulator.arrivals import Floats, Ints
 from smallcaps.sources.simulator.history import session_hours
-from smallcaps.sources.simulator.layout import PRICE_UNIT, SIZE_UNIT, read_records, read_tape, tape_days
+from smallcaps.sources.simulator.layout import PRICE_UNIT, SIZE_UNIT, read_records, read_settings, read_tape, tape_days
 from smallcaps.sources.simulator.plan import Hours
 from smallcaps.sources.simulator.session import CLOSING, OFF_EXCHANGE
 
@@ -22,6 +22,8 @@ MINUTES = 390
 """Of a whole regular session."""
 FEWEST_MINUTES = 20
 """Traded minutes that a symbol-day needs to say anything about its returns."""
+FEWEST_PAUSES = 40
+"""Pauses that a market needs for shares among them to mean something."""
 TAIL = 0.02
 CORRELATION, ABSOLUTE_CORRELATION = "autocorrelation of 1-minute returns", "the same of absolute returns"
 """Names of facts, before their lag."""
@@ -57,7 +59,11 @@ def hill(values: Floats, share: float = TAIL) -> float:
 
 
 def measure(market: Path) -> list[Fact]:
-    """The facts of the market in a folder. Those of ticks are left out where it keeps none."""
+    """The facts of the market in a folder. Those of ticks are left out where it keeps none, those of pauses where there are few.
+
+    Raises BadInput where there is no market.
+    """
+    read_settings(market)
     classes = classes_of(market)
     return [
         *_bar_facts(market, classes),
@@ -295,7 +301,7 @@ def _spreads(quotes: pa.Table, hours: Hours) -> dict[str, float]:
 def _halt_facts(market: Path) -> list[Fact]:
     sessions = hours_of(market)
     pauses = [halt for halt in read_records(market / "truth" / "halts.jsonl") if halt["reason"] == "LUDP"]
-    if len(pauses) < 20:
+    if len(pauses) < FEWEST_PAUSES:
         return []
     after_open = [
         (halt["start_ns"] - sessions[date.fromisoformat(halt["session_date"])].start_ns) / SECOND_NS

@@ -21,6 +21,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import feather
 
+from smallcaps.errors import BadInput
+
 REPUBLISHED = "republished"
 PRICE_UNIT = 10_000
 SIZE_UNIT = 1_000_000
@@ -72,6 +74,14 @@ TAPE: dict[str, pa.Schema] = {
 }
 """Columns by kind. `trf_id` and `trf_ns` are 0 off the facilities, `correction` 0 for a normal print; a quote's side with
 price and size 0 is absent. Rows are sorted by symbol, then by start_ns, or by sip_ns and sequence_number."""
+
+
+def read_settings(market: Path) -> dict[str, Any]:
+    """What the market in a folder was made from. Raises BadInput where the folder holds no whole market."""
+    described = market / "settings.json"
+    if not described.is_file():
+        raise BadInput(f"{market} holds no market: settings.json is missing. Build one: smallcaps simulate build.")
+    return dict(json.loads(described.read_text(encoding="utf-8")))
 
 
 def tape_path(market: Path, kind: str, day: date) -> Path:

@@ -46,6 +46,9 @@ VOLATILITY_OF_ACTIVITY = 0.8
 STALE_SPREADS, RENEWED_AFTER_TRADE = 2.0, 0.1
 """A quote is renewed when the price has left it by so many usual spreads, and with this chance after a trade."""
 
+DEPTH_FALLS = 0.6
+"""How far the log of the displayed size falls with the log of the minute's volatility."""
+
 TRADE_THROUGH_EXEMPT = 41
 OFFICIAL_OPEN, OPENING, CLOSING, OFFICIAL_CLOSE, REOPENING = 16, 17, 8, 15, 28
 AVERAGE_PRICE, DERIVATIVELY_PRICED, SOLD_LATE = 2, 10, 32
@@ -227,12 +230,15 @@ def _log_price(
 
 @dataclass(frozen=True)
 class _Book:
-    """Bid and offer in force by second and the tick, in price units; `refreshed` marks the seconds in which they were set."""
+    """Bid and offer in force by second and the tick, in price units; `refreshed` marks the seconds in which they were set,
+    `unrest` is the log of a minute's volatility over the usual one.
+    """
 
     bid: Ints
     ask: Ints
     tick: int
     refreshed: NDArray[np.bool_]
+    unrest: Floats
 
 
 def _book(
@@ -251,7 +257,8 @@ def _book(
     slow = slow_noise(generator, SECONDS // 10, 9, 0.75 * liquidity.spread_deviation)
     quick = generator.standard_normal(SECONDS // 10) * 0.66 * liquidity.spread_deviation
     usual = np.median(variance[plan.hours.open // 60 : plan.hours.close // 60])
-    volatile = np.repeat(0.25 * np.log(np.maximum(variance, 1e-12) / usual), 6).clip(-0.5, 1.2)
+    unrest = 0.5 * np.log(np.maximum(variance, 1e-12) / usual)
+    volatile = np.repeat(0.5 * unrest, 6).clip(-0.5, 1.2)
     # Sub-dollar names quote in hundredths of a cent: their spread is a share of the price as that of others is.
     ticks = liquidity.spread_ticks if tick > 1 else liquidity.spread_ticks * 12
     seconds = np.arange(SECONDS)
@@ -266,7 +273,7 @@ def _book(
     refreshed[[0, plan.hours.open, plan.hours.close]] = True
     in_force = np.maximum.accumulate(np.where(refreshed, seconds, 0))
     bid = np.maximum(np.floor(middle - spread / 2 + 0.5), 1).astype(np.int64)
-    return _Book(bid[in_force] * tick, (bid + spread)[in_force] * tick, tick, refreshed)
+    return _Book(bid[in_force] * tick, (bid + spread)[in_force] * tick, tick, refreshed, unrest)
 
 
 def _prints(
@@ -397,7 +404,8 @@ def _quotes(
     number = len(second)
     depth = 1 + generator.geometric(0.35, (2, number)) * np.maximum(1, plan.lots / 2)
     pressure = lfilter([0.3], [1.0, -0.7], generator.standard_normal(number))
-    lots = np.ceil(depth * np.exp(np.stack([pressure, -pressure]) * 0.5))
+    calm = np.exp(-DEPTH_FALLS * book.unrest[second // 60]).clip(0.3, 2.0)
+    lots = np.ceil(depth * calm * np.exp(np.stack([pressure, -pressure]) * 0.5))
     for drive in plan.drives:
         if drive.spoof != 1 and drive.move:
             away = 0 if drive.move < 0 else 1

@@ -171,3 +171,17 @@ def test_spoofing_shows_size_on_the_side_it_pushes_from() -> None:
     inside = (moment > start) & (moment < end)
     assert np.mean(quotes.bid_size[inside]) > 4 * np.mean(quotes.ask_size[inside])
     assert np.mean(quotes.bid_size[~inside]) < 2 * np.mean(quotes.ask_size[~inside])
+
+
+def test_where_it_is_volatile_the_spread_is_wider_and_the_depth_thinner() -> None:
+    spreads, sizes = Counter(), Counter()
+    for seed in range(6):
+        quotes = day(seed).quotes
+        assert quotes is not None
+        moment = (quotes.participant_ns - plan().hours.start_ns) / SECOND_NS - plan().hours.open
+        # The first minutes are the most volatile ones.
+        for name, part in (("open", (moment >= 0) & (moment < 600)), ("noon", (moment > 9_000) & (moment < 12_600))):
+            spreads[name] += float(np.mean((quotes.ask_price - quotes.bid_price)[part]))
+            sizes[name] += float(np.mean(quotes.bid_size[part]))
+    assert spreads["open"] > 1.2 * spreads["noon"]
+    assert sizes["open"] < 0.8 * sizes["noon"]
