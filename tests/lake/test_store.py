@@ -94,6 +94,8 @@ def test_missing_rows_are_added_once_and_those_already_there_stay(lake: Lake, sp
             "'splits' AS kind",
             "'raw/a' AS raw_path",
             "3L AS size_bytes",
+            "cast(null AS string) AS etag",
+            "cast(null AS bigint) AS lines",
             "timestamp'2015-06-01' AS received_at",
         )
         return spark.createDataFrame(files, schema).selectExpr("*", *columns)
