@@ -262,7 +262,11 @@ def test_rows_in_are_rows_kept_and_rows_quarantined(story: Story) -> None:
     assert (run["rows_in"], run["rows_kept"], run["rows_quarantined"]) == (33, 13 + 3 + 0 + 2, 9 + 0 + 2 + 4)
     assert run["rows_kept"] == len(story.first.bars) + len(story.first.trades)
     assert run["rows_quarantined"] == (story.first.quarantine["source_line"] > 0).sum()
-    assert (run["job"], run["outcome"], run["message"]) == ("ingest flatfiles", "succeeded", "4 files read, 8 refused")
+    assert (run["job"], run["outcome"], run["message"]) == (
+        "ingest flatfiles",
+        "succeeded",
+        "4 files fetched, 0 here already, 8 refused",
+    )
 
 
 def test_the_run_names_what_it_was_asked_and_what_it_wrote(story: Story) -> None:

@@ -82,12 +82,12 @@ def test_bodies_hold_as_many_records_as_the_vendor_says_it_served_and_none_is_th
 def test_every_record_of_a_body_is_a_row_or_refused_with_a_reason(taken: Taken) -> None:
     bodies = taken.lake.read("bronze.bodies").where("fault IS NULL")
     counts = bodies.groupBy("endpoint").agg(F.sum("records")).collect()
-    refused = taken.lake.read("ops.quarantine").join(bodies.select("sha256"), F.col("source_sha256") == F.col("sha256"))
+    quarantine = taken.lake.read("ops.quarantine") if taken.lake.exists("ops.quarantine") else None
     for name, records in counts:
         endpoint = ENDPOINTS[name]
         own = bodies.where(F.col("endpoint") == name).select(F.col("sha256").alias("source_sha256")).distinct()
         rows = taken.lake.read(endpoint.table).join(own, "source_sha256").count()
-        lost = refused.where(F.col("table_name") == endpoint.table).join(own, "source_sha256").count()
+        lost = 0 if quarantine is None else quarantine.join(own, "source_sha256").count()
         if endpoint.shape is Shape.RECORD:
             assert rows + lost == records, name
 
