@@ -27,7 +27,7 @@ from rich.table import Table as RichTable
 from rich.tree import Tree
 
 from smallcaps import demo as main_job
-from smallcaps.cli.console import messages, output, timed, working
+from smallcaps.cli.console import DAY, messages, output, started, timed, working
 from smallcaps.cli.doctor import EXTRAS, examine
 from smallcaps.cli.simulate import simulate_app
 from smallcaps.config import Settings, load_settings
@@ -48,7 +48,6 @@ from smallcaps.refine.job import refine
 from smallcaps.sources.polygon.bucket import Folder
 from smallcaps.sources.polygon.credentials import read_key
 from smallcaps.sources.polygon.endpoints import ENDPOINTS
-from smallcaps.spark import open_session
 from smallcaps.spark.jars import fetch_jars
 from smallcaps.version import code_version
 
@@ -68,12 +67,11 @@ app.add_typer(detect_app, name="detect")
 app.add_typer(detectors_app, name="detectors")
 app.add_typer(simulate_app, name="simulate")
 
-_DAY = ["%Y-%m-%d"]
-From = Annotated[datetime, typer.Option("--from", formats=_DAY, help="First day, YYYY-MM-DD.")]
-To = Annotated[datetime, typer.Option("--to", formats=_DAY, help="Last day, YYYY-MM-DD.")]
+From = Annotated[datetime, typer.Option("--from", formats=DAY, help="First day, YYYY-MM-DD.")]
+To = Annotated[datetime, typer.Option("--to", formats=DAY, help="Last day, YYYY-MM-DD.")]
 Symbols = Annotated[str | None, typer.Option(help="Only these, comma-separated; case matters.")]
 AsOf = Annotated[
-    datetime | None, typer.Option("--as-of", formats=_DAY, help="Day of the reference data; default: New York's today.")
+    datetime | None, typer.Option("--as-of", formats=DAY, help="Day of the reference data; default: New York's today.")
 ]
 
 
@@ -95,9 +93,7 @@ class Format(StrEnum):
 
 def _open() -> tuple[Lake, Settings]:
     settings = load_settings()
-    with messages.status("starting Spark"):
-        spark = open_session(settings)
-    return Lake(settings.lake, spark), settings
+    return Lake(settings.lake, started(settings)), settings
 
 
 def _days(first: datetime, last: datetime) -> tuple[date, date]:

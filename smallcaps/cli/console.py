@@ -11,6 +11,9 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from smallcaps.config import Settings
+from smallcaps.spark import open_session
+
 PAGE_WIDTH = 150
 """Columns of a table that goes to a file or a pipe."""
 
@@ -18,6 +21,14 @@ output = Console(width=None if sys.stdout.isatty() else PAGE_WIDTH)
 messages = Console(stderr=True)
 
 POLL_SECONDS = 0.3
+DAY = ["%Y-%m-%d"]
+"""How a day is written on the command line."""
+
+
+def started(settings: Settings) -> SparkSession:
+    """The session of `settings`, with a word on stderr while it starts."""
+    with messages.status("starting Spark"):
+        return open_session(settings)
 
 
 @contextmanager

@@ -12,14 +12,13 @@ from typing import Annotated
 import typer
 from rich.table import Table as RichTable
 
-from smallcaps.cli.console import messages, output, timed
+from smallcaps.cli.console import DAY, output, started, timed
 from smallcaps.config import load_settings
+from smallcaps.sources.polygon.credentials import key_in_environment
 from smallcaps.sources.simulator.settings import MarketSettings
-from smallcaps.spark import open_session
 
 simulate_app = typer.Typer(help="A market of our own, over the vendor's wire.", no_args_is_help=True)
 
-_DAY = ["%Y-%m-%d"]
 _FOUR = datetime(1900, 1, 1, 4)
 _USUAL = MarketSettings()
 Market = Annotated[Path, typer.Option(help="Folder of the market.")]
@@ -30,7 +29,7 @@ def simulate_build_command(
     market: Market,
     symbols: Annotated[int, typer.Option(help="Common stocks; funds and a few others come on top.")] = _USUAL.symbols,
     days: Annotated[int, typer.Option(help="Sessions.")] = _USUAL.days,
-    last_day: Annotated[datetime, typer.Option("--to", formats=_DAY, help="Last day, YYYY-MM-DD.")] = datetime(
+    last_day: Annotated[datetime, typer.Option("--to", formats=DAY, help="Last day, YYYY-MM-DD.")] = datetime(
         _USUAL.last_day.year, _USUAL.last_day.month, _USUAL.last_day.day
     ),
     seed: Annotated[int, typer.Option(help="The same seed and options give the same bytes.")] = _USUAL.seed,
@@ -50,9 +49,7 @@ def simulate_build_command(
     wanted = MarketSettings(
         symbols, days, last_day.date(), seed, tick_days, tick_symbols, episodes, hidden_share, faults
     )
-    settings = load_settings()
-    with messages.status("starting Spark"):
-        spark = open_session(settings)
+    spark = started(load_settings())
     built = timed("simulate build", spark, lambda: build_market(spark, wanted, market))
     output.print_json(json.dumps(asdict(built)))
 
@@ -83,7 +80,7 @@ def simulate_serve_command(
     market: Market,
     port: Annotated[int, typer.Option(help="0: any that is free.")] = 0,
     faults: Annotated[str | None, typer.Option(help="YAML file, or name=value,…")] = None,
-    day: Annotated[datetime | None, typer.Option("--date", formats=_DAY, help="Play this day live.")] = None,
+    day: Annotated[datetime | None, typer.Option("--date", formats=DAY, help="Play this day live.")] = None,
     speed: Annotated[float, typer.Option(help="Seconds of the market in one of ours.", min=0.01, max=1_000)] = 1.0,
     start: Annotated[
         datetime, typer.Option(formats=["%H:%M"], help="When playing begins, New York.", show_default="04:00")
@@ -98,8 +95,7 @@ def simulate_serve_command(
     """
     from smallcaps.sources.simulator.server import ACCESS_KEY, Faults, serve
 
-    key = os.environ.get("POLYGON_API_KEY") or os.environ.get("MASSIVE_API_KEY")
-    if not key:
+    if not (key := key_in_environment()):
         key = secrets.token_urlsafe(24)
         sys.stdout.write(f"export POLYGON_API_KEY={key}\n")
     serve(

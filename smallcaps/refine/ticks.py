@@ -5,7 +5,14 @@ from pyspark.sql import functions as F
 
 from smallcaps.lake import Rule, declared, judge, judge_repeats
 from smallcaps.refine.labels import label
-from smallcaps.sources.polygon.conditions import FORM_T, ODD_LOT, SWEEP, conditions_that_forbid
+from smallcaps.sources.polygon.conditions import (
+    CORRECTION_RECORDS,
+    FORM_T,
+    ODD_LOT,
+    OFF_EXCHANGE,
+    SWEEP,
+    conditions_that_forbid,
+)
 
 _DAY = "to_date(from_utc_timestamp(timestamp_micros(sip_ns div 1000), 'America/New_York'))"
 _TIME_RULES = (
@@ -30,10 +37,7 @@ REASONS = {rule.name: rule.reason for rule in (*TRADE_RULES, *QUOTE_RULES)} | {
     DUPLICATE: "an earlier row has the same identity"
 }
 
-OFF_EXCHANGE = 4
 LATE_NS = 10_000_000_000
-CORRECTION_RECORDS = (10, 11, 12)
-"""Rows that cancel or correct an earlier one: no trades of their own."""
 
 
 def eligibility(use: str) -> str:

@@ -17,7 +17,6 @@ from smallcaps.sources.simulator.arrivals import Floats, Ints
 from smallcaps.sources.simulator.facts import (
     CLASSES,
     FEWEST_MINUTES,
-    MINUTE_NS,
     MINUTES,
     classes_of,
     hours_of,
@@ -26,6 +25,7 @@ from smallcaps.sources.simulator.facts import (
     symbol_slices,
 )
 from smallcaps.sources.simulator.layout import PRICE_UNIT, SIZE_UNIT, read_records, read_settings, read_tape, tape_days
+from smallcaps.sources.simulator.plan import MINUTE_NS
 
 LAGS = 20
 """Longest lag of an autocorrelation, traded minutes."""

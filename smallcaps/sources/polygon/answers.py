@@ -1,7 +1,6 @@
 """Many requests at once, page by page as they come. A request that goes wrong becomes an answer that says so."""
 
 import gzip
-import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -98,7 +97,6 @@ def _answer(
         return Answer(request, page, last_page, None, None, None, None, None, datetime.now(UTC), None, *why)
     content = gzip.compress(body.content, compresslevel=1, mtime=0)
     size = len(body.content)
-    sha256 = hashlib.sha256(body.content).hexdigest()
     return Answer(
-        request, page, last_page, body.url, body.status, sha256, size, records, body.received_at, content, *why
+        request, page, last_page, body.url, body.status, body.sha256, size, records, body.received_at, content, *why
     )

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from smallcaps.errors import BadData
+from smallcaps.sources.polygon.conditions import CORRECTION_RECORDS
 from smallcaps.sources.polygon.events import BARS, Event, Gap
 from smallcaps.sources.polygon.rest import Parameter, RestClient
 
@@ -17,7 +18,6 @@ LATE_NS = 15 * 60 * 10**9
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LIMIT = 50_000
-_FOLLOW_ON = (10, 11, 12)
 _TRADE = {
     "i": "id",
     "x": "exchange",
@@ -103,7 +103,7 @@ def _asked(
 
 
 def _trade(record: dict[str, Any]) -> dict[str, Any] | None:
-    if record.get("correction") in _FOLLOW_ON:
+    if record.get("correction") in CORRECTION_RECORDS:
         return None
     return {**_renamed(record, _TRADE), **_tick(record), "s": int(record["size"])}
 

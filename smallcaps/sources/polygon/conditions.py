@@ -1,4 +1,4 @@
-"""The vendor's sale conditions: what a trade that carries one may change in a bar (POLYGON.md 5.2)."""
+"""The vendor's codes of trades, and its sale conditions: what a trade that carries one may change in a bar (POLYGON.md 5.2)."""
 
 import csv
 from dataclasses import dataclass
@@ -6,6 +6,10 @@ from functools import cache
 from importlib.resources import files
 
 ODD_LOT, SWEEP, FORM_T = 37, 14, 12
+CORRECTION_RECORDS = (10, 11, 12)
+"""Values of `correction` on rows that cancel or correct an earlier one: no trades of their own (POLYGON.md 5.4)."""
+OFF_EXCHANGE = 4
+"""Exchange id of the reporting facilities (POLYGON.md 5.5)."""
 
 
 @dataclass(frozen=True)

@@ -43,15 +43,20 @@ def read_file_keys(secret: str | None = None) -> KeyPair:
     return KeyPair(*found)
 
 
+def key_in_environment() -> str:
+    """The first of VARIABLES that is set; empty where none is."""
+    values = (os.environ.get(name, "").strip() for name in VARIABLES)
+    return next(filter(None, values), "")
+
+
 def read_key(secret: str | None = None) -> Key:
     """The key in POLYGON_API_KEY, else in MASSIVE_API_KEY, else in the AWS secret of that name.
 
     The secret is the key itself, or a JSON object that holds it under the name of one of the variables. Raises BadInput where
     there is none, FailedDependency where AWS does not answer.
     """
-    for name in VARIABLES:
-        if value := os.environ.get(name, "").strip():
-            return Key(value)
+    if value := key_in_environment():
+        return Key(value)
     if secret is None:
         raise BadInput(f"There is no API key: set {' or '.join(VARIABLES)}, or name an AWS secret in vendor.secret.")
     return Key(_key_in(_fetched(secret), secret))

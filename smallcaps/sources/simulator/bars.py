@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from smallcaps.sources.polygon.conditions import FORM_T, trade_conditions
 from smallcaps.sources.simulator.arrivals import Floats, Ints
-from smallcaps.sources.simulator.layout import PRICE_UNIT, SIZE_UNIT
+from smallcaps.sources.simulator.layout import PRICE_UNIT
 from smallcaps.sources.simulator.plan import Hours
 from smallcaps.sources.simulator.session import CONDITION_SETS, Prints
 
@@ -44,6 +44,10 @@ class Bars:
     vwap: Floats
     trades: Ints
 
+    def where(self, keep: NDArray[np.bool_]) -> "Bars":
+        """Those of them that `keep` marks."""
+        return Bars(**{name: values[keep] for name, values in vars(self).items()})
+
 
 def bars_of(prints: Prints, hours: Hours, width_ns: int) -> Bars:
     """Bars of `width_ns` from 04:00 on. A stretch without a print that may set a price has none."""
@@ -63,8 +67,7 @@ def day_bar(prints: Prints, hours: Hours, midnight_ns: int) -> Bars:
 
 def _as_made(prints: Prints) -> Prints:
     """The prints in the order in which they were made: a late report belongs to the bar of its trade."""
-    order = np.argsort(prints.participant_ns, kind="stable")
-    return Prints(**{name: getattr(prints, name)[order] for name in Prints.__dataclass_fields__})
+    return prints.taken(np.argsort(prints.participant_ns, kind="stable"))
 
 
 def _rolled(prints: Prints, start: Ints, outside: Ints) -> Bars:
@@ -94,8 +97,3 @@ def _rolled(prints: Prints, start: Ints, outside: Ints) -> Bars:
         np.round(paid / np.maximum(total, 1) / PRICE_UNIT, 4),
         (last - first)[there],
     )
-
-
-def dollars(bars: Bars) -> float:
-    """Close times volume, summed, in $."""
-    return float(np.sum(bars.close / PRICE_UNIT * (bars.volume / SIZE_UNIT)))

@@ -26,6 +26,7 @@ from pyarrow import feather
 from pyspark.sql import SparkSession
 
 from smallcaps.errors import BadInput
+from smallcaps.sources.polygon.conditions import OFF_EXCHANGE
 from smallcaps.sources.polygon.flatfiles import PREFIX
 from smallcaps.sources.simulator import faults as fault_kinds
 from smallcaps.sources.simulator.bars import bars_of, day_bar
@@ -38,11 +39,10 @@ from smallcaps.sources.simulator.history import (
     midnight_ns,
 )
 from smallcaps.sources.simulator.layout import REPUBLISHED, TAPE, write_tape
-from smallcaps.sources.simulator.plan import DayPlan
+from smallcaps.sources.simulator.plan import HOUR_NS, MINUTE_NS, DayPlan, generator_of
 from smallcaps.sources.simulator.reference import write_reference
 from smallcaps.sources.simulator.rows import (
     KIND_OF_FILE,
-    SECOND_NS,
     band_rows,
     bar_rows,
     header,
@@ -50,13 +50,13 @@ from smallcaps.sources.simulator.rows import (
     quote_rows,
     trade_rows,
 )
-from smallcaps.sources.simulator.session import OFF_EXCHANGE, simulate_session
+from smallcaps.sources.simulator.session import simulate_session
 from smallcaps.sources.simulator.settings import MarketSettings
 from smallcaps.sources.simulator.truth import write_truth
 
 BLOCK = 50
 """Symbols of a task."""
-WIDTHS = {"minute": 60 * SECOND_NS, "hour": 3_600 * SECOND_NS}
+WIDTHS = {"minute": MINUTE_NS, "hour": HOUR_NS}
 _PARTS = "parts"
 
 
@@ -199,7 +199,7 @@ def _make_symbol(part: _Part, plan: DayPlan, factors: np.ndarray[Any, Any], bloc
     rows["luld"] = band_rows(plan, session)
     cancelled: list[str] = []
     if ticks:
-        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([*plan.seed, 8])))
+        generator = generator_of(*plan.seed, 8)
         seconds = [fault.second for fault in faults if fault.kind == fault_kinds.CANCELLED]
         rows["trades"], cancelled = trade_rows(generator, plan, prints, seconds)
         if session.quotes is not None:

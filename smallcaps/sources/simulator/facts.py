@@ -4,19 +4,28 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from smallcaps.sources.polygon.conditions import OFF_EXCHANGE
 from smallcaps.sources.simulator.arrivals import Floats, Ints
 from smallcaps.sources.simulator.history import session_hours
-from smallcaps.sources.simulator.layout import PRICE_UNIT, SIZE_UNIT, read_records, read_settings, read_tape, tape_days
-from smallcaps.sources.simulator.plan import Hours
-from smallcaps.sources.simulator.session import CLOSING, OFF_EXCHANGE
+from smallcaps.sources.simulator.layout import (
+    PRICE_UNIT,
+    SIZE_UNIT,
+    read_records,
+    read_settings,
+    read_tape,
+    symbol_bounds,
+    tape_days,
+)
+from smallcaps.sources.simulator.plan import MINUTE_NS, SECOND_NS, Hours
+from smallcaps.sources.simulator.session import CLOSING
 
-MINUTE_NS, SECOND_NS = 60_000_000_000, 1_000_000_000
 CLASSES = ("liquid", "mid", "thin")
 MINUTES = 390
 """Of a whole regular session."""
@@ -84,13 +93,9 @@ def classes_of(market: Path) -> dict[str, str]:
 
 def symbol_slices(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """Each symbol's rows of a table that is sorted by symbol."""
-    if not rows.num_rows:
-        return
-    encoded = rows["symbol"].combine_chunks().dictionary_encode()
-    codes = encoded.indices.to_numpy()
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(codes)) + 1])
-    for start, end in zip(starts, [*starts[1:], len(codes)], strict=True):
-        yield encoded.dictionary[int(codes[start])].as_py(), rows.slice(int(start), int(end - start))
+    symbols, bounds = symbol_bounds(rows)
+    for symbol, (start, end) in zip(symbols, pairwise(bounds), strict=True):
+        yield symbol, rows.slice(start, end - start)
 
 
 def hours_of(market: Path) -> dict[date, Hours]:
@@ -193,7 +198,7 @@ def _tail(days: list[Floats]) -> float:
 
 def _day_facts(market: Path, classes: dict[str, str]) -> list[Fact]:
     closes: dict[str, list[float]] = defaultdict(list)
-    split = {(record["symbol"]) for record in read_records(market / "truth" / "splits.jsonl")}
+    split = {record["symbol"] for record in read_records(market / "truth" / "splits.jsonl")}
     for day in tape_days(market, "day"):
         rows = read_tape(market, "day", day)
         for symbol, close in zip(rows["symbol"].to_pylist(), rows["close"].to_pylist(), strict=True):

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from smallcaps.sources.polygon.conditions import OFF_EXCHANGE
 from smallcaps.sources.simulator.bars import Bars
 from smallcaps.sources.simulator.history import History
 from smallcaps.sources.simulator.layout import PRICE_UNIT
-from smallcaps.sources.simulator.plan import Hours
-from smallcaps.sources.simulator.session import FACILITIES, OFF_EXCHANGE, Prints
-
-MINUTE_NS, HOUR_NS, SECOND_NS = 60_000_000_000, 3_600_000_000_000, 1_000_000_000
+from smallcaps.sources.simulator.plan import HOUR_NS, MINUTE_NS, SECOND_NS, Hours, generator_of
+from smallcaps.sources.simulator.session import FACILITIES, Prints
 
 BAD_PRINT, CANCELLED = "bad_print", "cancelled_trade"
 MISSING_MINUTE, BARS_STOP, WRONG_HOUR, VWAP_OUTSIDE = "missing_minute", "bars_stop", "wrong_hour_bar", "vwap_outside"
@@ -52,7 +51,7 @@ def plan_faults(history: History) -> list[Fault]:
     settings = history.settings
     if not settings.faults:
         return []
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([settings.seed, 7])))
+    generator = generator_of(settings.seed, 7)
     stocks = [security for security in history.securities if security.kind in ("CS", "ADRC")]
     symbols = {symbol for security in stocks for symbol in (security.symbol, security.former)}
     lively = [plan for plan in history.plans if plan.symbol in symbols and plan.liquidity.orders >= 2_000]
@@ -114,7 +113,7 @@ def with_bar_faults(bars: Bars, width_ns: int, hours: Hours, faults: list[Fault]
             hit = bars.start_ns == at // MINUTE_NS * MINUTE_NS
             if fault.kind == BARS_STOP:
                 hit = bars.start_ns >= at
-            bars = Bars(*(column[~hit] for column in _columns(bars)))
+            bars = bars.where(~hit)
         if width_ns == MINUTE_NS and fault.kind == VWAP_OUTSIDE:
             hit = np.abs(bars.start_ns - at) < 5 * MINUTE_NS
             bars = replace(bars, vwap=np.where(hit, np.round(bars.high * 1.002 / PRICE_UNIT, 4), bars.vwap))
@@ -123,7 +122,3 @@ def with_bar_faults(bars: Bars, width_ns: int, hours: Hours, faults: list[Fault]
             high = np.where(hit, (bars.high * (1 + abs(fault.amount))).astype(np.int64), bars.high)
             bars = replace(bars, high=high)
     return bars
-
-
-def _columns(bars: Bars) -> tuple[Any, ...]:
-    return (bars.start_ns, bars.open, bars.high, bars.low, bars.close, bars.volume, bars.vwap, bars.trades)

@@ -11,7 +11,7 @@ import numpy as np
 from smallcaps.calendar.sessions import sessions_between
 from smallcaps.sources.simulator.arrivals import PRE_MINUTES, Floats, slow_noise
 from smallcaps.sources.simulator.episodes import Episode, plant
-from smallcaps.sources.simulator.plan import PRE_SECONDS, SECONDS, DayPlan, Hours
+from smallcaps.sources.simulator.plan import HOUR_NS, PRE_SECONDS, SECONDS, DayPlan, Hours, generator_of
 from smallcaps.sources.simulator.settings import MarketSettings
 from smallcaps.sources.simulator.universe import LIQUIDITY, SECTORS, Security, universe
 
@@ -81,12 +81,12 @@ def session_hours(last: date, count: int) -> list[Hours]:
 
 def midnight_ns(hours: Hours) -> int:
     """00:00 New York of the session's day."""
-    return hours.start_ns - 4 * 3_600 * 1_000_000_000
+    return hours.start_ns - 4 * HOUR_NS
 
 
 def factor_minutes(seed: int, day: date) -> Floats:
     """Log returns by minute after 04:00 of the market (row 0) and, on top of it, of each sector (rows 1…): regular hours."""
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 3, day.toordinal()])))
+    generator = generator_of(seed, 3, day.toordinal())
     minutes = np.zeros((1 + len(SECTORS), SECONDS // 60))
     scale = np.array([MARKET_VOLATILITY, *[SECTOR_VOLATILITY] * len(SECTORS)])[:, None] / np.sqrt(390)
     regular = slice(PRE_MINUTES, PRE_MINUTES + 390)
@@ -105,7 +105,7 @@ def make_history(settings: MarketSettings) -> History:
     sessions = session_hours(settings.last_day, settings.days)
     days = [hours.day for hours in sessions]
     securities = universe(settings, days)
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([settings.seed, 4])))
+    generator = generator_of(settings.seed, 4)
     market = MARKET_VOLATILITY * generator.standard_t(5, len(days)) / np.sqrt(5 / 3)
     sectors = SECTOR_VOLATILITY * generator.standard_t(5, (len(SECTORS), len(days))) / np.sqrt(5 / 3)
     floats = np.log([security.free_float for security in securities if security.kind in ("CS", "ADRC")])
@@ -129,7 +129,7 @@ def _days_of(
 ) -> None:
     """Append one security's days to `history`."""
     settings, sessions = history.settings, history.sessions
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([settings.seed, 5, security.number])))
+    generator = generator_of(settings.seed, 5, security.number)
     number = len(sessions)
     fund = security.kind == "ETF"
     volatility = (

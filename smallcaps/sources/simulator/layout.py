@@ -18,6 +18,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import feather
 
@@ -102,6 +103,17 @@ def read_tape(market: Path, kind: str, day: date) -> pa.Table:
     if not path.is_file():
         return TAPE[kind].empty_table()
     return feather.read_table(path, memory_map=True)
+
+
+def symbol_bounds(rows: pa.Table) -> tuple[list[str], list[int]]:
+    """The symbols of a table that is sorted by them, in order, and where each begins; last, where the table ends."""
+    if not rows.num_rows:
+        return [], [0]
+    encoded = rows["symbol"].combine_chunks().dictionary_encode()
+    codes = encoded.indices.to_numpy()
+    starts = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist()]
+    names = encoded.dictionary.to_pylist()
+    return [names[codes[start]] for start in starts], [*starts, rows.num_rows]
 
 
 def tape_days(market: Path, kind: str) -> list[date]:

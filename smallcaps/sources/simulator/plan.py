@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
+
 SECONDS = 57_600
 """Seconds from 04:00 to 20:00 New York: the grid on which a day's price lives."""
+SECOND_NS = 1_000_000_000
+MINUTE_NS, HOUR_NS = 60 * SECOND_NS, 3_600 * SECOND_NS
 PRE_SECONDS = 19_800
 """Seconds from 04:00 to 09:30."""
 
@@ -88,3 +92,8 @@ class DayPlan:
     sector_beta: float = 0.5
     drives: tuple[Drive, ...] = ()
     pauses: tuple[Pause, ...] = ()
+
+
+def generator_of(*words: int) -> np.random.Generator:
+    """A generator of its own for each sequence of words, the same on every machine and in every task."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))

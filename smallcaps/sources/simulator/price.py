@@ -89,11 +89,11 @@ def limit_pauses(
 
     The reference is the mean price of the seconds with a trade among the last 300, within the stretch since the open or the
     last pause; its first value is the stretch's first price. 15 seconds on end outside the band pause trading for 5 minutes
-    or, in about a third of the cases, longer. Drives' and news pauses (plan.pauses) are passed over. Rule: DOMAIN.md, halts.
+    or, in about a third of the cases, longer. News pauses (plan.pauses) are passed over. Rule: DOMAIN.md, halts.
     """
     low, high = np.full(SECONDS, np.nan), np.full(SECONDS, np.nan)
     pauses: list[Pause] = []
-    planned = sorted(pause for pause in ((one.start, one.end) for one in plan.pauses))
+    planned = sorted((pause.start, pause.end) for pause in plan.pauses)
     starts = [plan.hours.open, *(end for _, end in planned)]
     ends = [*(start for start, _ in planned), plan.hours.close]
     stretches = list(zip(starts, ends, strict=True))

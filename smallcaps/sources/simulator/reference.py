@@ -18,11 +18,11 @@ from smallcaps.sources.simulator import faults as fault_kinds
 from smallcaps.sources.simulator.faults import Fault
 from smallcaps.sources.simulator.history import History
 from smallcaps.sources.simulator.layout import write_records
+from smallcaps.sources.simulator.plan import generator_of
 from smallcaps.sources.simulator.session import VENUES as TRADING_VENUES
 from smallcaps.sources.simulator.universe import SECTORS, Security
 
 Record = dict[str, Any]
-NEW_YORK = ZoneInfo("America/New_York")
 NEWS_BEFORE = {"gap": 0.7, "halt_and_resume": 0.9, "pump_and_dump": 0.5, "squeeze": 0.4, "flush_and_reversal": 0.3}
 """Chance that an episode of a kind is preceded by news; unrelated news comes besides."""
 UNRELATED_NEWS = 0.04
@@ -88,8 +88,7 @@ class _Reference:
         }
 
     def generator(self, stream: int, number: int = 0) -> np.random.Generator:
-        seed = np.random.SeedSequence([self.history.settings.seed, 20 + stream, number])
-        return np.random.Generator(np.random.PCG64(seed))
+        return generator_of(self.history.settings.seed, 20 + stream, number)
 
     def close_of(self, security: Security, day: date) -> float:
         """The last close up to `day` in the shares of its day; where it begins before that."""
@@ -591,8 +590,8 @@ def conditions() -> list[Record]:
 
 def economy(first: date, last: date, seed: int) -> dict[str, list[Record]]:
     """Yields by session day; inflation, expectations and labour by month, two years back."""
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 30])))
-    days = [row.date() for row in _business_days(first - timedelta(days=60), last)]
+    generator = generator_of(seed, 30)
+    days = list(sessions_between(first - timedelta(days=60), last)["session_date"])
     level = 4.2 + np.cumsum(0.04 * generator.standard_normal(len(days)))
     slopes = {"1_month": 0.6, "3_month": 0.5, "6_month": 0.35, "1_year": 0.1, "2_year": -0.2, "3_year": -0.2,
               "5_year": -0.1, "7_year": 0.0, "10_year": 0.1, "20_year": 0.5, "30_year": 0.5}  # fmt: skip
@@ -646,11 +645,6 @@ def economy(first: date, last: date, seed: int) -> dict[str, list[Record]]:
         "inflation_expectations": expectations,
         "labor_market": labour,
     }
-
-
-def _business_days(first: date, last: date) -> list[datetime]:
-    frame = sessions_between(first, last)
-    return [datetime.combine(day, datetime.min.time()) for day in frame["session_date"]]
 
 
 def _month_marks(first: date, last: date) -> list[date]:

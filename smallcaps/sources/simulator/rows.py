@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from smallcaps.sources.polygon.flatfiles import HEADERS
 from smallcaps.sources.simulator.bars import Bars
 from smallcaps.sources.simulator.layout import PRICE_UNIT, SIZE_UNIT, TAPE
-from smallcaps.sources.simulator.plan import DayPlan
+from smallcaps.sources.simulator.plan import SECOND_NS, DayPlan
 from smallcaps.sources.simulator.session import CONDITION_SETS, TAPE_OF_LISTING, Prints, Quotes, Session
 
 NASDAQ = 12
@@ -19,7 +19,6 @@ NATIONAL_BEST = 604
 """Indicator that the vendor's quotes carry since June 2026."""
 LULD_PAUSE_QUOTE = 43
 CANCELLED_ORIGINAL, CANCEL_RECORD = 8, 10
-SECOND_NS = 1_000_000_000
 KIND_OF_FILE = {"day": "day_aggs_v1", "minute": "minute_aggs_v1", "trades": "trades_v1", "quotes": "quotes_v1"}
 
 

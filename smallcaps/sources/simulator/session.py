@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from smallcaps.sources.polygon.conditions import FORM_T, ODD_LOT, SWEEP
+from smallcaps.sources.polygon.conditions import FORM_T, ODD_LOT, OFF_EXCHANGE, SWEEP
 from smallcaps.sources.simulator.arrivals import (
     PRE_MINUTES,
     Floats,
@@ -67,7 +67,6 @@ CONDITION_SETS: tuple[tuple[int, ...], ...] = (
 """A print's conditions are a number into this table: below 16 the sum of overlays, then the special ones."""
 _SPECIAL = {conditions[0]: 16 + place for place, conditions in enumerate(CONDITION_SETS[16:])}
 
-OFF_EXCHANGE = 4
 FACILITIES = np.array([201, 202, 203], dtype=np.int32)
 VENUES = np.array([10, 11, 12, 19, 8, 21, 15, 7, 18, 2, 20], dtype=np.int32)
 VENUE_SHARES = np.array([0.17, 0.14, 0.28, 0.09, 0.10, 0.08, 0.05, 0.03, 0.03, 0.01, 0.02])
@@ -89,6 +88,10 @@ class Prints:
     price: Ints
     size: Ints
     conditions: NDArray[np.int8]
+
+    def taken(self, places: Ints) -> "Prints":
+        """The prints at `places`, in that order."""
+        return Prints(**{name: values[places] for name, values in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -337,8 +340,8 @@ def _prints(
             (sip, participant, trf, exchange, facility, print_price, shares, conditions), auctions, strict=True
         )
     ]
-    order = np.argsort(columns[0], kind="stable")
-    return Prints(*(column[order] for column in columns))
+    prints = Prints(*columns)
+    return prints.taken(np.argsort(prints.sip_ns, kind="stable"))
 
 
 def _auctions(

@@ -9,8 +9,7 @@ from smallcaps.sources.simulator.episodes import Episode
 from smallcaps.sources.simulator.faults import CANCELLED, Fault
 from smallcaps.sources.simulator.history import History
 from smallcaps.sources.simulator.layout import write_records
-
-SECOND_NS = 1_000_000_000
+from smallcaps.sources.simulator.plan import SECOND_NS
 
 
 def write_truth(history: History, faults: list[Fault], notes: list[dict[str, Any]], market: Path) -> None:

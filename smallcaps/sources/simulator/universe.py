@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from smallcaps.sources.simulator.plan import Liquidity
+from smallcaps.sources.simulator.plan import Liquidity, generator_of
 from smallcaps.sources.simulator.settings import MarketSettings
 
 SECTORS = (
@@ -80,14 +80,10 @@ class Security:
             self.former if self.former is not None and self.renamed is not None and day < self.renamed else self.symbol
         )
 
-    def is_listed(self, day: date) -> bool:
-        """Whether it could be traded on `day`."""
-        return self.symbol_on(day) is not None
-
 
 def universe(settings: MarketSettings, sessions: list[date]) -> list[Security]:
     """Every security that is listed on any of `sessions`, in order of number."""
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([settings.seed, 1])))
+    generator = generator_of(settings.seed, 1)
     taken = {MARKET_FUND, SMALL_CAP_FUND, *(fund for fund, *_ in SECTORS)}
     old = sessions[0] - timedelta(days=1_500)
     funds = [_fund(number, symbol, name, sector, old) for number, (symbol, name, sector) in enumerate(_fund_names())]

@@ -38,7 +38,7 @@ def test_a_name_is_planned_on_the_days_on_which_it_is_listed_under_the_symbol_it
     for plan in history.plans:
         planned[plan.seed[2]].add((plan.hours.day, plan.symbol))
     for security in history.securities:
-        expected = {(day, security.symbol_on(day)) for day in days if security.is_listed(day)}
+        expected = {(day, security.symbol_on(day)) for day in days if security.symbol_on(day)}
         assert planned[security.number] == expected
     assert any(security.delisted for security in history.securities)
     assert any(security.former for security in history.securities)

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from smallcaps.sources.polygon.conditions import CORRECTION_RECORDS, FORM_T
 from smallcaps.sources.simulator.layout import PRICE_UNIT, SIZE_UNIT
 from smallcaps.sources.simulator.server.clock import Hours
-
-FORM_T = 12
-CORRECTION_RECORDS = (10, 11, 12)
-"""Rows that cancel or correct an earlier one: no trades of their own."""
 
 Trade = dict[str, Any]
 

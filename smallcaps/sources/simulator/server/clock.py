@@ -4,11 +4,9 @@ import time
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
-from smallcaps.calendar import sessions_between
+from smallcaps.calendar.sessions import NEW_YORK, sessions_between
 
-NEW_YORK = ZoneInfo("America/New_York")
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
 

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from smallcaps.sources.polygon.conditions import CORRECTION_RECORDS
 from smallcaps.sources.simulator.layout import PRICE_UNIT, SIZE_UNIT
 from smallcaps.sources.simulator.server.aggregates import (
-    CORRECTION_RECORDS,
     Bar,
     Trade,
     average_size,

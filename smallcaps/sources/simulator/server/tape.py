@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from smallcaps.sources.simulator.layout import read_tape, tape_days
+from smallcaps.sources.simulator.layout import read_tape, symbol_bounds, tape_days
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,7 @@ class Tape:
     def _rows(self, kind: str, day: date) -> DayRows:
         """The rows of a kind and day; none where there are none."""
         table = read_tape(self._market, kind, day)
-        if not table.num_rows:
-            return DayRows(table, [], [0])
-        encoded = table["symbol"].dictionary_encode().combine_chunks()
-        codes = encoded.indices.to_numpy()
-        starts = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist()]
-        names = encoded.dictionary.to_pylist()
-        return DayRows(table, [names[codes[start]] for start in starts], [*starts, table.num_rows])
+        return DayRows(table, *symbol_bounds(table))
 
 
 def ints(rows: pa.Table, name: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

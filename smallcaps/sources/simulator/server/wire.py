@@ -14,8 +14,9 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import Response
 
+from smallcaps.calendar.sessions import NEW_YORK
 from smallcaps.sources.simulator.layout import PRICE_UNIT, SIZE_UNIT
-from smallcaps.sources.simulator.server.clock import NEW_YORK, SECOND, midnight
+from smallcaps.sources.simulator.server.clock import SECOND, midnight
 from smallcaps.sources.simulator.server.served import Marks
 
 KEY_PARAMETER = "apiKey"
