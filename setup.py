@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 
 CORE = [
     "delta-spark==4.3.1",
+    "deltalake>=1.6,<2",
     "exchange-calendars>=4.13,<5",
     "jinja2>=3.1",
     "numpy>=2,<3",

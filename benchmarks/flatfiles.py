@@ -1,11 +1,11 @@
 """Trades and quotes, csv.gz → bronze: ours against DuckDB and Polars doing the same reading, filtering and Parquet writing.
 
-python benchmarks/flatfiles.py MARKET [--symbols 200] [--rounds 3]
+python benchmarks/flatfiles.py MARKET [--symbols 200] [--rounds 3] [--times 1]
 
-MARKET is a simulated market (`smallcaps simulate build`); its last day of ticks is used. Each competitor runs in a process of
-its own on two cores, with the same files and the same list of symbols, alternating; the figure is the best of the rounds. Ours
-does more: it keeps the raw file with its checksum, judges every row, and commits to Delta. At the end, the resident memory
-of ours on a file and on one four times as large.
+MARKET is a simulated market (`smallcaps simulate build`); its last day of ticks is used, `--times` over. Each competitor runs
+in a process of its own on two cores, with the same files and the same list of symbols, alternating; the figure is the best of
+the rounds. Ours does more: it keeps the raw file with its checksum, judges every row, and commits to Delta. At the end, the
+resident memory of ours on a file and on one four times as large.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import gzip
 import json
 import multiprocessing
 import os
-import shutil
 import sys
 import tempfile
 import threading
@@ -162,37 +161,34 @@ def main() -> int:
     parser.add_argument("market", type=Path)
     parser.add_argument("--symbols", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--times", type=int, default=1)
     asked = parser.parse_args()
     from smallcaps.sources.simulator.layout import read_records, read_tape, tape_days
 
     day = tape_days(asked.market, "trades")[-1]
     listed = sorted(record["symbol"] for record in read_records(asked.market / "truth" / "securities.jsonl"))
     symbols = listed[: asked.symbols]
-    sizes = {kind: place(asked.market, kind, day).stat().st_size for kind in KINDS}
-    total = sum(read_tape(asked.market, kind.removesuffix("_v1"), day).num_rows for kind in KINDS)
-    print(
-        f"{day}: {total:,} rows in {sum(sizes.values()) / 1e6:,.1f} MB of gzip, {len(symbols)} of {len(listed)} symbols"
-    )
+    total = asked.times * sum(read_tape(asked.market, kind.removesuffix("_v1"), day).num_rows for kind in KINDS)
     best: dict[str, float] = {}
-    for _ in range(asked.rounds):
-        for work in (ours, duckdb, polars):
-            with tempfile.TemporaryDirectory() as out:
-                said, _ = alone(work, asked.market, day, symbols, Path(out))
-            print(f"  {work.__name__:7s} {json.dumps(said)}", flush=True)
-            best[work.__name__] = min(best.get(work.__name__, 1e9), said["seconds"])
+    with tempfile.TemporaryDirectory() as folder:
+        root = larger(asked.market, day, asked.times, Path(folder))
+        size = sum(place(root, kind, day).stat().st_size for kind in KINDS)
+        print(f"{day}: {total:,} rows in {size / 1e6:,.1f} MB of gzip, {len(symbols)} of {len(listed)} symbols")
+        for _ in range(asked.rounds):
+            for work in (ours, duckdb, polars):
+                with tempfile.TemporaryDirectory() as out:
+                    said, _ = alone(work, root, day, symbols, Path(out))
+                print(f"  {work.__name__:7s} {json.dumps(said)}", flush=True)
+                best[work.__name__] = min(best.get(work.__name__, 1e9), said["seconds"])
     for name, seconds in best.items():
         print(f"{name:7s} {seconds:7.2f} s  {total / seconds / 1e6:6.2f} M rows/s")
     rival = min(best["duckdb"], best["polars"])
     print(f"ours / better rival: {best['ours'] / rival:.2f}")
     peaks = {}
     for times in (1, 4):
-        folder = Path(tempfile.mkdtemp())
-        try:
-            root = larger(asked.market, day, times, folder / "root")
-            with tempfile.TemporaryDirectory() as out:
-                _, peaks[times] = alone(ours, root, day, symbols, Path(out))
-        finally:
-            shutil.rmtree(folder)
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as out:
+            root = larger(asked.market, day, times, Path(folder))
+            _, peaks[times] = alone(ours, root, day, symbols, Path(out))
         print(f"resident memory of the Python side, file × {times}: {peaks[times] / 1e6:,.0f} MB")
     print(f"growth for a file four times as large: {peaks[4] / peaks[1]:.2f}")
     return 0

@@ -35,7 +35,8 @@ from smallcaps.detectors.detect import INPUT_TABLE, chosen_detectors, detect, ev
 from smallcaps.detectors.manifest import build_manifest
 from smallcaps.detectors.registry import GRAINS
 from smallcaps.errors import BUG_EXIT_CODE, BadInput, FailedDependency, SmallcapsError
-from smallcaps.ingest.flatfiles import BRONZE, ingest_flatfiles, vendor_files
+from smallcaps.ingest.flatfile_rows import BRONZE
+from smallcaps.ingest.flatfiles import ingest_flatfiles, vendor_files
 from smallcaps.ingest.reference import ingest_splits
 from smallcaps.ingest.rest import chosen, wanted
 from smallcaps.ingest.routine import Step, carry_out, rest_steps, routine_steps

@@ -1,67 +1,32 @@
 """Flat files → raw zone and bronze, one Spark task a file.
 
-1. List the files of the range. 2. On the executors: copy each to the raw zone under its checksum and read it through
-once. 3. Record sound files in ops.ledger, others in ops.quarantine. 4. On the executors: read the sound files as text,
-type them, quarantine rows that cannot be typed, replace the days in bronze.
+1. List the files of the range. 2. On the executors: copy each to the raw zone under its checksum, then read it through once,
+typing its rows and writing them as Parquet files of the bronze table. 3. Record sound files in ops.ledger, damaged ones in
+ops.quarantine, and there too the rows that broke a rule. 4. Commit the Parquet files in place of the days' rows.
 """
 
-import dataclasses
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import Any
+from hashlib import sha256
 
 import pyarrow as pa
-import pyarrow.compute as pc
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from smallcaps.config import Settings, VendorSettings
-from smallcaps.errors import BadData, BadInput
-from smallcaps.lake import RULE, Lake, Rule, Run, declared, judge, recorded_run, sql_literal, with_nulls
+from smallcaps.errors import BadData, BadInput, SmallcapsError
+from smallcaps.ingest.flatfile_rows import BRONZE, Block, quarantined, read_blocks
+from smallcaps.lake import DataFile, DataFileWriter, Lake, Run, declared, file_schema, recorded_run
 from smallcaps.lake.files import open_filesystem
-from smallcaps.lake.quality import RECEIVED
-from smallcaps.sources.fields import Field, any_missing, any_unparsable
 from smallcaps.sources.polygon.bucket import FileSource, VendorBucket
 from smallcaps.sources.polygon.credentials import read_file_keys
-from smallcaps.sources.polygon.flatfiles import (
-    HEADERS,
-    FileFault,
-    FlatFile,
-    check_file,
-    read_rows,
-)
-from smallcaps.sources.polygon.ticks import PRICE, QUOTE, SIZE, trade_fields
-
-BRONZE = {
-    "day_aggs_v1": "bronze.bars_1d",
-    "minute_aggs_v1": "bronze.bars_1m",
-    "trades_v1": "bronze.trades",
-    "quotes_v1": "bronze.quotes",
-}
-
-_BAR = (
-    Field("window_start_ns", "window_start", "bigint"),
-    *(Field(name, name, PRICE) for name in ("open", "high", "low", "close")),
-    Field("volume", "volume", SIZE),
-    Field("transactions", "transactions", "bigint", optional=True),
-)
-FIELDS: dict[str, tuple[Field, ...]] = {
-    "day_aggs_v1": _BAR,
-    "minute_aggs_v1": _BAR,
-    "trades_v1": trade_fields("size"),
-    "quotes_v1": QUOTE,
-}
-"""What each kind of file becomes."""
-
-REASONS = {
-    "wrong_field_count": "the line has more or fewer fields than the header",
-    "missing_symbol": "the ticker is empty",
-    "missing_value": "a required field is empty",
-    "unparsable_number": "a number cannot be read",
-}
+from smallcaps.sources.polygon.flatfiles import FileFault, FlatFile
+from smallcaps.spark import on_executors
 
 
 def vendor_files(vendor: VendorSettings) -> VendorBucket:
@@ -98,7 +63,7 @@ def ingest_flatfiles(
 
     With `symbols` only their rows are read and replaced. A file of which the ledger says that it is here under the same ETag and
     size is not fetched again; nor is it read again where bronze has all of its rows. Raises BadInput where there is nothing to
-    read; BadData, after everything sound was written, where whole files had to be refused.
+    read. After everything sound was written, BadData where whole files had to be refused, or the worst error of a transfer.
     """
     if unknown := set(kinds) - set(BRONZE):
         raise BadInput(f"Unknown kinds {', '.join(sorted(unknown))}. Kinds: {', '.join(BRONZE)}.")
@@ -116,49 +81,71 @@ def ingest_flatfiles(
     arguments = {"root": source.name, "kinds": list(kinds), "from": first, "to": last, "symbols": symbols}
     with recorded_run(lake, "ingest flatfiles", arguments, settings.digest()) as run:
         known = _known(run, files)
-        wanted = [file for file in files if (file.path, file.etag, file.size) not in known]
-        received = _receive(lake, source, wanted)
-        faults = [file for file in received if file.rule is not None]
-        fresh = [file for file in received if file.rule is None]
-        _record_files(run, fresh, faults)
         here = [known[one] for file in files if (one := (file.path, file.etag, file.size)) in known]
-        stale = here if symbols is not None else [file for file in here if not _is_whole(run, file)]
-        rows = {}
-        for kind in kinds:
-            if of_kind := [file for file in (*stale, *fresh) if file.kind == kind]:
-                rows[BRONZE[kind]] = _write_bronze(run, kind, of_kind, symbols)
-        run.note = f"{len(fresh)} files fetched, {len(here)} here already, {len(faults)} refused"
-        result = Ingested(len(fresh), len(here), len(faults), rows, run.rows_refused)
+        fresh = [
+            RawFile(file.kind, file.session_date, file.path, file.etag)
+            for file in files
+            if (file.path, file.etag, file.size) not in known
+        ]
+        stale = here if symbols is not None else _not_whole(run, here)
+        arrived = _take(run, source, fresh, symbols)
+        faults = [one for one in arrived if one.rule is not None]
+        sound = [one for one in arrived if one.rule is None and one.error is None]
+        fetched = len(sound)
+        _record_files(run, [one.file for one in sound], faults)
+        sound += _take(run, source, stale, symbols)
+        rows = {
+            BRONZE[kind]: _write_bronze(run, kind, of_kind, symbols)
+            for kind in kinds
+            if (of_kind := [one for one in sound if one.file.kind == kind])
+        }
+        run.note = f"{fetched} files fetched, {len(here)} here already, {len(faults)} refused"
+        _raise_worst(arrived)
+        result = Ingested(fetched, len(here), len(faults), rows, run.rows_refused)
     if faults:
-        listed = "; ".join(f"{file.source}: {file.reason}" for file in faults[:5])
-        raise BadData(f"{len(faults)} of {len(received)} files were refused (see ops.quarantine): {listed}.")
+        listed = "; ".join(f"{one.file.source}: {one.reason}" for one in faults[:_SHOWN])
+        raise BadData(f"{len(faults)} of {len(arrived)} files were refused (see ops.quarantine): {listed}.")
     return result
 
 
+_SHOWN = 5
+
+
 @dataclass(frozen=True)
-class Received:
-    """A file as it arrived in the raw zone; `rule` and `reason` where it cannot be used."""
+class RawFile:
+    """A file of the source; the last four are known when it is in the raw zone."""
 
     kind: str
     session_date: date
     source: str
-    raw_path: str
-    sha256: str
-    size_bytes: int
-    lines: int | None
-    etag: str | None = None
+    etag: str | None
+    raw_path: str = ""
+    sha256: str = ""
+    size_bytes: int = 0
+    lines: int = 0
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a file: its rows in `parts`, or `rule` and `reason` why it is refused, or the `error` of its transfer."""
+
+    file: RawFile
+    parts: tuple[DataFile, ...] = ()
+    refused: int = 0
     rule: str | None = None
     reason: str | None = None
+    error: SmallcapsError | None = None
+
+    @property
+    def kept(self) -> int:
+        """Rows in the parts."""
+        return sum(part.rows for part in self.parts)
 
 
-_RECEIVED_SCHEMA = (
-    "kind string, session_date date, source string, raw_path string, sha256 string, size_bytes bigint, "
-    "lines bigint, etag string, rule string, reason string"
-)
 _Listed = tuple[str, str | None, int]
 
 
-def _known(run: Run, files: list[FlatFile]) -> dict[_Listed, Received]:
+def _known(run: Run, files: list[FlatFile]) -> dict[_Listed, RawFile]:
     """Those of the files that the ledger has under the same ETag and size, by path, ETag and size."""
     if not run.lake.exists("ops.ledger") or all(file.etag is None for file in files):
         return {}
@@ -166,153 +153,136 @@ def _known(run: Run, files: list[FlatFile]) -> dict[_Listed, Received]:
     listed = run.lake.spark.createDataFrame(
         [(file.path, file.etag, file.size) for file in files], "source string, etag string, size_bytes bigint"
     )
-    columns = [field.name for field in dataclasses.fields(Received) if field.name not in ("rule", "reason")]
+    columns = [field.name for field in fields(RawFile)]
     rows = ledger.join(F.broadcast(listed), ["source", "etag", "size_bytes"]).select(*columns).collect()
-    return {(row.source, row.etag, row.size_bytes): Received(**row.asDict()) for row in rows}
+    return {(row.source, row.etag, row.size_bytes): RawFile(**row.asDict()) for row in rows}
 
 
-def _is_whole(run: Run, file: Received) -> bool:
-    """Whether every line of a raw file is in bronze or in quarantine."""
-    table, of_file = BRONZE[file.kind], F.col("source_sha256") == file.sha256
-    if not run.lake.exists(table):
-        return False
-    kept = run.read(table).where(of_file & (F.col("session_date") == file.session_date)).count()
-    if kept == file.lines or not run.lake.exists("ops.quarantine"):
-        return kept == file.lines
-    refused = run.read("ops.quarantine").where(of_file & (F.col("table_name") == table) & (F.col("source_line") > 0))
-    return kept + refused.count() == file.lines
+def _not_whole(run: Run, files: list[RawFile]) -> list[RawFile]:
+    """Those of the raw files of which not every line is in bronze or in quarantine."""
+    lines: Counter[tuple[str, str]] = Counter()
+    for table in {BRONZE[file.kind] for file in files}:
+        if run.lake.exists(table):
+            days = {file.session_date for file in files if BRONZE[file.kind] == table}
+            kept = run.read(table).where(F.col("session_date").isin(days)).groupBy("source_sha256").count()
+            lines.update({(table, row.source_sha256): row["count"] for row in kept.collect()})
+    if files and run.lake.exists("ops.quarantine"):
+        of_files = F.col("source_sha256").isin([file.sha256 for file in files]) & (F.col("source_line") > 0)
+        refused = run.read("ops.quarantine").where(of_files).groupBy("table_name", "source_sha256").count()
+        lines.update({(row.table_name, row.source_sha256): row["count"] for row in refused.collect()})
+    return [file for file in files if lines[BRONZE[file.kind], file.sha256] != file.lines]
 
 
-def _receive(lake: Lake, source: FileSource, files: list[FlatFile]) -> list[Received]:
-    """Copy files to the raw zone and read them through, on the executors."""
-    if not files:
-        return []
-    raw_root = lake.raw
+def _take(run: Run, source: FileSource, files: list[RawFile], symbols: Sequence[str] | None) -> list[Taken]:
+    """On the executors: files that are not in the raw zone into it, and the rows of all into files of their tables."""
+    lake, run_id, raw_root = run.lake, run.run_id, run.lake.raw
+    tables = {kind: declared(BRONZE[kind]) for kind in {file.kind for file in files}}
+    for table in tables.values():
+        lake.make(table.name)
+    targets = {kind: (lake.location(table.name), file_schema(table)) for kind, table in tables.items()}
+    by_day = {kind for kind, table in tables.items() if table.partition_by}
 
-    def receive(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-        raw_fs, raw_base = open_filesystem(raw_root)
-        for batch in batches:
-            for file in batch.to_pylist():
-                kind, day = file["kind"], file["session_date"]
-                folder = f"flatfiles/us_stocks_sip/{kind}/{day:%Y/%m}"
-                raw_fs.create_dir(f"{raw_base}/{folder}")
-                part = f"{raw_base}/{folder}/{day}.part"
-                open_target = partial(raw_fs.open_output_stream, part, compression=None)
-                sha256, size = source.copy(file["path"], file["etag"], open_target)
-                kept = f"{folder}/{day}.{sha256[:12]}.csv.gz"
-                raw_fs.move(part, f"{raw_base}/{kept}")
-                lines = rule = reason = None
-                try:
-                    with raw_fs.open_input_stream(f"{raw_base}/{kept}", compression=None) as stream:
-                        lines = check_file(stream, kind)
-                except FileFault as fault:
-                    rule, reason = fault.rule, fault.reason
-                row = Received(kind, day, file["path"], f"raw/{kept}", sha256, size, lines, file["etag"], rule, reason)
-                yield pa.RecordBatch.from_pylist([asdict(row)], schema)
+    def take(file: RawFile) -> Taken:
+        location, schema = targets[file.kind]
+        partition = {"session_date": str(file.session_date)} if file.kind in by_day else {}
+        try:
+            raw = file if file.raw_path else _fetched(source, raw_root, file)
+        except SmallcapsError as error:
+            return Taken(file, error=error)
+        lines = refused = 0
+        try:
+            with DataFileWriter(location, schema, partition) as writer:
+                for block in _blocks(raw_root, raw, schema, run_id, symbols):
+                    lines += block.lines
+                    refused += block.refused.num_rows
+                    writer.write(block.sound)
+        except FileFault as fault:
+            return Taken(raw, rule=fault.rule, reason=fault.reason)
+        return Taken(replace(raw, lines=lines), tuple(writer.files), refused)
 
-    schema = pa.schema(
-        [
-            *((name, pa.date32() if name == "session_date" else pa.string()) for name in ("kind", "session_date")),
-            *((name, pa.string()) for name in ("source", "raw_path", "sha256")),
-            *((name, pa.int64()) for name in ("size_bytes", "lines")),
-            *((name, pa.string()) for name in ("etag", "rule", "reason")),
-        ]
-    )
-    rows = [(file.kind, file.session_date, file.path, file.etag) for file in files]
-    listed = _spread(lake.spark, rows, "kind string, session_date date, path string, etag string")
-    arrived = [Received(**row.asDict()) for row in listed.mapInArrow(receive, _RECEIVED_SCHEMA).collect()]
-    return sorted(arrived, key=lambda file: (file.kind, file.session_date))
+    return on_executors(lake.spark, files, take)
 
 
-def _spread(spark: SparkSession, rows: Sequence[tuple[Any, ...]], schema: str) -> DataFrame:
-    """A small frame of files, a few tasks a core so that none waits long behind a large file."""
-    return spark.createDataFrame(rows, schema).repartition(min(len(rows), 4 * spark.sparkContext.defaultParallelism))
+def _fetched(source: FileSource, raw_root: str, file: RawFile) -> RawFile:
+    """The file, copied to the raw zone under its checksum."""
+    filesystem, base = open_filesystem(raw_root)
+    folder = f"flatfiles/us_stocks_sip/{file.kind}/{file.session_date:%Y/%m}"
+    filesystem.create_dir(f"{base}/{folder}")
+    part = f"{base}/{folder}/{file.session_date}.part"
+    checksum, size = source.copy(file.source, file.etag, partial(filesystem.open_output_stream, part, compression=None))
+    kept = f"{folder}/{file.session_date}.{checksum[:12]}.csv.gz"
+    filesystem.move(part, f"{base}/{kept}")
+    return replace(file, raw_path=f"raw/{kept}", sha256=checksum, size_bytes=size)
 
 
-def _record_files(run: Run, sound: list[Received], faults: list[Received]) -> None:
-    spark = run.lake.spark
+def _blocks(
+    raw_root: str, file: RawFile, schema: pa.Schema, run_id: str, symbols: Sequence[str] | None
+) -> Iterator[Block]:
+    """The rows of a raw file."""
+    filesystem, base = open_filesystem(raw_root)
+    constants = {"session_date": file.session_date, "source_sha256": file.sha256, "run_id": run_id}
+    with filesystem.open_input_stream(f"{base}/{file.raw_path.removeprefix('raw/')}", compression=None) as stream:
+        yield from read_blocks(stream, file.kind, schema, constants, symbols)
+
+
+def _record_files(run: Run, sound: list[RawFile], faults: list[Taken]) -> None:
     if faults:
-        rows = [
-            (
-                BRONZE[file.kind],
-                file.rule,
-                file.reason,
-                file.sha256,
-                0,
-                json.dumps({"source": file.source, "raw_path": file.raw_path}),
-            )
-            for file in faults
-        ]
-        names = (
-            "table_name string, rule string, reason string, source_sha256 string, source_line bigint, payload string"
-        )
-        identity = F.concat_ws("|", "table_name", "rule", "source_sha256", "payload")
-        run.quarantine(spark.createDataFrame(rows, names).withColumn("quarantine_id", F.sha2(identity, 256)))
+        run.add_missing_rows("ops.quarantine", list(map(_quarantined_file, faults)))
     if sound:
-        received_at = datetime.now(UTC)
-        ledger = [
-            (
-                *(file.sha256, file.kind, file.session_date, file.source, file.raw_path, file.size_bytes),
-                *(file.etag, file.lines, received_at),
-            )
-            for file in sound
-        ]
-        columns = ", ".join(f"`{column.name}` {column.type}" for column in declared("ops.ledger").columns)
-        run.add_missing("ops.ledger", spark.createDataFrame(ledger, columns))
+        received = {"received_at": datetime.now(UTC)}
+        run.add_missing_rows("ops.ledger", [asdict(file) | received for file in sound])
 
 
-def _write_bronze(run: Run, kind: str, files: list[Received], symbols: Sequence[str] | None) -> int:
-    listed = [(file.raw_path.removeprefix("raw/"), file.session_date, file.sha256) for file in files]
-    text = _read_text(run.lake, kind, listed, symbols)
-    days = ", ".join(f"DATE'{day}'" for day in sorted({file.session_date for file in files}))
-    where = f"session_date IN ({days})"
-    lines = sum(file.lines or 0 for file in files) if symbols is None else None
+def _quarantined_file(one: Taken) -> dict[str, object]:
+    """A refused file as a row of ops.quarantine."""
+    row = {
+        "table_name": BRONZE[one.file.kind],
+        "rule": one.rule,
+        "source_sha256": one.file.sha256,
+        "payload": json.dumps({"source": one.file.source, "raw_path": one.file.raw_path}),
+    }
+    identity = sha256("|".join(map(str, row.values())).encode()).hexdigest()
+    return row | {"quarantine_id": identity, "reason": one.reason, "source_line": 0}
+
+
+def _write_bronze(run: Run, kind: str, files: list[Taken], symbols: Sequence[str] | None) -> int:
+    """Refused rows to quarantine, then the parts of files of a kind into its table; returns the rows written."""
+    table, refused = BRONZE[kind], sum(one.refused for one in files)
+    if symbols is None and (lost := [one for one in files if one.file.lines != one.kept + one.refused]):
+        file = lost[0].file
+        raise BadData(f"{file.source} has {file.lines} lines; {lost[0].kept} were typed, {lost[0].refused} refused.")
+    if refused:
+        run.quarantine(_refused_rows(run, [one.file for one in files if one.refused], symbols))
+    within: dict[str, Sequence[date | str]] = {"session_date": sorted({one.file.session_date for one in files})}
     if symbols is not None:
-        where += f" AND symbol IN ({', '.join(map(sql_literal, symbols))})"
-    return run.replace_judged(BRONZE[kind], typed(text, kind), REASONS, where, lines).rows
+        within["symbol"] = symbols
+    return run.replace_files(table, [part for one in files for part in one.parts], within, refused).rows
 
 
-def _read_text(lake: Lake, kind: str, files: list[tuple[str, date, str]], symbols: Sequence[str] | None) -> DataFrame:
-    """Rows of raw files as text: the file's columns, source_line, wrong_line, session_date, source_sha256."""
-    raw_root = lake.raw
-    header = HEADERS[kind]
-    wanted = None if symbols is None else pa.array(symbols, pa.string())
+def _refused_rows(run: Run, files: list[RawFile], symbols: Sequence[str] | None) -> DataFrame:
+    """The rows of raw files that broke a rule, as rows of ops.quarantine: read again, since they are few as a rule."""
+    raw_root, run_id, table = run.lake.raw, run.run_id, declared(BRONZE[files[0].kind])
+    schema, quarantine = file_schema(table), declared("ops.quarantine")
+    names = {column.name for column in quarantine.columns}
+    rows_schema = pa.schema([field for field in to_arrow_schema(quarantine.schema) if field.name in names])
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-        filesystem, base = open_filesystem(raw_root)
         for batch in batches:
-            for file in batch.to_pylist():
-                with filesystem.open_input_stream(f"{base}/{file['path']}", compression=None) as stream:
-                    for everything in read_rows(stream, kind):
-                        rows = everything
-                        if wanted is not None:
-                            rows = rows.filter(pc.is_in(rows["ticker"], wanted))
-                        constant = [
-                            pa.repeat(pa.scalar(file["session_date"], pa.date32()), rows.num_rows),
-                            pa.repeat(file["sha256"], rows.num_rows),
-                        ]
-                        names = [*header, "source_line", "wrong_line", "session_date", "source_sha256"]
-                        yield pa.RecordBatch.from_arrays([*rows.columns, *constant], names)
+            for place in batch["id"].to_pylist():
+                for block in _blocks(raw_root, files[place], schema, run_id, symbols):
+                    rows = quarantined(block.refused, table.name, files[place].sha256)
+                    yield pa.RecordBatch.from_pylist(list(rows), rows_schema)
 
-    listed = _spread(lake.spark, files, "path string, session_date date, sha256 string")
-    text = ", ".join(f"`{name}` string" for name in header)
-    return listed.mapInArrow(
-        read, f"{text}, source_line bigint, wrong_line string, session_date date, source_sha256 string"
-    )
+    columns = ", ".join(f"{column.name} {column.type}" for column in quarantine.columns)
+    return run.lake.spark.range(0, len(files), 1, len(files)).mapInArrow(read, columns)
 
 
-def typed(text: DataFrame, kind: str) -> DataFrame:
-    """Text rows of `kind` as judged bronze rows; columns that files do not have are null. Pure: no reads, no writes."""
-    fields = FIELDS[kind]
-    rules = (
-        Rule("wrong_field_count", "wrong_line IS NOT NULL", REASONS["wrong_field_count"]),
-        Rule("missing_symbol", "ticker = ''", REASONS["missing_symbol"]),
-        Rule("missing_value", any_missing(fields), REASONS["missing_value"]),
-        Rule("unparsable_number", any_unparsable(fields), REASONS["unparsable_number"]),
-    )
-    received = F.struct(*HEADERS[kind], "wrong_line").alias(RECEIVED)
-    values = [F.expr(field.value).alias(field.column) for field in fields]
-    rows = judge(text, rules).select(
-        RULE, received, F.col("ticker").alias("symbol"), "session_date", *values, "source_sha256", "source_line"
-    )
-    return with_nulls(rows, BRONZE[kind])
+def _raise_worst(arrived: list[Taken]) -> None:
+    """Raise the worst kind of error that a transfer ended with, in the words of the first few."""
+    errors = [one.error for one in arrived if one.error is not None]
+    if errors:
+        worst = max(errors, key=lambda error: error.exit_code)
+        told = " ".join(dict.fromkeys(map(str, errors[:_SHOWN])))
+        raise type(worst)(
+            f"{len(errors)} of {len(arrived)} files could not be fetched, the others are in the lake. {told}"
+        )

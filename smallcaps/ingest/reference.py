@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
 from smallcaps.errors import BadData, BadInput
-from smallcaps.lake import Lake, Rule, declared, judge, recorded_run, with_nulls
+from smallcaps.lake import Lake, Rule, judge, recorded_run, with_nulls
 from smallcaps.lake.files import open_filesystem
 from smallcaps.lake.quality import RECEIVED
 from smallcaps.sources.polygon.reference import SPLIT_FIELDS, parse_splits
@@ -53,9 +53,15 @@ def ingest_splits(lake: Lake, settings: Settings, file: str) -> int:
         raw_fs.create_dir(f"{raw_base}/reference/splits")
         with raw_fs.open_output_stream(f"{raw_base}/{kept}", compression=None) as target:
             target.write(content)
-        ledger = [(sha256, "splits", None, file, f"raw/{kept}", len(content), None, None, datetime.now(UTC))]
-        columns = ", ".join(f"`{column.name}` {column.type}" for column in declared("ops.ledger").columns)
-        run.add_missing("ops.ledger", lake.spark.createDataFrame(ledger, columns))
+        ledger: dict[str, object] = {
+            "sha256": sha256,
+            "kind": "splits",
+            "session_date": None,
+            "etag": None,
+            "received_at": datetime.now(UTC),
+        }
+        ledger |= {"source": file, "raw_path": f"raw/{kept}", "size_bytes": len(content)}
+        run.add_missing_rows("ops.ledger", [ledger])
         # Line 1 is a CSV's header; a JSON body's records count from 2 likewise.
         rows = [(*record, sha256, line) for line, record in enumerate(records, start=2)]
         schema = ", ".join([*(f"{name} string" for name in SPLIT_FIELDS), "source_sha256 string", "source_line bigint"])

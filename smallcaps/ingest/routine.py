@@ -6,7 +6,8 @@ from typing import Any
 
 from smallcaps.config import Settings
 from smallcaps.errors import SmallcapsError
-from smallcaps.ingest.flatfiles import BRONZE, ingest_flatfiles
+from smallcaps.ingest.flatfile_rows import BRONZE
+from smallcaps.ingest.flatfiles import ingest_flatfiles
 from smallcaps.ingest.rest import Wanted, chosen, ingest_endpoint
 from smallcaps.lake import Lake
 from smallcaps.sources.polygon.bucket import FileSource

@@ -1,5 +1,6 @@
 """Room: the lake. Tables declared once, read and written idempotently, with quarantine and lineage."""
 
+from smallcaps.lake.datafiles import DataFile, DataFileWriter, file_schema
 from smallcaps.lake.quality import RULE, Rule, judge, judge_repeats
 from smallcaps.lake.registry import REGISTRY, declared
 from smallcaps.lake.runs import Run, last_runs, recorded_run
@@ -9,11 +10,14 @@ __all__ = [
     "REGISTRY",
     "RULE",
     "Commit",
+    "DataFile",
+    "DataFileWriter",
     "Lake",
     "Rule",
     "Run",
     "between",
     "declared",
+    "file_schema",
     "judge",
     "judge_repeats",
     "last_runs",

@@ -1,4 +1,4 @@
-"""Files on the local disk and on S3 through one interface (pyarrow's)."""
+"""Files on the local disk and on S3 through one interface (pyarrow's); what delta-rs must be told of S3."""
 
 from pathlib import Path
 
@@ -22,3 +22,13 @@ def open_filesystem(location: str) -> tuple[fs.FileSystem, str]:
     if separator and scheme == "file":
         location = rest
     return fs.LocalFileSystem(), str(Path(location).expanduser().resolve())
+
+
+def storage_options(location: str) -> dict[str, str]:
+    """Settings of delta-rs for a path or URL, from the same places as `open_filesystem`'s."""
+    if not location.startswith(("s3://", "s3a://")):
+        return {}
+    options, endpoint = {"AWS_REGION": s3_region()}, s3_endpoint()
+    if endpoint is not None:
+        options |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
+    return options

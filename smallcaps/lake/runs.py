@@ -5,7 +5,8 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, date, datetime
 from typing import Any
 
 from pyspark import StorageLevel
@@ -13,6 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from smallcaps.errors import BadData, SmallcapsError
+from smallcaps.lake.datafiles import DataFile
 from smallcaps.lake.quality import RULE, refused
 from smallcaps.lake.registry import declared
 from smallcaps.lake.store import Commit, Lake
@@ -41,6 +43,15 @@ class Run:
     def replace(self, name: str, frame: DataFrame, where: str | None) -> Commit:
         """Overwrite the rows of `where` (None: all)."""
         return self._record(self.lake.replace(name, frame, where, self.run_id))
+
+    def replace_files(
+        self, name: str, files: Sequence[DataFile], within: Mapping[str, Sequence[date | str]], refused: int
+    ) -> Commit:
+        """Commit files in place of the rows in `within`, whose other `refused` rows are in quarantine."""
+        commit = self._record(self.lake.replace_files(name, files, within, self.run_id))
+        self.rows_kept += commit.rows
+        self.rows_refused += refused
+        return commit
 
     def append(self, name: str, frame: DataFrame) -> Commit:
         """Add rows that are the run's own."""
@@ -77,6 +88,10 @@ class Run:
         self.rows_refused += sum(counts.values())
         return commit
 
+    def add_missing_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Commit:
+        """Insert those rows in the driver's hands whose key is new."""
+        return self._record(self.lake.add_missing_rows(name, rows, self.run_id))
+
     def quarantine(self, rows: DataFrame) -> Commit:
         """Add rows (as ops.quarantine declares them) that are not there yet."""
         return self.add_missing("ops.quarantine", rows)
@@ -98,24 +113,22 @@ def recorded_run(lake: Lake, job: str, arguments: Mapping[str, Any], settings_ha
     started, clock = datetime.now(UTC), time.monotonic()
 
     def record(outcome: str, message: str | None) -> None:
-        row = (
-            run.run_id,
-            job,
-            json.dumps(dict(arguments), default=str, sort_keys=True),
-            code_version(),
-            settings_hash,
-            list(run.inputs.items()),
-            [(commit.table, commit.version, commit.rows) for commit in run.outputs.values()],
-            run.rows_kept + run.rows_refused,
-            run.rows_kept,
-            run.rows_refused,
-            started,
-            time.monotonic() - clock,
-            outcome,
-            message,
-        )
-        frame = lake.spark.createDataFrame([row], declared("ops.runs").schema)
-        lake.append("ops.runs", frame, run.run_id)
+        row = {
+            "job": job,
+            "arguments": json.dumps(dict(arguments), default=str, sort_keys=True),
+            "code_version": code_version(),
+            "settings_hash": settings_hash,
+            "inputs": [{"table": table, "version": version} for table, version in run.inputs.items()],
+            "outputs": [asdict(commit) for commit in run.outputs.values()],
+            "rows_in": run.rows_kept + run.rows_refused,
+            "rows_kept": run.rows_kept,
+            "rows_quarantined": run.rows_refused,
+            "started_at": started,
+            "duration_seconds": time.monotonic() - clock,
+            "outcome": outcome,
+            "message": message,
+        }
+        lake.append_rows("ops.runs", [row], run.run_id)
 
     try:
         yield run

@@ -2,20 +2,26 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from typing import Any
 
+import deltalake
+import pyarrow as pa
 from delta.tables import DeltaTable
+from deltalake import write_deltalake
 from pyarrow import fs
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from smallcaps.errors import BadData, BadInput
+from smallcaps.lake.datafiles import NO_UPKEEP, DataFile, commit_files, delete_files
 from smallcaps.lake.declaration import RUN_ID, Table
-from smallcaps.lake.files import open_filesystem
+from smallcaps.lake.files import open_filesystem, storage_options
 from smallcaps.lake.registry import LAYERS, REGISTRY, declared
 
 _COMMIT_FILE = re.compile(r"\d{20}\.json")
@@ -38,6 +44,10 @@ def between(column: str, first: date, last: date) -> str:
 def sql_literal(text: str) -> str:
     """`text` as a SQL string."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _literal(value: date | str) -> str:
+    return f"DATE'{value}'" if isinstance(value, date) else sql_literal(value)
 
 
 def with_nulls(frame: DataFrame, name: str) -> DataFrame:
@@ -109,6 +119,39 @@ class Lake:
             writer = writer.option("replaceWhere", where)
         return self._committed(name, lambda: writer.save(self.location(name)))
 
+    def make(self, name: str) -> None:
+        """Make the table if it is not there."""
+        if self.exists(name):
+            return
+        table = declared(name)
+        self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
+        self._clear_unborn(name)
+        self.spark.sql(f"DROP TABLE IF EXISTS {name}")
+        self.spark.sql(table.ddl(self.location(name)))
+
+    def replace_files(
+        self, name: str, files: Sequence[DataFile], within: Mapping[str, Sequence[date | str]], run_id: str
+    ) -> Commit:
+        """Make what DataFileWriters wrote the rows of the table in which each column of `within` has one of its values.
+
+        The table is there already (`make`), the files are this call's own and hold no other rows.
+        """
+        table, location = declared(name), self.location(name)
+        where = " AND ".join(f"{column} IN ({', '.join(map(_literal, values))})" for column, values in within.items())
+        partitions = {column: values for column, values in within.items() if column in table.partition_by}
+        whole = partitions == dict(within)
+        if whole or not self._has_files(name, partitions) or self.read(name).where(where).isEmpty():
+            commit_files(location, table, files, within if whole else None)
+            return Commit(name, self.version(name), sum(file.rows for file in files))
+        # Rows that stay share files with rows that go, which takes Spark's writer.
+        rows = self.spark.createDataFrame([], table.schema)
+        if files:
+            paths = [f"{location}/{file.path}" for file in files]
+            rows = self.spark.read.schema(table.schema).option("basePath", location).parquet(*paths)
+        commit = self.replace(name, rows, where, run_id)
+        delete_files(location, files)
+        return commit
+
     def append(self, name: str, frame: DataFrame, run_id: str) -> Commit:
         """Add rows. Only for tables whose rows are the run's own (ops.runs, bronze.bodies)."""
         table = declared(name)
@@ -124,16 +167,51 @@ class Lake:
         merge = target.alias("stored").merge(rows.alias("new"), same).whenNotMatchedInsertAll()
         return self._committed(name, merge.execute)
 
+    def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]], run_id: str) -> Commit:
+        """As `append`, of rows by column name that the driver holds: without a Spark job, which takes a second."""
+        self.make(name)
+        write_deltalake(
+            self._native(name), self._arrow(name, rows, run_id), mode="append", post_commithook_properties=NO_UPKEEP
+        )
+        return Commit(name, self.version(name), len(rows))
+
+    def add_missing_rows(self, name: str, rows: Sequence[Mapping[str, Any]], run_id: str) -> Commit:
+        """As `add_missing`, of rows by column name that the driver holds."""
+        self.make(name)
+        key = declared(name).key
+        same = " AND ".join(f"(stored.{column} IS NOT DISTINCT FROM new.{column})" for column in key)
+        distinct = {tuple(row[column] for column in key): row for row in reversed(rows)}
+        merge = self._native(name).merge(
+            self._arrow(name, [*distinct.values()], run_id),
+            same,
+            source_alias="new",
+            target_alias="stored",
+            post_commithook_properties=NO_UPKEEP,
+        )
+        done = merge.when_not_matched_insert_all().execute()
+        return Commit(name, self.version(name), done["num_target_rows_inserted"])
+
+    def _has_files(self, name: str, partitions: Mapping[str, Sequence[date | str]]) -> bool:
+        """Whether there are rows in these partitions, as the log alone says."""
+        filters = [(column, "in", list(map(str, values))) for column, values in partitions.items()]
+        return bool(self._native(name).file_uris(filters or None))
+
+    def _native(self, name: str) -> deltalake.DeltaTable:
+        location = self.location(name)
+        return deltalake.DeltaTable(location, storage_options=storage_options(location))
+
+    @staticmethod
+    def _arrow(name: str, rows: Sequence[Mapping[str, Any]], run_id: str) -> pa.Table:
+        return pa.Table.from_pylist(
+            [{RUN_ID.name: run_id, **row} for row in rows], to_arrow_schema(declared(name).schema)
+        )
+
     def _conformed(self, table: Table, frame: DataFrame, run_id: str) -> DataFrame:
         """`frame` as the table declares it, the table made first if need be. Raises BadData on any difference."""
         if RUN_ID not in table.columns:
             frame = frame.withColumn(RUN_ID.name, F.lit(run_id))
         self._refuse_drift(table, frame.schema, "the frame to be written")
-        self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
-        if not self.exists(table.name):
-            self._clear_unborn(table.name)
-            self.spark.sql(f"DROP TABLE IF EXISTS {table.name}")
-            self.spark.sql(table.ddl(self.location(table.name)))
+        self.make(table.name)
         return frame.select(*[column.name for column in table.all_columns])
 
     def _clear_unborn(self, name: str) -> None:

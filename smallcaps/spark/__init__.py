@@ -1,5 +1,6 @@
 """Room: the Spark session and the jars it needs."""
 
 from smallcaps.spark.session import open_session
+from smallcaps.spark.tasks import on_executors
 
-__all__ = ["open_session"]
+__all__ = ["on_executors", "open_session"]

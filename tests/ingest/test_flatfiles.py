@@ -395,7 +395,7 @@ def test_a_request_that_asks_for_nothing_is_bad_input(
 
 def test_the_columns_read_are_all_of_the_files() -> None:
     """A column of the file that no field reads would be lost on the way."""
-    from smallcaps.ingest.flatfiles import FIELDS
+    from smallcaps.ingest.flatfile_rows import FIELDS
     from smallcaps.sources.polygon.flatfiles import HEADERS
 
     assert set(TRADE_COLUMNS) == set(HEADERS["trades_v1"])

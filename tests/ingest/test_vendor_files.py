@@ -8,8 +8,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from smallcaps.config import Settings
+from smallcaps.errors import FailedDependency
 from smallcaps.ingest.flatfiles import Ingested, ingest_flatfiles
-from smallcaps.lake import Lake
+from smallcaps.lake import Lake, last_runs
 from smallcaps.sources.polygon.bucket import VendorBucket
 from smallcaps.sources.polygon.credentials import KeyPair
 from smallcaps.sources.simulator.server import ACCESS_KEY, Faults, running
@@ -73,3 +74,20 @@ def test_other_symbols_of_a_file_that_is_here_are_read_from_the_raw_zone(
         whole = taken(lake, settings, source)
     assert (whole.files, whole.files_known) == (0, 3)
     assert {row[0] for row in rows(lake)} == set(SYMBOLS)
+
+
+def test_a_file_that_cannot_be_had_fails_the_run_and_the_others_are_in_the_lake(
+    spark: SparkSession, settings: Settings, lake: Lake, market: Path
+) -> None:
+    with bucket(market, republish=str(MONDAY), republish_after=1) as source:
+        # Between listing and reading it was replaced: the bytes asked for are no more.
+        with pytest.raises(
+            FailedDependency, match=r"1 of 3 files could not be fetched.*was replaced since it was listed"
+        ):
+            taken(lake, settings, source)
+        assert {row[1] for row in rows(lake)} == set(DAYS) - {MONDAY}
+        run = last_runs(lake, limit=1)[0]
+        assert (run["outcome"], run["rows_kept"]) == ("failed", 2 * len(SYMBOLS))
+        again = taken(lake, settings, source)
+    assert (again.files, again.files_known) == (1, 2)
+    assert {row[1] for row in rows(lake)} == set(DAYS)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import date
 
 import pytest
+from deltalake.exceptions import DeltaError
 from pyspark.sql import SparkSession
 
 from smallcaps.errors import BadData, BadInput
@@ -87,7 +88,7 @@ def test_a_failure_to_record_a_failed_run_does_not_hide_the_first_error(
     def full_disk(*_: object) -> Commit:
         raise OSError
 
-    monkeypatch.setattr(lake, "append", full_disk)
+    monkeypatch.setattr(lake, "append_rows", full_disk)
     with pytest.raises(BadInput, match="first") as raised, recorded_run(lake, "example", {}, "digest"):
         raise BadInput("the first error")
     assert "OSError" in raised.value.__notes__[0]
@@ -97,7 +98,7 @@ def test_rows_that_go_missing_on_the_way_are_bad_data(
     lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lake, "replace", lambda name, *_: Commit(name, 0, 1))
-    monkeypatch.setattr(lake, "append", lambda name, *_: Commit(name, 0, 1))
+    monkeypatch.setattr(lake, "append_rows", lambda name, *_: Commit(name, 0, 1))
     rows = judged(spark, ("A", 0.5, None), ("B", 10.0, None))
     with (
         pytest.raises(BadData, match=r"silver\.adjustments: 2 rows were to be written and the commit has 1"),
@@ -112,7 +113,7 @@ def test_a_run_sees_a_table_as_it_was_when_first_read(
 ) -> None:
     first = ("A", DAY, 0.5)
     version = lake.replace(TABLE, adjustments(spark, first), None, "one").version
-    monkeypatch.setattr(lake, "append", lambda name, *_: Commit(name, 0, 1))
+    monkeypatch.setattr(lake, "append_rows", lambda name, *_: Commit(name, 0, 1))
     with recorded_run(lake, "example", {}, "digest") as run:
         assert content(run.read(TABLE)) == {first}
         lake.replace(TABLE, adjustments(spark, ("B", date(2015, 7, 1), 2.0)), None, "another writer")
@@ -120,3 +121,14 @@ def test_a_run_sees_a_table_as_it_was_when_first_read(
         with pytest.raises(BadInput, match="has not been written"):
             run.read("silver.calendar")
     assert run.inputs == {TABLE: version}
+
+
+def test_a_run_that_lost_rows_cannot_be_recorded_as_a_success(lake: Lake) -> None:
+    """The table's own constraint, which holds for rows that no Spark job wrote too."""
+    with recorded_run(lake, "example", {}, "digest"):
+        pass
+    row = last_runs(lake, limit=1)[0]
+    version = lake.version("ops.runs")
+    with pytest.raises(DeltaError, match=r"nothing_lost|rows_kept"):
+        lake.append_rows("ops.runs", [row | {"rows_in": 5, "rows_kept": 4}], "two")
+    assert lake.version("ops.runs") == version
