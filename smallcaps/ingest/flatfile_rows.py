@@ -1,9 +1,7 @@
-"""A raw flat file as rows of bronze, and as rows of ops.quarantine where they break a rule. Arrow only: it runs in a task."""
+"""A raw flat file as typed rows of bronze, and those apart that break a rule. Arrow only: it runs in a task."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 import numpy as np
 import pyarrow as pa
@@ -66,24 +64,6 @@ def read_blocks(
     for everything in read_rows(stream, kind):
         text = everything if wanted is None else everything.filter(pc.is_in(everything["ticker"], wanted))
         yield Block(everything.num_rows, *_judged(text, kind, schema, constants))
-
-
-def quarantined(refused: pa.RecordBatch, table: str, source_sha256: str) -> Iterator[dict[str, object]]:
-    """Refused rows as rows of ops.quarantine."""
-    for row in refused.to_pylist():
-        rule, line, raw = row.pop("rule"), row.pop("line"), row.pop("raw")
-        payload = {name: text or "" for name, text in row.items()}
-        if raw is not None:
-            payload = {"ticker": payload["ticker"], "wrong_line": raw}
-        yield {
-            "quarantine_id": sha256(f"{table}|{rule}|{source_sha256}|{line}".encode()).hexdigest(),
-            "table_name": table,
-            "rule": rule,
-            "reason": REASONS[rule],
-            "source_sha256": source_sha256,
-            "source_line": line,
-            "payload": json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
-        }
 
 
 def _judged(

@@ -16,16 +16,16 @@ from hashlib import sha256
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from smallcaps.config import Settings, VendorSettings
 from smallcaps.errors import BadData, BadInput, SmallcapsError
-from smallcaps.ingest.flatfile_rows import BRONZE, Block, quarantined, read_blocks
-from smallcaps.lake import DataFile, DataFileWriter, Lake, Run, declared, file_schema, recorded_run
+from smallcaps.ingest.flatfile_rows import BRONZE, REASONS, Block, read_blocks
+from smallcaps.lake import RULE, DataFile, DataFileWriter, Lake, Run, declared, file_schema, recorded_run
 from smallcaps.lake.files import open_filesystem
+from smallcaps.lake.quality import RECEIVED, refused
 from smallcaps.sources.polygon.bucket import FileSource, VendorBucket
 from smallcaps.sources.polygon.credentials import read_file_keys
-from smallcaps.sources.polygon.flatfiles import FileFault, FlatFile
+from smallcaps.sources.polygon.flatfiles import HEADERS, FileFault, FlatFile
 from smallcaps.spark import on_executors
 
 
@@ -88,23 +88,22 @@ def ingest_flatfiles(
             if (file.path, file.etag, file.size) not in known
         ]
         stale = here if symbols is not None else _not_whole(run, here)
-        arrived = _take(run, source, fresh, symbols)
-        faults = [one for one in arrived if one.rule is not None]
-        sound = [one for one in arrived if one.rule is None and one.error is None]
-        fetched = len(sound)
+        taken = _take(run, source, [*fresh, *stale], symbols)
+        faults = [one for one in taken if one.rule is not None]
+        sound = [one for one in taken if one.is_sound]
+        fetched = sum(one.is_sound for one in taken[: len(fresh)])
         _record_files(run, [one.file for one in sound], faults)
-        sound += _take(run, source, stale, symbols)
         rows = {
             BRONZE[kind]: _write_bronze(run, kind, of_kind, symbols)
             for kind in kinds
             if (of_kind := [one for one in sound if one.file.kind == kind])
         }
         run.note = f"{fetched} files fetched, {len(here)} here already, {len(faults)} refused"
-        _raise_worst(arrived)
+        _raise_worst(taken)
         result = Ingested(fetched, len(here), len(faults), rows, run.rows_refused)
     if faults:
         listed = "; ".join(f"{one.file.source}: {one.reason}" for one in faults[:_SHOWN])
-        raise BadData(f"{len(faults)} of {len(arrived)} files were refused (see ops.quarantine): {listed}.")
+        raise BadData(f"{len(faults)} of {len(taken)} files were refused (see ops.quarantine): {listed}.")
     return result
 
 
@@ -135,6 +134,11 @@ class Taken:
     rule: str | None = None
     reason: str | None = None
     error: SmallcapsError | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether its rows were read."""
+        return self.rule is None and self.error is None
 
     @property
     def kept(self) -> int:
@@ -189,16 +193,16 @@ def _take(run: Run, source: FileSource, files: list[RawFile], symbols: Sequence[
             raw = file if file.raw_path else _fetched(source, raw_root, file)
         except SmallcapsError as error:
             return Taken(file, error=error)
-        lines = refused = 0
+        lines = refused_rows = 0
         try:
             with DataFileWriter(location, schema, partition) as writer:
                 for block in _blocks(raw_root, raw, schema, run_id, symbols):
                     lines += block.lines
-                    refused += block.refused.num_rows
+                    refused_rows += block.refused.num_rows
                     writer.write(block.sound)
         except FileFault as fault:
             return Taken(raw, rule=fault.rule, reason=fault.reason)
-        return Taken(replace(raw, lines=lines), tuple(writer.files), refused)
+        return Taken(replace(raw, lines=lines), tuple(writer.files), refused_rows)
 
     return on_executors(lake.spark, files, take)
 
@@ -247,42 +251,51 @@ def _quarantined_file(one: Taken) -> dict[str, object]:
 
 def _write_bronze(run: Run, kind: str, files: list[Taken], symbols: Sequence[str] | None) -> int:
     """Refused rows to quarantine, then the parts of files of a kind into its table; returns the rows written."""
-    table, refused = BRONZE[kind], sum(one.refused for one in files)
+    table, count = BRONZE[kind], sum(one.refused for one in files)
     if symbols is None and (lost := [one for one in files if one.file.lines != one.kept + one.refused]):
         file = lost[0].file
         raise BadData(f"{file.source} has {file.lines} lines; {lost[0].kept} were typed, {lost[0].refused} refused.")
-    if refused:
+    if count:
         run.quarantine(_refused_rows(run, [one.file for one in files if one.refused], symbols))
     within: dict[str, Sequence[date | str]] = {"session_date": sorted({one.file.session_date for one in files})}
     if symbols is not None:
         within["symbol"] = symbols
-    return run.replace_files(table, [part for one in files for part in one.parts], within, refused).rows
+    return run.replace_files(table, [part for one in files for part in one.parts], within, count).rows
 
 
 def _refused_rows(run: Run, files: list[RawFile], symbols: Sequence[str] | None) -> DataFrame:
-    """The rows of raw files that broke a rule, as rows of ops.quarantine: read again, since they are few as a rule."""
-    raw_root, run_id, table = run.lake.raw, run.run_id, declared(BRONZE[files[0].kind])
-    schema, quarantine = file_schema(table), declared("ops.quarantine")
-    names = {column.name for column in quarantine.columns}
-    rows_schema = pa.schema([field for field in to_arrow_schema(quarantine.schema) if field.name in names])
+    """The rows of raw files of one kind that broke a rule, as rows of ops.quarantine: read again, for they are few as a rule."""
+    raw_root, run_id, kind = run.lake.raw, run.run_id, files[0].kind
+    schema = file_schema(declared(BRONZE[kind]))
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         for batch in batches:
             for place in batch["id"].to_pylist():
                 for block in _blocks(raw_root, files[place], schema, run_id, symbols):
-                    rows = quarantined(block.refused, table.name, files[place].sha256)
-                    yield pa.RecordBatch.from_pylist(list(rows), rows_schema)
+                    sha = pa.repeat(files[place].sha256, block.refused.num_rows)
+                    yield block.refused.append_column("source_sha256", sha)
 
-    columns = ", ".join(f"{column.name} {column.type}" for column in quarantine.columns)
-    return run.lake.spark.range(0, len(files), 1, len(files)).mapInArrow(read, columns)
+    columns = [
+        *(f"`{name}` string" for name in HEADERS[kind]),
+        "line bigint, raw string, rule string, source_sha256 string",
+    ]
+    rows = run.lake.spark.range(0, len(files), 1, len(files)).mapInArrow(read, ", ".join(columns))
+    # Of a line with the wrong number of fields only the first one is known; in the others, absent is empty.
+    given = [
+        F.when(F.col("raw").isNull() | F.lit(name == "ticker"), F.coalesce(name, F.lit(""))).alias(name)
+        for name in HEADERS[kind]
+    ]
+    received = F.struct(*given, F.col("raw").alias("wrong_line")).alias(RECEIVED)
+    judged = rows.select(F.col("rule").alias(RULE), received, "source_sha256", F.col("line").alias("source_line"))
+    return refused(judged, BRONZE[kind], REASONS)
 
 
-def _raise_worst(arrived: list[Taken]) -> None:
+def _raise_worst(taken: list[Taken]) -> None:
     """Raise the worst kind of error that a transfer ended with, in the words of the first few."""
-    errors = [one.error for one in arrived if one.error is not None]
+    errors = [one.error for one in taken if one.error is not None]
     if errors:
         worst = max(errors, key=lambda error: error.exit_code)
         told = " ".join(dict.fromkeys(map(str, errors[:_SHOWN])))
         raise type(worst)(
-            f"{len(errors)} of {len(arrived)} files could not be fetched, the others are in the lake. {told}"
+            f"{len(errors)} of {len(taken)} files could not be fetched, the others are in the lake. {told}"
         )

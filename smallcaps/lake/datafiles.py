@@ -129,6 +129,11 @@ class DataFileWriter:
         self.files.append(DataFile(self._path, self._rows, size, self._partition, statistics))
 
 
+def partition_filters(within: Mapping[str, Sequence[object]]) -> list[tuple[str, str, list[str]]]:
+    """Partitions whose columns have one of these values, as delta-rs is told of them."""
+    return [(name, "in", list(map(str, values))) for name, values in within.items()]
+
+
 def commit_files(
     location: str, table: Table, files: Sequence[DataFile], replaced: Mapping[str, Sequence[object]] | None
 ) -> None:
@@ -144,7 +149,7 @@ def commit_files(
         "append" if replaced is None else "overwrite",
         stored.schema(),
         list(table.partition_by),
-        None if replaced is None else [(name, "in", list(map(str, values))) for name, values in replaced.items()],
+        None if replaced is None else partition_filters(replaced),
         commit_properties=CommitProperties({"operationMetrics": {name: str(value) for name, value in told.items()}}),
         post_commithook_properties=NO_UPKEEP,
     )

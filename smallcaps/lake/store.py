@@ -19,7 +19,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from smallcaps.errors import BadData, BadInput
-from smallcaps.lake.datafiles import NO_UPKEEP, DataFile, commit_files, delete_files
+from smallcaps.lake.datafiles import NO_UPKEEP, DataFile, commit_files, delete_files, partition_filters
 from smallcaps.lake.declaration import RUN_ID, Table
 from smallcaps.lake.files import open_filesystem, storage_options
 from smallcaps.lake.registry import LAYERS, REGISTRY, declared
@@ -153,7 +153,7 @@ class Lake:
         return commit
 
     def append(self, name: str, frame: DataFrame, run_id: str) -> Commit:
-        """Add rows. Only for tables whose rows are the run's own (ops.runs, bronze.bodies)."""
+        """Add rows. Only for tables whose rows are the run's own (bronze.bodies)."""
         table = declared(name)
         writer = self._conformed(table, frame, run_id).write.format("delta").mode("append")
         return self._committed(name, lambda: writer.save(self.location(name)))
@@ -193,8 +193,7 @@ class Lake:
 
     def _has_files(self, name: str, partitions: Mapping[str, Sequence[date | str]]) -> bool:
         """Whether there are rows in these partitions, as the log alone says."""
-        filters = [(column, "in", list(map(str, values))) for column, values in partitions.items()]
-        return bool(self._native(name).file_uris(filters or None))
+        return bool(self._native(name).file_uris(partition_filters(partitions) or None))
 
     def _native(self, name: str) -> deltalake.DeltaTable:
         location = self.location(name)

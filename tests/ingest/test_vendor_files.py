@@ -8,7 +8,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from smallcaps.config import Settings
-from smallcaps.errors import FailedDependency
+from smallcaps.errors import BadData, FailedDependency
 from smallcaps.ingest.flatfiles import Ingested, ingest_flatfiles
 from smallcaps.lake import Lake, last_runs
 from smallcaps.sources.polygon.bucket import VendorBucket
@@ -91,3 +91,16 @@ def test_a_file_that_cannot_be_had_fails_the_run_and_the_others_are_in_the_lake(
         again = taken(lake, settings, source)
     assert (again.files, again.files_known) == (1, 2)
     assert {row[1] for row in rows(lake)} == set(DAYS)
+
+
+def test_a_raw_file_that_was_damaged_since_takes_no_row_away(
+    spark: SparkSession, settings: Settings, lake: Lake, market: Path
+) -> None:
+    with bucket(market) as source:
+        taken(lake, settings, source)
+        before = rows(lake)
+        (kept,) = Path(lake.raw).rglob(f"{MONDAY}*.csv.gz")
+        kept.write_bytes(kept.read_bytes()[:-20])
+        with pytest.raises(BadData, match="1 of 3 files were refused"):
+            taken(lake, settings, source, [SYMBOLS[0]])
+    assert rows(lake) == before
