@@ -39,7 +39,8 @@ def eligibility(rules: Mapping[int, Mapping[str, bool]], hours: Hours, bars_by: 
         if trade["correction"] in CORRECTION_RECORDS:
             return NOTHING
         conditions = trade["conditions"] or ()
-        if FORM_T in conditions and not hours.regular(stamp(trade, bars_by)):
+        # Strictly: a Form T print in the second of the close is one of the evening.
+        if FORM_T in conditions and not hours.open <= stamp(trade, bars_by) < hours.close:
             conditions = (one for one in conditions if one != FORM_T)
         return by_conditions(tuple(conditions))
 
@@ -54,7 +55,7 @@ def stamp(trade: Trade, bars_by: str) -> int:
 @dataclass
 class Bar:
     """Prices in 1/10,000 $, volume in 1/1,000,000 shares, `value` their product's sum; open and close by the earliest and
-    latest trade. Without a trade that sets a price it is no bar.
+    latest trade that may set them. Without such a trade it is no bar.
     """
 
     start_ns: int
@@ -70,8 +71,8 @@ class Bar:
 
     @property
     def priced(self) -> bool:
-        """Whether any trade set a price."""
-        return self.low > 0
+        """Whether any trade set open and close."""
+        return self.close > 0
 
     @property
     def vwap(self) -> float:
@@ -93,9 +94,6 @@ class Bar:
                 self.first_ns, self.open = at, price
             if at >= self.last_ns:
                 self.last_ns, self.close = at, price
-        elif uses.high_low and self.first_ns is None:  # A bar has an open and a close even of such trades alone.
-            self.open = self.open or price
-            self.close = price
         return uses != NOTHING
 
 

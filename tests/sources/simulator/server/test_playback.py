@@ -7,14 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smallcaps.sources.simulator.layout import PRICE_UNIT, SIZE_UNIT, read_records
 from smallcaps.sources.simulator.server.clock import Clock
 from smallcaps.sources.simulator.server.faults import Faults
 from smallcaps.sources.simulator.server.playback import Event, Playback
 from smallcaps.sources.simulator.server.tape import Tape
 from smallcaps.sources.simulator.server.world import World
-from tests.sources.simulator.server.market import KEY, MONDAY, SECOND, at, ms
+from tests.sources.simulator.server.market import KEY, MILLISECOND, MONDAY, SECOND, at, ms
 
 EVERYTHING = {channel: {"*"} for channel in ("T", "Q", "A", "AM", "LULD")}
+MINUTE = 60 * SECOND
 EVENING = at(MONDAY, "20:00:00")
 
 
@@ -167,3 +169,37 @@ def test_disputed_and_faulty_fields_are_as_asked_for(
     market: Path, faults: dict[str, Any], channel: str, symbol: str, key: str, expected: list[Any]
 ) -> None:
     assert [event.body.get(key) for event in played(market, channel, symbol, **faults)] == expected
+
+
+@pytest.mark.slow
+def test_the_minutes_that_were_sent_last_are_the_tapes_but_for_what_came_too_late(simulated_market: Path) -> None:
+    tape = Tape(simulated_market)
+    day = tape.days("trades")[-1]
+    world = World(simulated_market, KEY, "", Faults(), tape, Clock(at(day, "04:00:00")))
+    sent = {
+        (event.symbol, event.body["s"]): event.body
+        for event in Playback(world, day).advance(at(day, "23:59:59"), {"AM": {"*"}})
+    }
+    trades = tape.rows("trades", day).table.to_pylist()
+    too_late = {
+        (trade["symbol"], minute // MILLISECOND)
+        for trade in trades
+        if (minute := trade["participant_ns"] // MINUTE * MINUTE) + 16 * MINUTE < trade["sip_ns"]
+    }
+    left_out = {
+        fault["symbol"]
+        for fault in read_records(simulated_market / "truth" / "faults.jsonl")
+        if fault["session_date"] == str(day) and fault["kind"] in ("missing_minute", "bars_stop")
+    }
+    prices = ("open", "high", "low", "close")
+
+    def live(body: dict[str, Any]) -> list[int]:
+        return [*(round(body[name[0]] * PRICE_UNIT) for name in prices), round(float(body["dv"]) * SIZE_UNIT)]
+
+    rows = tape.rows("minute", day).table.to_pylist()
+    taped = {
+        (row["symbol"], row["start_ns"] // MILLISECOND): [row[name] for name in (*prices, "volume")] for row in rows
+    }
+    assert {trade["symbol"] for trade in trades} & {symbol for symbol, _ in taped}
+    assert {key for key in sent.keys() ^ taped.keys() if key[0] not in left_out} == set()
+    assert {key for key, body in sent.items() if key in taped and live(body) != taped[key]} <= too_late
