@@ -35,6 +35,7 @@ from smallcaps.detectors.detect import INPUT_TABLE, chosen_detectors, detect, ev
 from smallcaps.detectors.manifest import build_manifest
 from smallcaps.detectors.registry import GRAINS
 from smallcaps.errors import BUG_EXIT_CODE, BadInput, FailedDependency, SmallcapsError
+from smallcaps.ingest.feed import ingest_feed
 from smallcaps.ingest.flatfile_rows import BRONZE
 from smallcaps.ingest.flatfiles import ingest_flatfiles, vendor_files
 from smallcaps.ingest.reference import ingest_splits
@@ -183,6 +184,16 @@ def ingest_rest_command(
     chosen(endpoints.split(","), want)  # What is wrong is told before Spark starts.
     key, (lake, settings) = read_key(load_settings().vendor.secret), _open()
     _carry_out(lake, rest_steps(lake, settings, key, endpoints.split(","), want))
+
+
+@ingest_app.command("feed")
+def ingest_feed_command(
+    seconds: Annotated[float, typer.Option(help="How long to listen.")],
+) -> None:
+    """Take limit bands and halts of the live feed into bronze: the vendor has no history of them."""
+    key, (lake, settings) = read_key(load_settings().vendor.secret), _open()
+    heard = timed("ingest feed", lake.spark, lambda: ingest_feed(lake, settings, key, seconds))
+    output.print_json(json.dumps(asdict(heard)))
 
 
 @ingest_app.command("--all", hidden=True)

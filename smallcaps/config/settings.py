@@ -42,12 +42,13 @@ class SparkSettings(Section):
 
 
 class VendorSettings(Section):
-    """The vendor's REST service and flat files, or those of one who speaks like it."""
+    """The vendor's REST service, live feed and flat files, or those of one who speaks like it."""
 
     origin: str = Field(pattern=r"^https?://[^/?#]+$", description="https://host[:port]")
     requests_per_second: float = Field(gt=0, description="of all workers together")
     connections: int = Field(gt=0, description="requests at a time, per worker")
     chunk: int = Field(gt=0, description="requests a commit: what a kill can lose")
+    feed: str = Field(pattern=r"^wss?://[^/?#]+/[^?#]*$", description="wss://host[:port]/stocks of the live feed")
     files: str = Field(pattern=r"^https?://[^/?#]+$", description="https://host[:port] of the flat files' bucket")
     bucket: str = Field(min_length=3, description="its name")
     secret: str | None = Field(description="AWS secret that holds the keys; null: the environment does")

@@ -234,7 +234,7 @@ def _write_bronze(run: Run, endpoint: Endpoint, plan: DataFrame, want: Wanted) -
             return 0
         # Files hold one run's rows each, so that naming the runs spares reading all others.
         pages = bodies.where(F.col("run_id").isin(runs)).join(F.broadcast(found.drop("records")), ["request", "run_id"])
-        judged = typed(_read_text(endpoint, pages), endpoint, want.as_of)
+        judged = typed(read_text(endpoint, pages), endpoint, want.as_of)
         where = _replaced(endpoint, want, left_out)
         return run.replace_judged(endpoint.table, judged, REASONS, where, records).rows
     finally:
@@ -270,7 +270,7 @@ _AROUND = pa.schema(
 _AROUND_COLUMNS = "asked_symbol string, first date, last date, received_at timestamp, source_sha256 string"
 
 
-def _read_text(endpoint: Endpoint, pages: DataFrame) -> DataFrame:
+def read_text(endpoint: Endpoint, pages: DataFrame) -> DataFrame:
     """Records of bodies as text: a column for each field under its bronze column's name, what was asked, and the source.
 
     `pages` are rows of bronze.bodies with the plan's symbol, first and last.
@@ -287,7 +287,7 @@ def _read_text(endpoint: Endpoint, pages: DataFrame) -> DataFrame:
 
     text = ", ".join(f"{field.column} string" for field in endpoint.fields)
     return (
-        pages.where("status = 200")
+        pages.where("content IS NOT NULL AND NOT status <=> 404")
         .selectExpr("content", "symbol AS asked_symbol", "first", "last", "received_at", "sha256 AS source_sha256")
         .mapInArrow(read, f"{text}, {_AROUND_COLUMNS}, source_line bigint")
     )

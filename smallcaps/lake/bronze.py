@@ -23,16 +23,18 @@ _SESSION_DATE = Column("session_date", "date", "Day of the file or request", nul
 
 BODIES = Table(
     name="bronze.bodies",
-    comment="Every REST answer as received, page by page, and every request that got none",
+    comment="Every REST answer as received, page by page, every request that got none, and what the live feed said",
     owner="ingest",
     columns=(
         ENDPOINT,
         Column("request", "string", "Path and query, parameters in order; no origin and no key", nullable=False),
-        Column("as_of", "date", "Day as of which it was asked for; null where the answer does not change"),
-        Column("page", "int", "Page of the answer, the first being 1", nullable=False),
+        Column(
+            "as_of", "date", "Day as of which it was asked for, or the feed's; null where the answer does not change"
+        ),
+        Column("page", "int", "Page of the answer, or of what a run heard, the first being 1", nullable=False),
         Column("last_page", "boolean", "Whether the answer ends here", nullable=False),
         Column("url", "string", "What was asked for, without the key"),
-        Column("status", "int", "HTTP status: 200, or 404 where the vendor has no such data"),
+        Column("status", "int", "HTTP status: 200, or 404 where the vendor has no such data; the feed has none"),
         Column("sha256", "string", "SHA-256 of the body"),
         Column("size_bytes", "bigint", "Size of the body", "bytes"),
         Column("records", "bigint", "Records in it, counted when it came", "records"),
@@ -144,7 +146,28 @@ QUOTES = Table(
     partition_by=("session_date",),
     sort_by=("symbol", "sip_ns", "sequence_number"),
 )
+LULD = Table(
+    name="bronze.luld",
+    comment="Limit-up-limit-down bands, halts and resumptions of the live feed; the vendor has no history of them",
+    owner="ingest",
+    columns=(
+        SYMBOL,
+        _SESSION_DATE,
+        Column("sip_ns", "bigint", "When the SIP published it", "ns since 1970 UTC", nullable=False),
+        Column("sequence_number", "bigint", "Order within a symbol and day"),
+        Column("high", PRICE, "Upper band", "$"),
+        Column("low", PRICE, "Lower band", "$"),
+        Column(
+            "indicators", "array<int>", "17 is a halt, 18 a resumption; the others only say what kind of band it is"
+        ),
+        Column("tape", "int", "1 NYSE, 2 Arca and American, 3 Nasdaq"),
+        *SOURCE,
+    ),
+    key=("source_sha256", "source_line"),
+    partition_by=("session_date",),
+    sort_by=("symbol", "sip_ns", "sequence_number"),
+)
 TABLES = (
     *(BODIES, BARS_1D, BARS_1H, BARS_1M, BARS_1D_ADJUSTED, BARS_1H_ADJUSTED, BARS_1M_ADJUSTED, BARS_1D_GROUPED),
-    *(TRADES, QUOTES),
+    *(TRADES, QUOTES, LULD),
 )

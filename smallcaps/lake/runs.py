@@ -88,6 +88,10 @@ class Run:
         self.rows_refused += sum(counts.values())
         return commit
 
+    def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Commit:
+        """Add rows in the driver's hands that are the run's own."""
+        return self._record(self.lake.append_rows(name, rows, self.run_id))
+
     def add_missing_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Commit:
         """Insert those rows in the driver's hands whose key is new."""
         return self._record(self.lake.add_missing_rows(name, rows, self.run_id))

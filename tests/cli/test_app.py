@@ -17,8 +17,8 @@ from smallcaps.errors import BadData, BadInput, FailedDependency
 from tests.conftest import REPOSITORY
 
 ON_SPARK = {
-    *("demo", "ingest flatfiles", "ingest reference", "ingest rest", "ingest all", "refine", "detect daily"),
-    *("detect intraday", "manifest", "features", "label", "train", "report", "sql", "tables", "trace"),
+    *("demo", "ingest flatfiles", "ingest reference", "ingest rest", "ingest all", "ingest feed", "refine"),
+    *("detect daily", "detect intraday", "manifest", "features", "label", "train", "report", "sql", "tables", "trace"),
     "simulate build",
 }
 ALIASES = {"ingest --all"}

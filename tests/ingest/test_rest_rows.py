@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from smallcaps.ingest.rest import REASONS, _read_text, typed
+from smallcaps.ingest.rest import REASONS, read_text, typed
 from smallcaps.lake import RULE, declared
 from smallcaps.lake.quality import RECEIVED
 from smallcaps.sources.polygon.endpoints import ENDPOINTS
@@ -27,7 +27,7 @@ def judged(spark: SparkSession, name: str, body: Any) -> DataFrame:
     """The rows of one body that answers for symbol A, 2015-03-20 to 2015-03-23."""
     page = (bytearray(gzip.compress(json.dumps(body).encode())), "A", FIRST, LAST, datetime(2015, 3, 25), "f00", 200)
     endpoint = ENDPOINTS[name]
-    return typed(_read_text(endpoint, spark.createDataFrame([page], PAGE)), endpoint, AS_OF)
+    return typed(read_text(endpoint, spark.createDataFrame([page], PAGE)), endpoint, AS_OF)
 
 
 def told(frame: DataFrame) -> list[dict[str, Any]]:

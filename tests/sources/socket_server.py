@@ -116,6 +116,6 @@ async def socket_server(script: Callable[[Line], Awaitable[None]], **options: An
         raise failures[0]
 
 
-def run(test: Awaitable[None]) -> None:
+def run(test: Awaitable[None], seconds: float = 60) -> None:
     """Run a test's coroutine; one that hangs fails."""
-    asyncio.run(asyncio.wait_for(test, 60))
+    asyncio.run(asyncio.wait_for(test, seconds))

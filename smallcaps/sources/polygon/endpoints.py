@@ -468,3 +468,17 @@ _DECLARED = (
 )
 ENDPOINTS: dict[str, Endpoint] = {endpoint.name: endpoint for endpoint in _DECLARED}
 """Every endpoint by name, in the order in which they are asked."""
+
+LULD_TOPIC = "LULD.*"
+LULD = Endpoint(
+    name="luld",
+    table="bronze.luld",
+    path=f"/stocks?subscribe={LULD_TOPIC}",
+    scope=Scope.DAY,
+    freshness=Freshness.SNAPSHOT,
+    fields=_fields(
+        "bronze.luld", symbol="T", sip_ns="t", sequence_number="q", high="h", low="l", indicators="i", tape="z"
+    ),
+    records="",
+)
+"""What the live feed says of limit bands: no request, but what it brings is read like the answer to one."""

@@ -15,7 +15,8 @@ BARS = ("A", "AM")
 """Channels of bars, a second and a minute long."""
 
 _TIME = {"T": "t", "Q": "t", "A": "e", "AM": "e", "LULD": "t", "NOI": "t", "FMV": "t"}
-_MILLISECONDS_BELOW = 10**15
+MILLISECONDS_BELOW = 10**15
+"""A time below this is in ms, not in ns: the vendor writes LULD's in either."""
 _DAY_NS = 86_400 * 10**9
 _IDENTITY = {
     "T": ("sym", "x", "trfi", "i", "q"),
@@ -76,7 +77,7 @@ def happened_ns(event: Event) -> int | None:
     value = event.body.get(_TIME.get(event.channel, ""))
     if not isinstance(value, int) or value <= 0:
         return None
-    return value * 10**6 if value < _MILLISECONDS_BELOW else value
+    return value * 10**6 if value < MILLISECONDS_BELOW else value
 
 
 def identity(event: Event) -> tuple[str | int | None, ...] | None:
