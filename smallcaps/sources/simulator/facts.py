@@ -305,16 +305,21 @@ def _spreads(quotes: pa.Table, hours: Hours) -> dict[str, float]:
 
 def _halt_facts(market: Path) -> list[Fact]:
     sessions = hours_of(market)
-    pauses = [halt for halt in read_records(market / "truth" / "halts.jsonl") if halt["reason"] == "LUDP"]
+    pauses = []
+    for halt in read_records(market / "truth" / "halts.jsonl"):
+        if halt["reason"] == "LUDP":
+            hours = sessions[date.fromisoformat(halt["session_date"])]
+            begin, end = ((halt[name] - hours.start_ns) / SECOND_NS for name in ("start_ns", "end_ns"))
+            pauses.append((begin - hours.open, end - begin))
+    return pause_facts(pauses)
+
+
+def pause_facts(pauses: list[tuple[float, float]]) -> list[Fact]:
+    """The facts of limit pauses, each given by its seconds after the open and its length in seconds; none where there are few."""
     if len(pauses) < FEWEST_PAUSES:
         return []
-    after_open = [
-        (halt["start_ns"] - sessions[date.fromisoformat(halt["session_date"])].start_ns) / SECOND_NS
-        - sessions[date.fromisoformat(halt["session_date"])].open
-        for halt in pauses
-    ]
-    early = float(np.mean(np.array(after_open) < 1_800))
-    long = float(np.mean([halt["end_ns"] - halt["start_ns"] > 300 * SECOND_NS for halt in pauses]))
+    begin, length = np.array(pauses).T
+    early, long = float(np.mean(begin < 1_800)), float(np.mean(length > 300))
     return [
         Fact("limit pauses before 10:00", "all", early, 0.33, 0.63, "M, one day"),
         Fact("limit pauses longer than 300 s", "all", long, 0.20, 0.44, "M, one day"),

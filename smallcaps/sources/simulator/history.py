@@ -18,7 +18,7 @@ from smallcaps.sources.simulator.universe import LIQUIDITY, SECTORS, Security, u
 MARKET_VOLATILITY, SECTOR_VOLATILITY, FUND_NOISE = 0.008, 0.006, 0.0015
 OVERNIGHT_SHARE = 0.3
 """Share of a day's own variance that comes over night."""
-OWN_TAIL = 5.0
+OWN_TAIL = 7.0
 REVERSE_SPLIT_BELOW, FORWARD_SPLIT_ABOVE = 3.0, 8.0
 SPLIT_SHARE, DIVIDEND_SHARE = 0.04, 0.1
 """Shares of common stocks that split, or pay a dividend, once in the span."""

@@ -121,28 +121,55 @@ class Session:
     price: Floats
 
 
-def simulate_session(plan: DayPlan, common: Floats, with_quotes: bool) -> Session:
-    """The day of `plan`. `common`: market and sector log returns by minute after 04:00, already times the symbol's betas.
+@dataclass(frozen=True)
+class Course:
+    """A day's orders with their sizes, and what they do to the efficient price ($ by second): pauses and bands beside it.
 
-    The same plan gives the same prints, with quotes or without.
+    `activity` is the rate of orders, `variance` that of the log price, both by minute; `traded` marks the seconds with an order.
     """
-    generator, for_prints, for_quotes = (
-        np.random.Generator(np.random.PCG64(child)) for child in np.random.SeedSequence(plan.seed).spawn(3)
-    )
+
+    orders: Orders
+    size: Floats
+    activity: Floats
+    variance: Floats
+    price: Floats
+    traded: NDArray[np.bool_]
+    pauses: tuple[Pause, ...]
+    band_low: Floats
+    band_high: Floats
+
+
+def simulate_course(generator: np.random.Generator, plan: DayPlan, common: Floats) -> Course:
+    """The orders and the price of `plan`. `common`: market and sector log returns by minute after 04:00, already times the
+    symbol's betas.
+    """
     activity, variance = _background(generator, plan)
     orders, origin, size = _orders(generator, plan, activity)
     price = np.exp(_log_price(generator, plan, common, variance, orders, origin, size))
     traded = np.bincount(orders.seconds.astype(np.int64), minlength=SECONDS)[:SECONDS] > 0
     pauses, low, high = limit_pauses(generator, price, traded, plan)
     every_pause = tuple(sorted((*plan.pauses, *pauses), key=lambda pause: pause.start))
-    held = np.clip(price, np.where(np.isnan(low), 0, low), np.where(np.isnan(high), np.inf, high))
+    return Course(orders, size, activity, variance, price, traded, every_pause, low, high)
+
+
+def generators_of(plan: DayPlan) -> list[np.random.Generator]:
+    """For the course of a day, its prints and its quotes: none of them changes what another draws."""
+    return [np.random.Generator(np.random.PCG64(child)) for child in np.random.SeedSequence(plan.seed).spawn(3)]
+
+
+def simulate_session(plan: DayPlan, common: Floats, with_quotes: bool) -> Session:
+    """The day of `plan`; `common` as for its course. The same plan gives the same prints, with quotes or without."""
+    generator, for_prints, for_quotes = generators_of(plan)
+    course = simulate_course(generator, plan, common)
+    low, high = course.band_low, course.band_high
+    held = np.clip(course.price, np.where(np.isnan(low), 0, low), np.where(np.isnan(high), np.inf, high))
     halted = np.zeros(SECONDS, dtype=bool)
-    for pause in every_pause:
+    for pause in course.pauses:
         halted[pause.start : pause.end] = True
-    book = _book(generator, plan, held, variance, activity, traded)
-    prints = _prints(for_prints, plan, orders, size, held, book, halted, every_pause)
-    quotes = _quotes(for_quotes, plan, book, traded, halted) if with_quotes else None
-    return Session(prints, quotes, every_pause, low, high, held)
+    book = _book(generator, plan, held, course.variance, course.activity, course.traded)
+    prints = _prints(for_prints, plan, course.orders, course.size, held, book, halted, course.pauses)
+    quotes = _quotes(for_quotes, plan, book, course.traded, halted) if with_quotes else None
+    return Session(prints, quotes, course.pauses, low, high, held)
 
 
 def _background(generator: np.random.Generator, plan: DayPlan) -> tuple[Floats, Floats]:
@@ -185,7 +212,7 @@ def _background(generator: np.random.Generator, plan: DayPlan) -> tuple[Floats, 
 def _opening_unrest(open_minute: int) -> Floats:
     """How much more the price moves for its orders just after the open, by minute after 04:00."""
     since = np.arange(SECONDS // 60) - open_minute
-    return np.where(since >= 0, 1 + 4.5 * np.exp(-np.maximum(since, 0) / 8), 1.0)
+    return np.where(since >= 0, 1 + 9.0 * np.exp(-np.maximum(since, 0) / 8), 1.0)
 
 
 def _orders(generator: np.random.Generator, plan: DayPlan, rate: Floats) -> tuple[Orders, Ints, Floats]:

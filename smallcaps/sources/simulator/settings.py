@@ -22,7 +22,7 @@ class MarketSettings:
     seed: int = 7
     tick_days: int = 2
     tick_symbols: int = 40
-    episodes: float = 30.0
+    episodes: float = 20.0
     hidden_share: float = 0.5
     faults: bool = True
 
