@@ -3,7 +3,8 @@
 1. Plan the requests of an endpoint for the days and symbols wanted. 2. Leave out those that bronze.bodies has a whole answer
 to. 3. Ask for the others, some at a time: each Spark task takes its part of the rate limit and hands pages on as they come,
 and every chunk is one commit. 4. When the plan is answered: read the bodies as rows of text, type them, quarantine rows
-that cannot be typed, replace in bronze exactly what was asked for.
+that cannot be typed, replace in bronze exactly what was asked for. That is left out where nothing was asked and the same
+command of the same code did it before.
 
 A request without a sound answer leaves a row that says why, and is asked for again by the next run. Where it is the
 answer's own fault, the others go on and what it would have brought stays as it was in bronze. Where the vendor refuses or
@@ -24,7 +25,19 @@ from smallcaps.calendar.sessions import NEW_YORK
 from smallcaps.config import Settings, VendorSettings
 from smallcaps.errors import BadData, BadInput, FailedDependency
 from smallcaps.ingest.requests import answered, as_of_clause, planned
-from smallcaps.lake import RULE, Lake, Rule, Run, between, declared, judge, recorded_run, sql_literal, with_nulls
+from smallcaps.lake import (
+    RULE,
+    Lake,
+    Rule,
+    Run,
+    between,
+    declared,
+    judge,
+    recorded_run,
+    sql_literal,
+    stands,
+    with_nulls,
+)
 from smallcaps.lake.quality import RECEIVED
 from smallcaps.sources.fields import any_missing, any_unparsable
 from smallcaps.sources.polygon.answers import answers
@@ -33,7 +46,7 @@ from smallcaps.sources.polygon.credentials import Key
 from smallcaps.sources.polygon.endpoints import ENDPOINTS, Endpoint, Freshness, Scope
 from smallcaps.sources.polygon.rest import Pace, RestClient
 
-BODIES = "bronze.bodies"
+JOB, BODIES = "ingest rest", "bronze.bodies"
 REASONS = {
     "missing_value": "a required field is not there",
     "unparsable_value": "a field is not what it should be",
@@ -56,7 +69,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Answered:
-    """What an endpoint brought: requests asked now and asked earlier, rows written and refused."""
+    """What an endpoint brought: requests asked now and asked earlier, rows written and refused now."""
 
     asked: int
     known: int
@@ -107,7 +120,8 @@ def ingest_endpoint(lake: Lake, settings: Settings, key: Key, endpoint: Endpoint
     Raises BadInput or FailedDependency where the vendor refuses or fails; BadData, after everything sound was written, where
     some answers were not sound.
     """
-    with recorded_run(lake, "ingest rest", {"endpoint": endpoint.name, **asdict(want)}, settings.digest()) as run:
+    arguments = {"endpoint": endpoint.name, **asdict(want)}
+    with recorded_run(lake, JOB, arguments, settings.digest()) as run:
         symbols = _symbols(run, want) if endpoint.scope.by_symbol else None
         plan = planned(lake.spark, endpoint, symbols, want.first, want.last, want.as_of)
         plan = plan.persist(StorageLevel.MEMORY_AND_DISK)
@@ -117,6 +131,9 @@ def ingest_endpoint(lake: Lake, settings: Settings, key: Key, endpoint: Endpoint
                 run.note = "no sessions in the range"
                 return Answered(0, 0, 0, 0)
             asked, faults = _ask(run, settings.vendor, key, endpoint, plan, want.as_of)
+            if not asked and stands(lake, endpoint.table, JOB, arguments):
+                run.note = f"{total} requests answered and typed before"
+                return Answered(0, total, 0, 0)
             rows = _write_bronze(run, endpoint, plan, want)
         finally:
             plan.unpersist()

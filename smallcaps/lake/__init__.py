@@ -3,7 +3,7 @@
 from smallcaps.lake.datafiles import DataFile, DataFileWriter, file_schema
 from smallcaps.lake.quality import RULE, Rule, judge, judge_repeats
 from smallcaps.lake.registry import REGISTRY, declared
-from smallcaps.lake.runs import Run, last_runs, recorded_run
+from smallcaps.lake.runs import Run, last_runs, recorded_run, stands
 from smallcaps.lake.store import Commit, Lake, between, sql_literal, with_nulls
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "last_runs",
     "recorded_run",
     "sql_literal",
+    "stands",
     "with_nulls",
 ]

@@ -119,7 +119,7 @@ def recorded_run(lake: Lake, job: str, arguments: Mapping[str, Any], settings_ha
     def record(outcome: str, message: str | None) -> None:
         row = {
             "job": job,
-            "arguments": json.dumps(dict(arguments), default=str, sort_keys=True),
+            "arguments": _spelled(arguments),
             "code_version": code_version(),
             "settings_hash": settings_hash,
             "inputs": [{"table": table, "version": version} for table, version in run.inputs.items()],
@@ -144,6 +144,27 @@ def recorded_run(lake: Lake, job: str, arguments: Mapping[str, Any], settings_ha
             error.add_note(f"The failed run could not be recorded in ops.runs either: {type(second).__name__}.")
         raise
     record("succeeded", run.note)
+
+
+def _spelled(arguments: Mapping[str, Any]) -> str:
+    """Arguments as ops.runs has them."""
+    return json.dumps(dict(arguments), default=str, sort_keys=True)
+
+
+def stands(lake: Lake, table: str, job: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether what a run of the job with these arguments and this code put into the table is there still.
+
+    It is, where such a run succeeded and no other job has written the table since.
+    """
+    if not lake.exists(table) or not lake.exists("ops.runs"):
+        return False
+    ours = (F.col("job") == job) & (F.col("arguments") == _spelled(arguments)) & (F.col("outcome") == "succeeded")
+    others = (F.col("job") != job) & F.exists("outputs", lambda one: one["table"] == table)
+    last = lake.read("ops.runs").agg(
+        F.max(F.when(ours & (F.col("code_version") == code_version()), F.col("started_at"))).alias("ours"),
+        F.max(F.when(others, F.col("started_at"))).alias("others"),
+    )
+    return not last.where("ours > coalesce(others, timestamp_seconds(0))").isEmpty()
 
 
 def last_runs(lake: Lake, jobs: Sequence[str] | None = None, limit: int = 50) -> list[dict[str, Any]]:

@@ -205,7 +205,7 @@ def test_only_what_has_no_answer_is_asked_again_and_its_rows_are_replaced(story:
 
 def test_a_second_run_asks_for_nothing_and_leaves_the_same(story: Story) -> None:
     assert story.asked["again"] == []
-    assert story.results["again"] == Answered(asked=0, known=3, rows=3, rows_refused=1)
+    assert story.results["again"] == Answered(asked=0, known=3, rows=0, rows_refused=0)
     assert story.bars["again"] == story.bars["mended"]
 
 
@@ -213,8 +213,8 @@ def test_rows_in_are_rows_kept_and_rows_quarantined(story: Story) -> None:
     by_endpoint = [(json.loads(run["arguments"])["endpoint"], run) for run in last_runs(story.lake, ["ingest rest"])]
     bars = [run for name, run in by_endpoint if name == "day_bars" and run["outcome"] == "succeeded"]
     counts = [(run["rows_in"], run["rows_kept"], run["rows_quarantined"]) for run in reversed(bars)]
-    # One symbol; A's three without GONE; all four, twice.
-    assert counts == [(1, 1, 0), (3, 2, 1), (4, 3, 1), (4, 3, 1)]
+    # One symbol; A's three without GONE; all four; then there is nothing to type.
+    assert counts == [(1, 1, 0), (3, 2, 1), (4, 3, 1), (0, 0, 0)]
     assert bars[-2]["message"] == "3 requests asked, 0 answered before, 1 without a sound answer"
 
 

@@ -9,7 +9,7 @@ from deltalake.exceptions import DeltaError
 from pyspark.sql import SparkSession
 
 from smallcaps.errors import BadData, BadInput
-from smallcaps.lake import RULE, Commit, Lake, last_runs, recorded_run
+from smallcaps.lake import RULE, Commit, Lake, last_runs, recorded_run, stands
 from smallcaps.version import code_version
 from tests.lake.frames import DAY, SCHEMA, adjustments, content
 
@@ -132,3 +132,33 @@ def test_a_run_that_lost_rows_cannot_be_recorded_as_a_success(lake: Lake) -> Non
     with pytest.raises(DeltaError, match=r"nothing_lost|rows_kept"):
         lake.append_rows("ops.runs", [row | {"rows_in": 5, "rows_kept": 4}], "two")
     assert lake.version("ops.runs") == version
+
+
+def test_what_a_run_wrote_stands_until_another_job_writes_the_table(
+    lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = adjustments(spark, ("A", DAY, 0.5))
+
+    def write(job: str, day: date, fails: bool = False) -> None:
+        with recorded_run(lake, job, {"day": day}, "digest") as run:
+            run.replace(TABLE, rows, None)
+            if fails:
+                raise BadData("no")
+
+    def stand(job: str, day: date = DAY) -> bool:
+        return stands(lake, TABLE, job, {"day": day})
+
+    assert not stand("one")
+    with pytest.raises(BadData):
+        write("one", DAY, fails=True)
+    assert not stand("one")
+    write("one", DAY)
+    assert (stand("one"), stand("one", date(2015, 7, 1)), stand("two")) == (True, False, False)
+    write("one", date(2015, 7, 1))
+    assert stand("one")  # The same job keeps to its own rows.
+    write("two", DAY)
+    assert (stand("one"), stand("two")) == (False, True)
+    write("one", DAY)
+    assert stand("one")
+    monkeypatch.setattr("smallcaps.lake.runs.code_version", lambda: "another")
+    assert not stand("one")
