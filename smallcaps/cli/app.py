@@ -212,11 +212,19 @@ def _carry_out(lake: Lake, steps: Sequence[Step]) -> None:
 
 
 @app.command("refine")
-def refine_command(first: From, last: To) -> None:
+def refine_command(
+    first: From,
+    last: To,
+    tables: Annotated[str | None, typer.Option(help="Only these, comma-separated; default: all.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All tables, as without --tables.")] = False,
+) -> None:
     """Make silver of bronze."""
-    days = _days(first, last)
+    if tables is not None and everything:
+        raise BadInput("--all and --tables exclude each other.")
+    days, chosen_tables = _days(first, last), None if tables is None else tables.split(",")
     lake, settings = _open()
-    output.print_json(json.dumps(timed("refine", lake.spark, lambda: refine(lake, settings, *days))))
+    written = timed("refine", lake.spark, lambda: refine(lake, settings, *days, chosen_tables))
+    output.print_json(json.dumps(written))
 
 
 @detect_app.command("daily")

@@ -5,30 +5,44 @@ from smallcaps.lake.declaration import Column, Table
 SECURITY_ID = Column(
     "security_id",
     "string",
-    "Who the symbol was that day: T:symbol:first-seen date until FIGIs are known",
+    "Who the symbol was that day: composite FIGI, else C:CIK:type, else T:symbol:first-seen date (see silver.securities)",
     nullable=False,
 )
 SYMBOL = Column("symbol", "string", "Ticker that day; case matters", nullable=False)
 SESSION_DATE = Column("session_date", "date", "XNYS session", nullable=False)
 _SESSION = Column("session", "string", "pre, regular, post, or closed outside 04:00–20:00 New York", nullable=False)
 _SEGMENT = Column(
-    "segment", "int", "Number of the stretch without a halt: 0 pre, 1 regular, 2 post; −1 closed", nullable=False
+    "segment",
+    "int",
+    "Number of the stretch without a halt: 0 pre, 1 regular, 2 post, plus the resumptions so far that day; −1 closed",
+    nullable=False,
 )
 
 SECURITIES = Table(
     name="silver.securities",
-    comment="Identity of every symbol seen",
+    comment="Who a symbol was and when: a row a security and stretch of days in which it had the symbol; none overlap",
     owner="refine",
     columns=(
         SECURITY_ID,
-        SYMBOL,
-        Column(
-            "first_seen", "date", "First day with data when the symbol was first refined; never moves", nullable=False
-        ),
+        Column("symbol", "string", "Ticker in this stretch; case matters", nullable=False),
+        Column("valid_from", "date", "First day; 1900-01-01 where it is not known", nullable=False),
+        Column("valid_to", "date", "Day after the last one; null where it goes on"),
         Column("identity_source", "string", "What the identity rests on; 'symbol' is provisional", nullable=False),
+        Column("first_seen", "date", "Of 'symbol': first day with data when it was first refined; never moves"),
+        Column("delisted_on", "date", "Last day it traded; null where it trades"),
+        Column("name", "string", "Registered name"),
+        Column("ticker_type", "string", "CS, ETF, WARRANT, … (see bronze.ticker_types)"),
+        Column("primary_exchange", "string", "MIC of the listing exchange"),
+        Column("cik", "string", "SEC's Central Index Key"),
+        Column("composite_figi", "string", "FIGI of the composite"),
+        Column("share_class_figi", "string", "FIGI of the share class"),
+        Column("as_of", "date", "Day as of which the vendor said so; null of 'symbol'"),
     ),
-    key=("security_id",),
-    constraints={"known_source": "identity_source IN ('figi', 'cik', 'symbol')"},
+    key=("symbol", "valid_from"),
+    constraints={
+        "known_source": "identity_source IN ('figi', 'cik', 'symbol')",
+        "some_days": "valid_to IS NULL OR valid_from < valid_to",
+    },
 )
 CALENDAR = Table(
     name="silver.calendar",
@@ -64,8 +78,31 @@ ADJUSTMENTS = Table(
         ),
         Column("source_sha256", "string", "Raw file it came from", nullable=False),
     ),
-    key=("symbol", "execution_date"),
+    key=("security_id", "execution_date"),
     constraints={"positive_factor": "price_factor > 0"},
+)
+HALTS = Table(
+    name="silver.halts",
+    comment="Stretches in which a symbol did not trade: halts of the live feed and dark quotes, those that overlap as one",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SYMBOL,
+        SESSION_DATE,
+        Column(
+            "start_ns",
+            "bigint",
+            "When the first source said so; known from then on",
+            "ns since 1970 UTC",
+            nullable=False,
+        ),
+        Column(
+            "end_ns", "bigint", "When the last source said that it was over; null where none did", "ns since 1970 UTC"
+        ),
+        Column("sources", "array<string>", "feed (Nasdaq's listings only), quotes", nullable=False),
+    ),
+    key=("symbol", "session_date", "start_ns"),
+    constraints={"begins_before_it_ends": "end_ns IS NULL OR start_ns < end_ns"},
 )
 BARS_1D = Table(
     name="silver.bars_1d",
@@ -157,7 +194,18 @@ TRADES = Table(
         Column("exchange", "int", "Vendor's exchange id"),
         Column("trf_id", "int", "Trade reporting facility; null if none"),
         Column("conditions", "array<int>", "Sale conditions"),
-        Column("correction", "int", "Correction code; 0 is normal", nullable=False),
+        Column(
+            "correction",
+            "int",
+            "The vendor's code; 0 is normal. 1, 7 and 8 were stamped afterwards: by then known, not at the time",
+            nullable=False,
+        ),
+        Column(
+            "withdrawn_ns",
+            "bigint",
+            "When a cancel or correction of it was published; null where there was none, and of such a record itself",
+            "ns since 1970 UTC",
+        ),
         Column("updates_high_low", "boolean", "May set a bar's high and low", nullable=False),
         Column("updates_open_close", "boolean", "May set a bar's open and close", nullable=False),
         Column("updates_volume", "boolean", "Counts towards volume", nullable=False),
@@ -187,16 +235,18 @@ QUOTES = Table(
         Column("sequence_number", "bigint", "Order within symbol and day", nullable=False),
         _SESSION,
         Column("bid_price", "double", "Best bid; null if there is none", "$"),
-        Column("bid_size", "double", "Size at the bid", "shares"),
+        Column("bid_size", "double", "Size at the bid; where the vendor counted lots, times 100", "shares"),
         Column("ask_price", "double", "Best offer; null if there is none", "$"),
-        Column("ask_size", "double", "Size at the offer", "shares"),
+        Column("ask_size", "double", "Size at the offer; where the vendor counted lots, times 100", "shares"),
         Column("is_two_sided", "boolean", "Both sides are there", nullable=False),
         Column("is_crossed", "boolean", "Bid above offer", nullable=False),
         Column("is_locked", "boolean", "Bid equals offer", nullable=False),
+        Column("is_stale", "boolean", "Published over 60 s after its venue made it", nullable=False),
+        Column("is_paused", "boolean", "Condition 43: a limit-up-limit-down pause", nullable=False),
     ),
     key=("symbol", "session_date", "sip_ns", "sequence_number"),
     partition_by=("session_date",),
     sort_by=("symbol", "sip_ns", "sequence_number"),
 )
 
-TABLES = (SECURITIES, CALENDAR, ADJUSTMENTS, BARS_1D, BARS_1M, TRADES, QUOTES)
+TABLES = (SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, TRADES, QUOTES)

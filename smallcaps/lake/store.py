@@ -96,6 +96,10 @@ class Lake:
         self._refuse_drift(declared(name), frame.schema, "the stored table")
         return frame
 
+    def empty(self, name: str) -> DataFrame:
+        """No rows, in the columns that the table is declared with."""
+        return self.spark.createDataFrame([], declared(name).schema)
+
     def register(self) -> list[str]:
         """Make every written table known to SQL by its name; returns the names."""
         for layer in LAYERS:
@@ -144,7 +148,7 @@ class Lake:
             commit_files(location, table, files, within if whole else None)
             return Commit(name, self.version(name), sum(file.rows for file in files))
         # Rows that stay share files with rows that go, which takes Spark's writer.
-        rows = self.spark.createDataFrame([], table.schema)
+        rows = self.empty(name)
         if files:
             paths = [f"{location}/{file.path}" for file in files]
             rows = self.spark.read.schema(table.schema).option("basePath", location).parquet(*paths)

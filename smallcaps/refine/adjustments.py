@@ -21,7 +21,7 @@ RULES = (
 )
 DUPLICATE = "duplicate_split"
 REASONS = {rule.name: rule.reason for rule in RULES} | {
-    DUPLICATE: "another split of the symbol has the same execution date"
+    DUPLICATE: "another split of the security has the same execution date"
 }
 
 
@@ -47,17 +47,17 @@ def current_splits(splits: DataFrame) -> DataFrame:
 
 
 def judged_splits(splits: DataFrame, bars: DataFrame) -> DataFrame:
-    """Current splits judged against clean daily `bars` (symbol, session_date, open, close), in silver.adjustments' columns
-    but for security_id. A split with no bar before or after it cannot be checked and is applied.
+    """Current splits (with security_id) judged against clean daily `bars` (security_id, session_date, open, close), in
+    silver.adjustments' columns. A split with no bar before or after it cannot be checked and is applied.
     """
     keyed = splits.alias("split").join(
-        F.broadcast(splits.select("symbol").distinct()).join(bars, "symbol").alias("bar"),
-        F.col("split.symbol") == F.col("bar.symbol"),
+        F.broadcast(splits.select("security_id").distinct()).join(bars, "security_id").alias("bar"),
+        F.col("split.security_id") == F.col("bar.security_id"),
         "left",
     )
     before, after = "bar.session_date < execution_date", "bar.session_date >= execution_date"
-    columns = [F.col(f"split.{name}").alias(name) for name in ("symbol", "execution_date", "split_from", "split_to")]
-    around = keyed.groupBy(*columns, "source_sha256", "source_line").agg(
+    names = ("security_id", "symbol", "execution_date", "split_from", "split_to")
+    around = keyed.groupBy(*[F.col(f"split.{name}").alias(name) for name in names], "source_sha256", "source_line").agg(
         F.expr(f"max_by(bar.close, bar.session_date) FILTER (WHERE {before})").alias("close_before"),
         F.expr(f"min_by(bar.open, bar.session_date) FILTER (WHERE {after})").alias("open_after"),
     )
@@ -66,7 +66,7 @@ def judged_splits(splits: DataFrame, bars: DataFrame) -> DataFrame:
         "checked_against_price", F.expr("close_before IS NOT NULL AND open_after IS NOT NULL")
     )
     sound = judge(judge(checked, RULES[:2]), [_where_checked(RULES[2])])
-    return judge_repeats(sound, ("symbol", "execution_date"), ("source_sha256", "source_line"), DUPLICATE)
+    return judge_repeats(sound, ("security_id", "execution_date"), ("source_sha256", "source_line"), DUPLICATE)
 
 
 def _where_checked(rule: Rule) -> Rule:
@@ -74,15 +74,15 @@ def _where_checked(rule: Rule) -> Rule:
 
 
 def cumulative_factors(adjustments: DataFrame) -> DataFrame:
-    """Stretches of constant factor: symbol, from_date (inclusive), to_date (exclusive), cumulative_factor.
+    """Stretches of constant factor: security_id, from_date (inclusive), to_date (exclusive), cumulative_factor.
 
     The factor of a day is the product of all factors effective up to it, so it never changes when a later split
     arrives; price(s) × factor(t) / factor(s) is the price of day s in the shares of day t.
     """
-    in_order = Window.partitionBy("symbol").orderBy("execution_date")
+    in_order = Window.partitionBy("security_id").orderBy("execution_date")
     so_far = F.collect_list("price_factor").over(in_order.rowsBetween(Window.unboundedPreceding, Window.currentRow))
     return adjustments.select(
-        "symbol",
+        "security_id",
         F.col("execution_date").alias("from_date"),
         F.coalesce(F.lead("execution_date").over(in_order), F.lit("9999-12-31").cast("date")).alias("to_date"),
         F.aggregate(so_far, F.lit(1.0), lambda product, factor: product * factor).alias("cumulative_factor"),

@@ -50,7 +50,7 @@ def daily_bars(judged: DataFrame, factors: DataFrame) -> DataFrame:
     `factors` as `adjustments.cumulative_factors` makes them.
     """
     stretch = (
-        (F.col("bars.symbol") == F.col("factors.symbol"))
+        (F.col("bars.security_id") == F.col("factors.security_id"))
         & (F.col("bars.session_date") >= F.col("factors.from_date"))
         & (F.col("bars.session_date") < F.col("factors.to_date"))
     )
@@ -65,12 +65,12 @@ def daily_bars(judged: DataFrame, factors: DataFrame) -> DataFrame:
 
 
 _IS_AUCTION = "minute = segment_start AND session IN ('regular', 'post') AS is_auction"
-"""The first minute of the regular session and the minute of the close hold the auctions' prints."""
+"""The first minute of the regular session, that of the close and that of a resumption hold the auctions' prints."""
 
 
-def judged_vendor_minutes(bars: DataFrame, calendar: DataFrame) -> DataFrame:
-    """bronze.bars_1m rows judged and labelled, in silver.bars_1m's columns but for security_id."""
-    labelled = label(bars, calendar, "window_start_ns")
+def judged_vendor_minutes(bars: DataFrame, calendar: DataFrame, resumptions: DataFrame | None = None) -> DataFrame:
+    """bronze.bars_1m rows judged and labelled, in silver.bars_1m's columns but for security_id; `resumptions` as for `label`."""
+    labelled = label(bars, calendar, "window_start_ns", resumptions)
     judged = judge_repeats(
         judge(labelled, MINUTE_RULES), ("symbol", "window_start_ns"), ("source_sha256", "source_line"), DUPLICATE
     )
@@ -88,11 +88,13 @@ def minute_bars(trades: DataFrame) -> DataFrame:
     """One-minute bars of silver.trades rows, in silver.bars_1m's columns.
 
     Open and close are the first and last price that may set them, high and low likewise, volume what may count; a
-    minute without a price that may set open and close has no bar, as with the vendor.
+    minute without a price that may set open and close has no bar, as with the vendor. A trade that was withdrawn before its
+    minute was over does not count; one that was withdrawn later stands, as it stood then.
     """
     order = "struct(sip_ns, sequence_number)"
     bars = (
         trades.where("session <> 'closed'")
+        .where("coalesce(withdrawn_ns div 60000000000L > sip_ns div 60000000000L, true)")
         .withColumn("minute", F.expr("cast(floor(second / 60) AS int)"))
         .groupBy("security_id", "symbol", "session_date", "session", "segment", "segment_start", "minute")
         .agg(

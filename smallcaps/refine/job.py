@@ -1,104 +1,179 @@
-"""The refine job: reads bronze, writes silver for a range of days. The only module of the room that reads or writes."""
+"""The refine job: bronze → silver for a range of days, table by table. The only module of the room that reads or writes.
 
+Each table is a step and each step a run of its own, in an order in which no step needs a later one. A step whose bronze
+tables hold nothing of the range does nothing. What a step reads of silver is what an earlier one wrote.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, Run, between, recorded_run
-from smallcaps.refine import adjustments, bars, ticks
+from smallcaps.lake.quality import refused
+from smallcaps.refine import adjustments, bars, halts, securities, ticks
 from smallcaps.refine.labels import calendar_frame
-from smallcaps.refine.securities import first_seen, identify, unknown_symbols
+from smallcaps.refine.securities import identify
 
-BRONZE_BY_DAY = ("bronze.bars_1d", "bronze.bars_1m", "bronze.trades", "bronze.quotes")
+BRONZE_BY_DAY = ("bronze.bars_1d", "bronze.bars_1m", "bronze.trades", "bronze.quotes", "bronze.luld")
+SECURITIES = "silver.securities"
 
 
-def refine(lake: Lake, settings: Settings, first: date, last: date) -> dict[str, int]:
+@dataclass(frozen=True)
+class Work:
+    """What a step has to do with: its run, and the days."""
+
+    run: Run
+    first: date
+    last: date
+
+    @property
+    def days(self) -> str:
+        """SQL condition: the days of the range."""
+        return between("session_date", self.first, self.last)
+
+    @property
+    def calendar(self) -> DataFrame:
+        """The sessions of the range."""
+        return calendar_frame(self.run.lake.spark, self.first, self.last)
+
+    def read(self, name: str) -> DataFrame:
+        """A table; without rows where it was never written."""
+        return self.run.read(name) if self.run.lake.exists(name) else self.run.lake.empty(name)
+
+    def of_days(self, name: str) -> DataFrame:
+        """The rows of a table that belong to the range."""
+        return self.read(name).where(self.days)
+
+    @property
+    def resumptions(self) -> DataFrame:
+        """When halted symbols went on."""
+        return halts.resumptions(self.of_days("silver.halts"), self.calendar)
+
+    def identified(self, frame: DataFrame, day: str = "session_date") -> DataFrame:
+        """`frame` with security_id."""
+        return identify(frame, self.read(SECURITIES), day)
+
+
+@dataclass(frozen=True)
+class Step:
+    """How a silver table is made. It is, where one of `sources` holds rows of the range."""
+
+    table: str
+    sources: tuple[str, ...]
+    make: Callable[[Work], None]
+
+
+def refine(
+    lake: Lake, settings: Settings, first: date, last: date, tables: Sequence[str] | None = None
+) -> dict[str, int]:
     """Make silver of bronze from `first` to `last`; returns rows written by table.
 
-    Raises BadInput where bronze holds nothing of the range.
+    `tables` are those to make, by default all of STEPS. Raises BadInput for an unknown one and where bronze holds nothing of the
+    range.
     """
-    with recorded_run(lake, "refine", {"from": first, "to": last}, settings.digest()) as run:
-        days = between("session_date", first, last)
-        bronze = {name: run.read(name).where(days) for name in BRONZE_BY_DAY if lake.exists(name)}
-        bronze = {name: frame for name, frame in bronze.items() if not frame.isEmpty()}
-        if not bronze:
+    known = [step.table for step in STEPS]
+    if unknown := set(tables or ()) - set(known):
+        raise BadInput(f"refine makes no {', '.join(sorted(unknown))}. Tables: {', '.join(known)}.")
+    arguments = {"from": first, "to": last}
+    days = between("session_date", first, last)
+    there = {name for name in BRONZE_BY_DAY if lake.exists(name) and not lake.read(name).where(days).isEmpty()}
+    written: dict[str, int] = {}
+    if not there:
+        with recorded_run(lake, "refine", arguments, settings.digest()):
             raise BadInput(f"Bronze holds nothing from {first} to {last}. Run `smallcaps ingest flatfiles` first.")
-        calendar = calendar_frame(lake.spark, first, last)
-        run.replace("silver.calendar", calendar, days)
-        securities = _refine_securities(run, list(bronze.values()))
-        if "bronze.bars_1d" in bronze:
-            _refine_daily(run, bronze["bronze.bars_1d"], calendar, securities, days)
-        if "bronze.quotes" in bronze:
-            quotes = bronze["bronze.quotes"]
-            judged = identify(ticks.judged_quotes(quotes, calendar), securities)
-            run.replace_judged("silver.quotes", judged, ticks.REASONS, days, quotes.count())
-        _refine_minutes(run, bronze, calendar, securities, days)
-        return {name: commit.rows for name, commit in run.outputs.items() if name.startswith("silver.")}
+    for step in STEPS:
+        if (tables is None or step.table in tables) and there & set(step.sources):
+            with recorded_run(lake, "refine", {"table": step.table, **arguments}, settings.digest()) as run:
+                step.make(Work(run, first, last))
+            written[step.table] = run.outputs[step.table].rows
+    return written
 
 
-def _refine_securities(run: Run, frames: list[DataFrame]) -> DataFrame:
-    candidates = first_seen(frames)
-    if run.lake.exists("silver.securities"):
-        candidates = unknown_symbols(candidates, run.read("silver.securities"))
-    run.add_missing("silver.securities", candidates)
-    return run.lake.read("silver.securities")
+def _calendar(work: Work) -> None:
+    work.run.replace("silver.calendar", work.calendar, work.days)
 
 
-def _refine_daily(run: Run, daily: DataFrame, calendar: DataFrame, securities: DataFrame, days: str) -> None:
-    factors = _refine_adjustments(run, securities)
-    judged = identify(bars.judged_daily(daily, calendar), securities)
-    run.replace_judged("silver.bars_1d", bars.daily_bars(judged, factors), bars.REASONS, days, daily.count())
+def _securities(work: Work) -> None:
+    """The whole table: what the vendor lists, and symbols of the range that it does not list."""
+    events, details = work.read("bronze.ticker_events"), work.read("bronze.ticker_details")
+    tickers = work.read("bronze.tickers")
+    listed = securities.judged_instruments(tickers, details)
+    spells = securities.spells(securities.sound(listed), events, details).localCheckpoint()
+    days = securities.days_with_data([work.of_days(name) for name in BRONZE_BY_DAY])
+    others = securities.unlisted(spells, days, work.read(SECURITIES))
+    work.run.quarantine(refused(listed, SECURITIES, securities.REASONS))
+    work.run.replace(SECURITIES, spells.unionByName(others), None)
 
 
-def _refine_adjustments(run: Run, securities: DataFrame) -> DataFrame:
-    """Judge every current split against all daily bars of its symbol; returns the stretches of constant factor."""
-    if not run.lake.exists("bronze.splits"):
-        empty = "symbol string, from_date date, to_date date, cumulative_factor double"
-        return run.lake.spark.createDataFrame([], empty)
-    splits = adjustments.current_splits(run.read("bronze.splits"))
-    names = splits.select("symbol").distinct()
-    history = run.read("bronze.bars_1d").join(F.broadcast(names), "symbol", "left_semi")
-    bounds = history.agg(F.min("session_date"), F.max("session_date")).collect()[0]
-    if bounds[0] is not None:
-        judged_bars = bars.judged_daily(history, calendar_frame(run.lake.spark, bounds[0], bounds[1]))
-        history = judged_bars.where("_rule IS NULL")
-    # A price that was carried over a day without trades says nothing about a split.
-    clean = history.where("volume > 0").select("symbol", "session_date", "open", "close")
-    judged = adjustments.judged_splits(splits, clean)
-    identified = judged.join(F.broadcast(securities.select("symbol", "security_id")), "symbol", "left").withColumn(
+def _adjustments(work: Work) -> None:
+    """The whole table: every current split is judged against all daily bars of its security."""
+    splits = work.identified(adjustments.current_splits(work.read("bronze.splits")), "execution_date")
+    splits = splits.withColumn(
         # A split of a symbol without any data yet still has an identity: the day of the split.
         "security_id",
         F.coalesce("security_id", F.concat_ws(":", F.lit("T"), "symbol", F.col("execution_date").cast("string"))),
     )
-    run.replace_judged("silver.adjustments", identified, adjustments.REASONS, None, splits.count())
-    return adjustments.cumulative_factors(run.lake.read("silver.adjustments"))
+    names = splits.select("symbol").distinct()
+    history = work.read("bronze.bars_1d").join(F.broadcast(names), "symbol", "left_semi")
+    bounds = history.agg(F.min("session_date"), F.max("session_date")).collect()[0]
+    if bounds[0] is not None:
+        calendar = calendar_frame(work.run.lake.spark, bounds[0], bounds[1])
+        history = securities.sound(bars.judged_daily(history, calendar))
+    # A price that was carried over a day without trades says nothing about a split.
+    clean = work.identified(history.where("volume > 0")).select("security_id", "session_date", "open", "close")
+    judged = adjustments.judged_splits(splits, clean)
+    work.run.replace_judged("silver.adjustments", judged, adjustments.REASONS, None, splits.count())
 
 
-def _refine_minutes(
-    run: Run, bronze: dict[str, DataFrame], calendar: DataFrame, securities: DataFrame, days: str
-) -> None:
-    """Trades and minute bars: from trades where there are any, else the vendor's."""
-    built: DataFrame | None = None
-    judged_trades: DataFrame | None = None
-    if "bronze.trades" in bronze:
-        judged_trades = identify(ticks.judged_trades(bronze["bronze.trades"], calendar), securities)
-        judged_trades = judged_trades.persist(StorageLevel.MEMORY_AND_DISK)
-        run.replace_judged("silver.trades", judged_trades, ticks.REASONS, days, bronze["bronze.trades"].count())
-        built = bars.minute_bars(judged_trades.where("_rule IS NULL"))
-    vendor: DataFrame | None = None
-    if "bronze.bars_1m" in bronze:
-        vendor = identify(bars.judged_vendor_minutes(bronze["bronze.bars_1m"], calendar), securities)
-        if built is not None:
-            traded = F.broadcast(built.select("symbol", "session_date").distinct())
-            vendor = vendor.join(traded, ["symbol", "session_date"], "left_anti")
-    if vendor is not None:
-        judged = vendor if built is None else vendor.unionByName(built, allowMissingColumns=True)
-        run.replace_judged("silver.bars_1m", judged, bars.REASONS, days)
-    elif built is not None:
-        run.replace("silver.bars_1m", built, days)
-    if judged_trades is not None:
-        judged_trades.unpersist()
+def _bars_1d(work: Work) -> None:
+    daily = work.of_days("bronze.bars_1d")
+    factors = adjustments.cumulative_factors(work.read("silver.adjustments"))
+    judged = work.identified(bars.judged_daily(daily, work.calendar))
+    work.run.replace_judged("silver.bars_1d", bars.daily_bars(judged, factors), bars.REASONS, work.days, daily.count())
+
+
+def _halts(work: Work) -> None:
+    of_feed = halts.feed_halts(work.of_days("bronze.luld"))
+    of_quotes = halts.quote_halts(work.of_days("bronze.quotes"), work.calendar)
+    work.run.replace("silver.halts", work.identified(halts.merged(of_feed.unionByName(of_quotes))), work.days)
+
+
+def _trades(work: Work) -> None:
+    trades = work.of_days("bronze.trades")
+    judged = work.identified(ticks.judged_trades(trades, work.calendar, work.resumptions))
+    work.run.replace_judged("silver.trades", judged, ticks.REASONS, work.days, trades.count())
+
+
+def _bars_1m(work: Work) -> None:
+    """From trades where there are any, else the vendor's."""
+    built = bars.minute_bars(work.of_days("silver.trades"))
+    minutes = bars.judged_vendor_minutes(work.of_days("bronze.bars_1m"), work.calendar, work.resumptions)
+    vendor = work.identified(minutes)
+    traded = work.of_days("silver.trades").select("symbol", "session_date").distinct()
+    untraded = vendor.join(F.broadcast(traded), ["symbol", "session_date"], "left_anti")
+    together = untraded.unionByName(built, allowMissingColumns=True)
+    work.run.replace_judged("silver.bars_1m", together, bars.REASONS, work.days)
+
+
+def _quotes(work: Work) -> None:
+    quotes = work.of_days("bronze.quotes")
+    judged = work.identified(ticks.judged_quotes(quotes, work.calendar))
+    work.run.replace_judged("silver.quotes", judged, ticks.REASONS, work.days, quotes.count())
+
+
+STEPS = (
+    Step("silver.calendar", BRONZE_BY_DAY, _calendar),
+    Step(SECURITIES, BRONZE_BY_DAY, _securities),
+    Step("silver.adjustments", ("bronze.bars_1d",), _adjustments),
+    Step("silver.bars_1d", ("bronze.bars_1d",), _bars_1d),
+    Step("silver.halts", ("bronze.luld", "bronze.quotes"), _halts),
+    Step("silver.trades", ("bronze.trades",), _trades),
+    Step("silver.bars_1m", ("bronze.bars_1m", "bronze.trades"), _bars_1m),
+    Step("silver.quotes", ("bronze.quotes",), _quotes),
+)
+"""What `refine` makes, in order."""

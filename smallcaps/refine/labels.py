@@ -1,7 +1,8 @@
 """Session labels: which part of the trading day an instant falls into, and how far into it.
 
 Every instant belongs to its session's pre (from 04:00), regular (from 09:30) or post (from the close to 20:00) part, or is
-`closed`. Segments number the stretches without a halt; as long as no halts are known each part is one segment.
+`closed`. Segments number the stretches without a halt: 0 before the open, 1 in regular hours, 2 after the close, and one more
+for each resumption that day so far. A segment begins with its part, or with the minute of the resumption.
 """
 
 from datetime import date
@@ -23,11 +24,12 @@ def calendar_frame(spark: SparkSession, first: date, last: date) -> DataFrame:
     return spark.createDataFrame(sessions_between(first, last), schema)
 
 
-def label(frame: DataFrame, calendar: DataFrame, instant_ns: str) -> DataFrame:
+def label(frame: DataFrame, calendar: DataFrame, instant_ns: str, resumptions: DataFrame | None = None) -> DataFrame:
     """`frame` (with session_date) plus session, segment, segment_start and minute (since 04:00), second (likewise), and the
     calendar's session_number, open_at, close_at; null session_number where the day is no session.
 
-    `instant_ns` names the column of nanoseconds to label by.
+    `instant_ns` names the column of nanoseconds to label by. `resumptions` (symbol, session_date, resumed: minutes in order) are
+    those of halts; then `frame` has a symbol.
     """
     # Clipped: an impossible instant is closed like any other outside the hours, and must not overflow.
     elapsed = f"{instant_ns} div {NANOSECONDS}L - unix_seconds(pre_open_at)"
@@ -37,6 +39,14 @@ def label(frame: DataFrame, calendar: DataFrame, instant_ns: str) -> DataFrame:
     last_second = "cast(unix_seconds(post_close_at) - unix_seconds(pre_open_at) AS int)"
     before_day = f"{instant_ns} < unix_seconds(pre_open_at) * {NANOSECONDS}L"
     days = F.broadcast(calendar.drop("early_close"))
+    nothing = F.expr("cast(array() AS array<int>)")
+    if resumptions is None:
+        frame = frame.withColumn("resumed", nothing)
+    else:
+        frame = frame.join(F.broadcast(resumptions), ["symbol", "session_date"], "left").withColumn(
+            "resumed", F.coalesce("resumed", nothing)
+        )
+    part_start = f"CASE session WHEN 'regular' THEN {open_second} WHEN 'post' THEN {close_second} ELSE 0 END div 60"
     return (
         frame.join(days, "session_date", "left")
         .withColumn("second", F.expr(seconds))
@@ -48,14 +58,14 @@ def label(frame: DataFrame, calendar: DataFrame, instant_ns: str) -> DataFrame:
             ),
         )
         .withColumn("minute", F.expr("cast(floor(second / 60) AS int)"))
+        .withColumn("resumed", F.expr("filter(resumed, at -> at <= minute AND session <> 'closed')"))
         .withColumn(
-            "segment", F.expr("CASE session WHEN 'pre' THEN 0 WHEN 'regular' THEN 1 WHEN 'post' THEN 2 ELSE -1 END")
-        )
-        .withColumn(
-            "segment_start",
+            "segment",
             F.expr(
-                f"cast(CASE session WHEN 'regular' THEN {open_second} WHEN 'post' THEN {close_second} ELSE 0 END / 60 AS int)"
+                "CASE session WHEN 'pre' THEN 0 WHEN 'regular' THEN 1 WHEN 'post' THEN 2 ELSE -1 END + size(resumed)"
             ),
         )
+        .withColumn("segment_start", F.expr(f"cast(greatest({part_start}, array_max(resumed)) AS int)"))
+        .drop("resumed")
         .drop("pre_open_at", "post_close_at")
     )

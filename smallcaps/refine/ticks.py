@@ -1,5 +1,7 @@
 """Trades and quotes: checked, labelled, and what each may do to a bar by its sale conditions."""
 
+from datetime import date
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -38,6 +40,15 @@ REASONS = {rule.name: rule.reason for rule in (*TRADE_RULES, *QUOTE_RULES)} | {
 }
 
 LATE_NS = 10_000_000_000
+STALE_NS = 60_000_000_000
+"""A quote that its venue made so long before the SIP published it says nothing about now."""
+PAUSED = 43
+"""Quote condition of a limit-up-limit-down pause (POLYGON.md 5.3)."""
+LOT = 100
+IN_SHARES_FROM = date(2025, 11, 3)
+"""From here on quote sizes are shares; before, on some days shares, on others round lots of 100 (POLYGON.md 5.6)."""
+_IDENTITY = ("symbol", "session_date", "exchange", "trf_id", "trade_id", "sequence_number")
+_IS_RECORD = f"coalesce(correction, 0) IN ({', '.join(map(str, CORRECTION_RECORDS))})"
 
 
 def eligibility(use: str) -> str:
@@ -48,13 +59,25 @@ def eligibility(use: str) -> str:
     """
     forbidden = ", ".join(map(str, conditions_that_forbid(use)))
     counted = f"IF(session IN ('pre', 'post'), array_remove(conditions, {FORM_T}), conditions)"
-    records = ", ".join(map(str, CORRECTION_RECORDS))
-    return f"NOT arrays_overlap({counted}, array({forbidden})) AND coalesce(correction, 0) NOT IN ({records})"
+    return f"NOT arrays_overlap({counted}, array({forbidden})) AND NOT {_IS_RECORD}"
 
 
-def judged_trades(trades: DataFrame, calendar: DataFrame) -> DataFrame:
-    """bronze.trades rows judged and labelled, in silver.trades' columns but for security_id."""
-    labelled = label(trades, calendar, "sip_ns")
+def with_withdrawals(trades: DataFrame) -> DataFrame:
+    """bronze.trades with withdrawn_ns: when the first record came that cancels or corrects the trade.
+
+    The vendor also marks the trade itself, but afterwards: whoever goes by that mark looks ahead.
+    """
+    records = trades.where(_IS_RECORD).groupBy(*_IDENTITY).agg(F.min("sip_ns").alias("withdrawn_ns"))
+    same = " AND ".join(f"trade.{name} <=> record.{name}" for name in _IDENTITY)
+    # Four trades in 100,000 are withdrawn.
+    joined = trades.alias("trade").join(F.broadcast(records).alias("record"), F.expr(same), "left")
+    withdrawn = F.expr(f"CASE WHEN NOT {_IS_RECORD} THEN record.withdrawn_ns END")
+    return joined.select("trade.*", withdrawn.alias("withdrawn_ns"))
+
+
+def judged_trades(trades: DataFrame, calendar: DataFrame, resumptions: DataFrame | None = None) -> DataFrame:
+    """bronze.trades rows judged and labelled, in silver.trades' columns but for security_id; `resumptions` as for `label`."""
+    labelled = label(with_withdrawals(trades), calendar, "sip_ns", resumptions)
     judged = judge_repeats(
         judge(labelled, TRADE_RULES), declared("silver.trades").key, ("source_sha256", "source_line"), DUPLICATE
     )
@@ -67,6 +90,7 @@ def judged_trades(trades: DataFrame, calendar: DataFrame) -> DataFrame:
         F.col("price").cast("double").alias("price"),
         *("size", "exchange", "trf_id", "conditions"),
         F.coalesce("correction", F.lit(0)).alias("correction"),
+        "withdrawn_ns",
         *(F.expr(eligibility(use)).alias(use) for use in ("updates_high_low", "updates_open_close", "updates_volume")),
         F.expr(f"exchange = {OFF_EXCHANGE} AND trf_id IS NOT NULL").alias("is_off_exchange"),
         F.expr(f"array_contains(conditions, {ODD_LOT}) OR size < 100").alias("is_odd_lot"),
@@ -75,15 +99,31 @@ def judged_trades(trades: DataFrame, calendar: DataFrame) -> DataFrame:
     )
 
 
+def size_units(quotes: DataFrame) -> DataFrame:
+    """session_date and shares_a_unit (1 or 100) of the days before IN_SHARES_FROM: what a size of 1 means there.
+
+    Sizes in shares were whole lots then, so on a day in shares nearly every size can be divided by 100.
+    """
+    sizes = quotes.where(F.col("session_date") < F.lit(IN_SHARES_FROM)).selectExpr(
+        "session_date", "explode(array(bid_size, ask_size)) AS size"
+    )
+    in_lots = F.expr(f"avg(IF(size % {LOT} = 0, 1, 0)) < 0.5")
+    unit = F.when(in_lots, LOT).otherwise(1).alias("shares_a_unit")
+    return sizes.where("size > 0").groupBy("session_date").agg(unit)
+
+
 def judged_quotes(quotes: DataFrame, calendar: DataFrame) -> DataFrame:
     """bronze.quotes rows judged and labelled, in silver.quotes' columns but for security_id."""
-    labelled = label(quotes, calendar, "sip_ns")
+    in_units = quotes.join(F.broadcast(size_units(quotes)), "session_date", "left")
+    labelled = label(in_units, calendar, "sip_ns")
     judged = judge_repeats(
         judge(labelled, QUOTE_RULES), declared("silver.quotes").key, ("source_sha256", "source_line"), DUPLICATE
     )
 
-    def side(name: str) -> Column:
-        return F.when(F.col(f"{name}_price") > 0, F.col(f"{name}_price").cast("double")).alias(f"{name}_price")
+    def side(name: str) -> tuple[Column, Column]:
+        price = F.when(F.col(f"{name}_price") > 0, F.col(f"{name}_price").cast("double"))
+        size = (F.col(f"{name}_size") * F.coalesce("shares_a_unit", F.lit(1))).cast("double")
+        return price.alias(f"{name}_price"), size.alias(f"{name}_size")
 
     two_sided = "bid_price > 0 AND ask_price > 0"
     return judged.select(
@@ -92,11 +132,11 @@ def judged_quotes(quotes: DataFrame, calendar: DataFrame) -> DataFrame:
         "sip_ns",
         F.coalesce("participant_ns", "sip_ns").alias("participant_ns"),
         *("sequence_number", "session"),
-        side("bid"),
-        F.col("bid_size").cast("double").alias("bid_size"),
-        side("ask"),
-        F.col("ask_size").cast("double").alias("ask_size"),
+        *side("bid"),
+        *side("ask"),
         F.expr(two_sided).alias("is_two_sided"),
         F.expr(f"{two_sided} AND bid_price > ask_price").alias("is_crossed"),
         F.expr(f"{two_sided} AND bid_price = ask_price").alias("is_locked"),
+        F.expr(f"sip_ns - coalesce(participant_ns, sip_ns) > {STALE_NS}L").alias("is_stale"),
+        F.expr(f"coalesce(array_contains(conditions, {PAUSED}), false)").alias("is_paused"),
     )

@@ -70,7 +70,8 @@ def bronze_quotes(spark: SparkSession, rows: Iterable[tuple[str, Mapping[str, st
             _source(day, row, line)
             | {"sip_ns": int(row["sip_timestamp"])}
             | {"participant_ns": int(row["participant_timestamp"]) or None}
-            | {"sequence_number": int(row["sequence_number"]), "conditions": [1], "indicators": []}
+            | {"sequence_number": int(row["sequence_number"]), "indicators": []}
+            | {"conditions": [int(item) for item in row["conditions"].split(",") if item]}
             | {name: Decimal(row[name]) for name in sides}
             for line, (day, row) in enumerate(rows, start=2)
         ],

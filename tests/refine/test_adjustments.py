@@ -78,10 +78,10 @@ def verdicts(spark: SparkSession) -> dict[tuple[str, int], Row]:
     splits = spark.createDataFrame(
         [(*split, "f00", line) for line, split in enumerate(SPLITS)],
         "symbol string, execution_date date, split_from double, split_to double, source_sha256 string, source_line bigint",
-    )
+    ).withColumn("security_id", F.col("symbol"))
     prices = "cast(open AS decimal(18,6)) AS open", "cast(close AS decimal(18,6)) AS close"
     bars = spark.createDataFrame(BARS, "symbol string, session_date date, open double, close double").selectExpr(
-        "symbol", "session_date", *prices
+        "symbol AS security_id", "session_date", *prices
     )
     rows = judged_splits(splits, bars).collect()
     assert len(rows) == len(SPLITS)
@@ -164,8 +164,8 @@ def test_every_verdict_has_its_words(verdicts: dict[tuple[str, int], Row]) -> No
     assert {row["_rule"] for row in verdicts.values()} - {None} == set(adjustments.REASONS)
 
 
-FACTORS = "symbol string, execution_date date, price_factor double"
-STRETCHES = "symbol string, from_date date, to_date date, cumulative_factor double"
+FACTORS = "security_id string, execution_date date, price_factor double"
+STRETCHES = "security_id string, from_date date, to_date date, cumulative_factor double"
 END = date(9999, 12, 31)
 
 

@@ -47,7 +47,10 @@ DAILY = [
     (SHORT, bar("GOOD", SHORT), None),
     *((day, bar("NEW", day), None) for day in (DAY, NEXT, SHORT)),
 ]
-FACTORS = [("GOOD", date(2015, 11, 25), date(2015, 11, 27), 0.5), ("GOOD", date(2015, 11, 27), date(9999, 12, 31), 5.0)]
+FACTORS = [
+    ("T:GOOD", date(2015, 11, 25), date(2015, 11, 27), 0.5),
+    ("T:GOOD", date(2015, 11, 27), date(9999, 12, 31), 5.0),
+]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,7 @@ def daily(spark: SparkSession) -> dict[int, Row]:
         bronze_bars(spark, "bronze.bars_1d", [(day, row) for day, row, _ in DAILY]),
         calendar_frame(spark, date(2015, 11, 1), date(2015, 11, 30)),
     ).withColumn("security_id", F.concat(F.lit("T:"), "symbol"))
-    schema = "symbol string, from_date date, to_date date, cumulative_factor double"
+    schema = "security_id string, from_date date, to_date date, cumulative_factor double"
     rows = bars.daily_bars(judged, spark.createDataFrame(FACTORS, schema)).collect()
     assert len(rows) == len(DAILY)
     return {row.source_line: row for row in rows}
@@ -135,10 +138,10 @@ def test_adjusted_price_times_adjusted_volume_is_raw_price_times_raw_volume(spar
         bronze_bars(spark, "bronze.bars_1d", rows), calendar_frame(spark, date(2015, 11, 24), date(2015, 11, 27))
     ).withColumn("security_id", F.lit("T"))
     stretches = [
-        ("SPLIT", date(2015, 11, 25), date(2015, 11, 27), 0.5),
-        ("SPLIT", date(2015, 11, 27), date(9999, 12, 31), 5.0),
+        ("T", date(2015, 11, 25), date(2015, 11, 27), 0.5),
+        ("T", date(2015, 11, 27), date(9999, 12, 31), 5.0),
     ]
-    schema = "symbol string, from_date date, to_date date, cumulative_factor double"
+    schema = "security_id string, from_date date, to_date date, cumulative_factor double"
     made = bars.daily_bars(judged, spark.createDataFrame(stretches, schema)).orderBy("session_date").collect()
     last = made[-1].cumulative_factor
     carried = [(row.close * last / row.cumulative_factor, row.volume * row.cumulative_factor / last) for row in made]

@@ -190,6 +190,40 @@ def test_the_declared_key_tells_sound_trades_apart(judged: dict[int, Row]) -> No
     assert len(set(identities)) == len(identities)
 
 
+# Trade 1 is cancelled in its own minute, 2 six minutes later, 3 corrected twice; 4 is only said to be cancelled, in hindsight.
+# A cancel of the same id on another exchange is another trade's, one that cancels nothing is nobody's.
+WITHDRAWN = [
+    trade("W", DAY, "10:00:01", 1, price="20.00", correction="8"),
+    trade("W", DAY, "10:00:59.999999999", 1, price="20.00", correction="10"),
+    trade("W", DAY, "10:00:02", 2, price="30.00", exchange=4, trf_id=202, trf_timestamp=5, correction="7"),
+    trade("W", DAY, "10:06:00", 2, price="30.00", exchange=4, trf_id=202, trf_timestamp=5, correction="11"),
+    trade("W", DAY, "10:00:03", 3, price="10.00", correction="1"),
+    trade("W", DAY, "10:09:00", 3, price="11.00", correction="12"),
+    trade("W", DAY, "10:08:00", 3, price="12.00", correction="12"),
+    trade("W", DAY, "10:00:04", 4, price="10.50", correction="8"),
+    trade("W", DAY, "10:00:05", 5, price="10.40"),
+    trade("W", DAY, "10:00:06", 5, price="10.40", exchange=12, correction="10"),
+    trade("W", DAY, "10:00:07", 6, price="10.40", correction="10"),
+]
+
+
+def test_a_trade_is_withdrawn_when_the_record_that_says_so_is_published(spark: SparkSession) -> None:
+    frame = bronze_trades(spark, [(DAY, row) for row in WITHDRAWN])
+    rows = judged_trades(frame, calendar_frame(spark, date(2015, 11, 24), date(2015, 11, 24))).collect()
+    assert len(rows) == len(WITHDRAWN)
+    assert {row.source_line: row.withdrawn_ns for row in rows if row.withdrawn_ns is not None} == {
+        2: new_york_ns(DAY, "10:00:59.999999999"),
+        4: new_york_ns(DAY, "10:06:00"),
+        6: new_york_ns(DAY, "10:08:00"),
+    }
+
+
+def test_a_bar_counts_what_stood_when_its_minute_was_over(spark: SparkSession) -> None:
+    bars = made(spark, [(DAY, row) for row in WITHDRAWN], date(2015, 11, 24), date(2015, 11, 24))
+    # Of 10:00: 30.00 and 10.00 were withdrawn later and stand, 20.00 does not; 10.50 and 10.40 were not. Four times 100 shares.
+    assert {minute: numbers(row) for minute, row in bars.items()} == {360: (30.0, 30.0, 10.0, 10.4, 400, 4)}
+
+
 def test_a_trade_with_an_impossible_time_is_refused_and_stops_nothing(spark: SparkSession) -> None:
     rows = [
         (DAY, trade("A", DAY, "10:00", 1)),
@@ -391,3 +425,41 @@ def test_the_declared_key_tells_sound_quotes_apart(quotes: dict[int, Row]) -> No
 def test_every_rule_of_trades_and_quotes_has_a_row_here() -> None:
     assert {rule for *_, rule in TRADES} - {None} == {rule.name for rule in ticks.TRADE_RULES} | {ticks.DUPLICATE}
     assert {rule for *_, rule in QUOTES} - {None} == {rule.name for rule in ticks.QUOTE_RULES} | {ticks.DUPLICATE}
+
+
+def flagged(spark: SparkSession, rows: list[tuple[str, dict[str, str]]], name: str) -> list[object]:
+    frame = bronze_quotes(spark, rows)
+    found = judged_quotes(frame, calendar_frame(spark, date(2015, 11, 1), date(2026, 1, 31))).orderBy(
+        "session_date", "source_line"
+    )
+    return [row[name] for row in found.collect()]
+
+
+def test_sizes_are_shares_whatever_the_vendor_counted_in_that_day(spark: SparkSession) -> None:
+    in_lots = [(DAY, quote("Q", DAY, "10:00", number, bid_size=size)) for number, size in enumerate(("3", "200", "7"))]
+    in_shares = [
+        (SHORT, quote("Q", SHORT, "10:00", number, bid_size=size)) for number, size in enumerate(("300", "50"))
+    ]
+    later = [("2026-01-05", quote("Q", "2026-01-05", "10:00", number, bid_size="7")) for number in range(3)]
+    # The offers of quote() are 200 and 200 and 200 on every day; in shares, as on the short day, most sizes are whole lots.
+    assert flagged(spark, [(day, row | {"ask_size": "2"}) for day, row in in_lots], "bid_size") == [
+        300.0,
+        20_000.0,
+        700.0,
+    ]
+    assert flagged(spark, in_shares, "bid_size") == [300.0, 50.0]
+    assert flagged(spark, later, "bid_size") == [7.0, 7.0, 7.0]
+
+
+def test_a_quote_is_stale_where_it_was_made_over_a_minute_before_it_was_published(spark: SparkSession) -> None:
+    made_at = ("09:59:00", "09:58:59.999999999")
+    rows = [
+        (DAY, quote("Q", DAY, "10:00", number, participant_timestamp=new_york_ns(DAY, clock)))
+        for number, clock in enumerate(made_at)
+    ]
+    assert flagged(spark, rows, "is_stale") == [False, True]
+
+
+def test_a_paused_quote_is_its_condition(spark: SparkSession) -> None:
+    rows = [(DAY, quote("Q", DAY, "10:00", number, conditions=words)) for number, words in enumerate(("1", "43,2", ""))]
+    assert flagged(spark, rows, "is_paused") == [False, True, False]
