@@ -63,6 +63,16 @@ class LiquidityFloor(Section):
     minimum_bars: int = Field(gt=0, le=20, description="bars within the 20 previous sessions")
 
 
+class UniverseSettings(Section):
+    """What a small cap is (DOMAIN: prices and adjustment)."""
+
+    minimum_market_cap: float = Field(ge=0, description="$, raw close × filed shares")
+    maximum_market_cap: float = Field(gt=0, description="$")
+    low_float: float = Field(gt=0, description="shares free to trade below which the float is low")
+    exchanges: tuple[str, ...] = Field(description="MICs of the listing exchanges")
+    types: tuple[str, ...] = Field(description="kinds of instrument, as in bronze.ticker_types")
+
+
 class ManifestSettings(Section):
     """The CORE manifest: weights of the score and how many events a session and a name may bring."""
 
@@ -130,6 +140,7 @@ class Settings(BaseSettings):
     spark: SparkSettings
     vendor: VendorSettings
     floor: LiquidityFloor
+    universe: UniverseSettings
     publication_delay_seconds: int = Field(ge=0, description="from the end of a bar to the moment it can be acted on")
     detectors: dict[str, dict[str, float]] = Field(description="parameters by detector; those left out keep defaults")
     manifest: ManifestSettings

@@ -60,4 +60,26 @@ QUARANTINE = Table(
     key=("quarantine_id",),
 )
 
-TABLES = (RUNS, LEDGER, QUARANTINE)
+_BAR = "struct<open:double,high:double,low:double,close:double,volume:double>"
+DIFFERENCES = Table(
+    name="ops.differences",
+    comment="Bars of the vendor's and ours that differ, with the reason",
+    owner="refine",
+    columns=(
+        Column(
+            "bar",
+            "string",
+            "bars_1m (vendor's and of trades) or bars_1d_adjusted (vendor's and our splits)",
+            nullable=False,
+        ),
+        Column("symbol", "string", "Ticker that day", nullable=False),
+        Column("session_date", "date", "XNYS session", nullable=False),
+        Column("ts", "timestamp", "Start of the minute, or the day's open", "UTC", nullable=False),
+        Column("reason", "string", "See docs/operations.md", nullable=False),
+        Column("ours", _BAR, "Our bar; null where there is none", "$, shares"),
+        Column("vendor", _BAR, "The vendor's; null where there is none", "$, shares"),
+    ),
+    key=("bar", "symbol", "ts"),
+)
+
+TABLES = (RUNS, LEDGER, QUARANTINE, DIFFERENCES)

@@ -128,6 +128,12 @@ BARS_1D = Table(
             "Product of all split factors effective up to this day; the ratio of two days carries prices between them",
             nullable=False,
         ),
+        Column(
+            "possible_missing_split",
+            "boolean",
+            "The return over night is within 3 % (of its logarithm) of a whole ratio from 2 to 10, and no split is on file",
+            nullable=False,
+        ),
     ),
     key=("symbol", "session_date"),
     sort_by=("symbol", "session_date"),
@@ -167,6 +173,94 @@ BARS_1M = Table(
         "prices_in_range": "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
         "volume_not_negative": "volume >= 0",
     },
+)
+BARS_1H = Table(
+    name="silver.bars_1h",
+    comment="Bars of a clock hour as traded: the vendor's, and of one-minute bars where it has none that is sound",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SYMBOL,
+        SESSION_DATE,
+        Column("ts", "timestamp", "Start of the hour", "UTC", nullable=False),
+        Column(
+            "session",
+            "string",
+            "Of its start: pre (also of the hour in which the market opens), regular, post",
+            nullable=False,
+        ),
+        Column("open", "double", "First eligible price", "$", nullable=False),
+        Column("high", "double", "Highest eligible price", "$", nullable=False),
+        Column("low", "double", "Lowest eligible price", "$", nullable=False),
+        Column("close", "double", "Last eligible price", "$", nullable=False),
+        Column("volume", "bigint", "Eligible shares, fractions rounded half-even", "shares", nullable=False),
+        Column("transactions", "bigint", "Trades that count towards volume; null where unknown", "trades"),
+        Column("source", "string", "vendor or minutes", nullable=False),
+    ),
+    key=("symbol", "ts"),
+    partition_by=("session_date",),
+    sort_by=("symbol", "ts"),
+    constraints={
+        "prices_in_range": "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
+        "volume_not_negative": "volume >= 0",
+    },
+)
+SHORT_SALE_RESTRICTIONS = Table(
+    name="silver.short_sale_restrictions",
+    comment="Days on which Rule 201 was triggered: no short sales at or below the best bid until the next session is over",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SYMBOL,
+        SESSION_DATE,
+        Column("prior_close", "double", "Close before, in the shares of the day", "$", nullable=False),
+        Column(
+            "price", "double", "First regular price at or below 90 % of it; of daily bars the low", "$", nullable=False
+        ),
+        Column("triggered_ns", "bigint", "When it traded there; null of daily bars", "ns since 1970 UTC"),
+        Column("known_at", "timestamp", "That moment; of daily bars the close", "UTC", nullable=False),
+        Column("last_session", "date", "Last day of the restriction", nullable=False),
+        Column("source", "string", "trades or bars", nullable=False),
+    ),
+    key=("security_id", "session_date"),
+    constraints={"fell_by_a_tenth": "price <= 0.9 * prior_close * (1 + 1e-12)"},
+)
+UNIVERSE = Table(
+    name="silver.universe",
+    comment="Who belongs to the small caps on a day, by what was known before its 04:00: names with a bar on the session before",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SYMBOL,
+        Column("session_date", "date", "The day it is about", nullable=False),
+        Column("known_at", "timestamp", "20:00 New York of the session before", "UTC", nullable=False),
+        Column("previous_close", "double", "Close of the session before, as traded", "$", nullable=False),
+        Column("bars", "int", "Bars within the 20 sessions before", "bars", nullable=False),
+        Column("median_dollar_volume", "double", "Median of close × volume over them", "$", nullable=False),
+        Column("traded_before", "boolean", "There was volume on the session before", nullable=False),
+        Column(
+            "shares_outstanding",
+            "double",
+            "As last filed, in the shares of the session before; null: nothing filed",
+            "shares",
+        ),
+        Column("shares_filed_on", "date", "When they were filed"),
+        Column("market_cap", "double", "previous_close × shares_outstanding", "$"),
+        Column(
+            "free_float", "double", "As last received, in the shares of the session before; null before that", "shares"
+        ),
+        Column(
+            "passes_floor", "boolean", "Price, dollar volume, bars and volume reach the liquidity floor", nullable=False
+        ),
+        Column(
+            "is_listed", "boolean", "Of a kind and on an exchange that count; null where the vendor does not list it"
+        ),
+        Column("is_small_cap", "boolean", "The market cap lies in the range; null where it is not known"),
+        Column("is_low_float", "boolean", "The float is low; null where it is not known"),
+        Column("is_member", "boolean", "Passes the floor, and nothing known says otherwise", nullable=False),
+    ),
+    key=("security_id", "session_date"),
+    sort_by=("symbol", "session_date"),
 )
 TRADES = Table(
     name="silver.trades",
@@ -249,4 +343,16 @@ QUOTES = Table(
     sort_by=("symbol", "sip_ns", "sequence_number"),
 )
 
-TABLES = (SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, TRADES, QUOTES)
+TABLES = (
+    SECURITIES,
+    CALENDAR,
+    ADJUSTMENTS,
+    HALTS,
+    BARS_1D,
+    BARS_1M,
+    BARS_1H,
+    TRADES,
+    QUOTES,
+    SHORT_SALE_RESTRICTIONS,
+    UNIVERSE,
+)

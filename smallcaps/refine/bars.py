@@ -1,6 +1,6 @@
 """Bars: checked, labelled, and one-minute bars built from trades."""
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from smallcaps.lake import Rule, judge, judge_repeats
@@ -44,10 +44,17 @@ def judged_daily(bars: DataFrame, calendar: DataFrame) -> DataFrame:
     )
 
 
+LARGEST_RATIO = 10
+RATIO_TOLERANCE = 0.03
+"""Splits of 1:2 to 1:10, either way, are looked for; how near the logarithm must come, as a share of it (DOMAIN.md)."""
+LOOK_BACK_DAYS = 20
+"""A close from longer ago says nothing about a split of today."""
+
+
 def daily_bars(judged: DataFrame, factors: DataFrame) -> DataFrame:
     """Judged daily rows (with security_id) as silver.bars_1d; verdict and source columns are kept beside.
 
-    `factors` as `adjustments.cumulative_factors` makes them.
+    `factors` as `adjustments.cumulative_factors` makes them. What precedes a bar is looked for among the rows given.
     """
     stretch = (
         (F.col("bars.security_id") == F.col("factors.security_id"))
@@ -56,12 +63,30 @@ def daily_bars(judged: DataFrame, factors: DataFrame) -> DataFrame:
     )
     joined = judged.alias("bars").join(F.broadcast(factors.alias("factors")), stretch, "left")
     kept = ("_rule", "source_sha256", "source_line", "security_id", "symbol", "session_date", "session_number")
-    return joined.selectExpr(
+    rows = joined.selectExpr(
         *[f"bars.{name}" for name in (*kept, "open_at", "close_at")],
         *_TYPES,
         "volume = 0 AS zero_volume",
         "coalesce(factors.cumulative_factor, 1D) AS cumulative_factor",
     )
+    return with_missing_splits(rows, F.col("_rule").isNull() & ~F.col("zero_volume"))
+
+
+def with_missing_splits(bars: DataFrame, is_sound: Column) -> DataFrame:
+    """`bars` (security_id, session_date, open, close, cumulative_factor) with possible_missing_split: the return over night is
+    that of a split and none is on file. Only rows that are sound say anything about others: those with prices that somebody made.
+    """
+    before = Window.partitionBy("security_id", is_sound).orderBy("session_date")
+
+    def former(name: str) -> Column:
+        return F.when(is_sound, F.lag(name).over(before))
+
+    marked = bars.withColumns({f"_{name}": former(name) for name in ("close", "cumulative_factor", "session_date")})
+    overnight = "abs(ln(try_divide(open, _close)))"
+    like_a_split = f"exists(sequence(2, {LARGEST_RATIO}), n -> abs({overnight} - ln(n)) <= {RATIO_TOLERANCE} * ln(n))"
+    recent = f"datediff(session_date, _session_date) <= {LOOK_BACK_DAYS} AND cumulative_factor = _cumulative_factor"
+    verdict = F.coalesce(F.expr(f"{recent} AND {like_a_split}"), F.lit(False))
+    return marked.withColumn("possible_missing_split", verdict).drop("_close", "_cumulative_factor", "_session_date")
 
 
 _IS_AUCTION = "minute = segment_start AND session IN ('regular', 'post') AS is_auction"
@@ -88,8 +113,9 @@ def minute_bars(trades: DataFrame) -> DataFrame:
     """One-minute bars of silver.trades rows, in silver.bars_1m's columns.
 
     Open and close are the first and last price that may set them, high and low likewise, volume what may count; a
-    minute without a price that may set open and close has no bar, as with the vendor. A trade that was withdrawn before its
-    minute was over does not count; one that was withdrawn later stands, as it stood then.
+    minute without a price that may set open and close has no bar, as with the vendor. A trade belongs to the minute in which it
+    was published. One that was published late counts as volume and sets no price: the price is of another minute. One that was
+    withdrawn before its minute was over does not count; one that was withdrawn later stands, as it stood then.
     """
     order = "struct(sip_ns, sequence_number)"
     bars = (
@@ -98,10 +124,10 @@ def minute_bars(trades: DataFrame) -> DataFrame:
         .withColumn("minute", F.expr("cast(floor(second / 60) AS int)"))
         .groupBy("security_id", "symbol", "session_date", "session", "segment", "segment_start", "minute")
         .agg(
-            F.expr(f"min_by(price, {order}) FILTER (WHERE updates_open_close)").alias("open"),
-            F.expr("max(price) FILTER (WHERE updates_high_low)").alias("high"),
-            F.expr("min(price) FILTER (WHERE updates_high_low)").alias("low"),
-            F.expr(f"max_by(price, {order}) FILTER (WHERE updates_open_close)").alias("close"),
+            F.expr(f"min_by(price, {order}) FILTER (WHERE updates_open_close AND NOT is_late)").alias("open"),
+            F.expr("max(price) FILTER (WHERE updates_high_low AND NOT is_late)").alias("high"),
+            F.expr("min(price) FILTER (WHERE updates_high_low AND NOT is_late)").alias("low"),
+            F.expr(f"max_by(price, {order}) FILTER (WHERE updates_open_close AND NOT is_late)").alias("close"),
             F.expr("cast(bround(coalesce(sum(size) FILTER (WHERE updates_volume), 0)) AS bigint)").alias("volume"),
             F.expr("count_if(updates_volume)").alias("transactions"),
             F.expr("min(timestamp_micros(sip_ns div 1000))").alias("first_ts"),
@@ -116,3 +142,58 @@ def minute_bars(trades: DataFrame) -> DataFrame:
         _IS_AUCTION,
         "'trades' AS source",
     )
+
+
+_PRICES = ("open", "high", "low", "close")
+HOUR_RULES = (
+    *RULES,
+    Rule("outside_hours", "session = 'closed'", "the bar starts outside 04:00–20:00 New York"),
+    Rule("not_on_the_hour", "window_start_ns % 3600000000000L <> 0", "the bar does not start on an hour"),
+    Rule(
+        "contradicts_minutes",
+        f"coalesce(volume = minutes_volume AND ({' OR '.join(f'{name} <> minutes_{name}' for name in _PRICES)}), false)",
+        "its volume is that of its minute bars and its prices are not theirs",
+    ),
+)
+HOUR_REASONS = {rule.name: rule.reason for rule in HOUR_RULES} | {DUPLICATE: REASONS[DUPLICATE]}
+
+
+def rolled_hours(minutes: DataFrame) -> DataFrame:
+    """One-hour bars of one-minute bars (symbol, session_date, ts, prices, volume, transactions)."""
+    return minutes.groupBy("symbol", "session_date", F.date_trunc("hour", "ts").alias("ts")).agg(
+        F.min_by("open", "ts").alias("open"),
+        F.max("high").alias("high"),
+        F.min("low").alias("low"),
+        F.max_by("close", "ts").alias("close"),
+        F.sum("volume").alias("volume"),
+        F.sum("transactions").alias("transactions"),
+    )
+
+
+def judged_hours(hours: DataFrame, minutes: DataFrame, calendar: DataFrame) -> DataFrame:
+    """bronze.bars_1h rows judged, against the vendor's own minutes too (bronze.bars_1m), in silver.bars_1h's columns but for
+    security_id. An hour with more volume than its minutes stands: minutes are missing there.
+    """
+    ts = F.expr("timestamp_micros(window_start_ns div 1000)")
+    rolled = rolled_hours(minutes.withColumn("ts", ts)).select(
+        "symbol", "ts", *[F.col(name).alias(f"minutes_{name}") for name in (*_PRICES, "volume")]
+    )
+    labelled = label(hours, calendar, "window_start_ns").withColumn("ts", ts).join(rolled, ["symbol", "ts"], "left")
+    judged = judge_repeats(
+        judge(labelled, HOUR_RULES), ("symbol", "window_start_ns"), ("source_sha256", "source_line"), DUPLICATE
+    )
+    return judged.selectExpr(
+        *("_rule", "source_sha256", "source_line", "symbol", "session_date", "ts", "session"),
+        *_TYPES,
+        "'vendor' AS source",
+    )
+
+
+def completed_hours(judged: DataFrame, minutes: DataFrame, calendar: DataFrame) -> DataFrame:
+    """Judged vendor hours, and where there is no sound one that of silver.bars_1m's `minutes`."""
+    own = rolled_hours(minutes).join(
+        judged.where("_rule IS NULL").select("symbol", "ts"), ["symbol", "ts"], "left_anti"
+    )
+    labelled = label(own.withColumn("start_ns", F.unix_micros("ts") * 1000), calendar, "start_ns")
+    rows = labelled.selectExpr(*("symbol", "session_date", "ts", "session"), *_TYPES, "'minutes' AS source")
+    return judged.unionByName(rows, allowMissingColumns=True)

@@ -5,8 +5,8 @@ tables hold nothing of the range does nothing. What a step reads of silver is wh
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -15,11 +15,14 @@ from smallcaps.config import Settings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, Run, between, recorded_run
 from smallcaps.lake.quality import refused
-from smallcaps.refine import adjustments, bars, halts, securities, ticks
+from smallcaps.refine import adjustments, bars, differences, halts, securities, short_sales, ticks
 from smallcaps.refine.labels import calendar_frame
 from smallcaps.refine.securities import identify
 
-BRONZE_BY_DAY = ("bronze.bars_1d", "bronze.bars_1m", "bronze.trades", "bronze.quotes", "bronze.luld")
+BRONZE_BY_DAY = (
+    *("bronze.bars_1d", "bronze.bars_1d_adjusted", "bronze.bars_1h", "bronze.bars_1m"),
+    *("bronze.trades", "bronze.quotes", "bronze.luld"),
+)
 SECURITIES = "silver.securities"
 
 
@@ -41,6 +44,10 @@ class Work:
         """The sessions of the range."""
         return calendar_frame(self.run.lake.spark, self.first, self.last)
 
+    def since(self, days: int) -> "Work":
+        """The same with a range that begins so many days earlier: for what a step looks back at."""
+        return replace(self, first=self.first - timedelta(days=days))
+
     def read(self, name: str) -> DataFrame:
         """A table; without rows where it was never written."""
         return self.run.read(name) if self.run.lake.exists(name) else self.run.lake.empty(name)
@@ -48,6 +55,11 @@ class Work:
     def of_days(self, name: str) -> DataFrame:
         """The rows of a table that belong to the range."""
         return self.read(name).where(self.days)
+
+    def differ(self, bar: str, found: DataFrame) -> None:
+        """Put differences of a kind of bar in place of those of the range."""
+        rows = found.withColumn("bar", F.lit(bar))
+        self.run.replace("ops.differences", rows, f"bar = '{bar}' AND {self.days}")
 
     @property
     def resumptions(self) -> DataFrame:
@@ -90,7 +102,8 @@ def refine(
         if (tables is None or step.table in tables) and there & set(step.sources):
             with recorded_run(lake, "refine", {"table": step.table, **arguments}, settings.digest()) as run:
                 step.make(Work(run, first, last))
-            written[step.table] = run.outputs[step.table].rows
+            if step.table in run.outputs:
+                written[step.table] = run.outputs[step.table].rows
     return written
 
 
@@ -131,10 +144,12 @@ def _adjustments(work: Work) -> None:
 
 
 def _bars_1d(work: Work) -> None:
-    daily = work.of_days("bronze.bars_1d")
+    before = work.since(bars.LOOK_BACK_DAYS)
     factors = adjustments.cumulative_factors(work.read("silver.adjustments"))
-    judged = work.identified(bars.judged_daily(daily, work.calendar))
-    work.run.replace_judged("silver.bars_1d", bars.daily_bars(judged, factors), bars.REASONS, work.days, daily.count())
+    judged = work.identified(bars.judged_daily(before.of_days("bronze.bars_1d"), before.calendar))
+    rows = bars.daily_bars(judged, factors).where(work.days)
+    count = work.of_days("bronze.bars_1d").count()
+    work.run.replace_judged("silver.bars_1d", rows, bars.REASONS, work.days, count)
 
 
 def _halts(work: Work) -> None:
@@ -160,6 +175,38 @@ def _bars_1m(work: Work) -> None:
     work.run.replace_judged("silver.bars_1m", together, bars.REASONS, work.days)
 
 
+def _differences(work: Work) -> None:
+    trades = work.of_days("silver.trades")
+    if not trades.isEmpty():
+        minutes = bars.judged_vendor_minutes(work.of_days("bronze.bars_1m"), work.calendar)
+        ours = work.of_days("silver.bars_1m").where("source = 'trades'")
+        work.differ("bars_1m", differences.minute_differences(ours, securities.sound(minutes), trades))
+    adjusted = securities.latest(work.read("bronze.bars_1d_adjusted")).where(work.days)
+    if not adjusted.isEmpty():
+        day = adjusted.agg(F.max("as_of")).collect()[0][0]
+        stretches = adjustments.cumulative_factors(work.read("silver.adjustments"))
+        of_day = stretches.where(f"from_date <= DATE'{day}' AND to_date > DATE'{day}'").select(
+            "security_id", F.col("cumulative_factor").alias("factor")
+        )
+        work.differ("bars_1d_adjusted", differences.day_differences(work.of_days("silver.bars_1d"), of_day, adjusted))
+
+
+def _bars_1h(work: Work) -> None:
+    """The vendor's where they are sound, else of minutes."""
+    hours = work.of_days("bronze.bars_1h")
+    judged = bars.judged_hours(hours, work.of_days("bronze.bars_1m"), work.calendar)
+    rows = bars.completed_hours(judged, work.of_days("silver.bars_1m"), work.calendar)
+    work.run.replace_judged("silver.bars_1h", work.identified(rows), bars.HOUR_REASONS, work.days)
+
+
+def _short_sale_restrictions(work: Work) -> None:
+    before = work.since(bars.LOOK_BACK_DAYS)
+    prior = short_sales.prior_closes(before.of_days("silver.bars_1d"))
+    following = calendar_frame(work.run.lake.spark, work.first, work.last + timedelta(days=14))
+    rows = short_sales.restrictions(work.of_days("silver.trades"), work.of_days("silver.bars_1d"), prior, following)
+    work.run.replace("silver.short_sale_restrictions", rows, work.days)
+
+
 def _quotes(work: Work) -> None:
     quotes = work.of_days("bronze.quotes")
     judged = work.identified(ticks.judged_quotes(quotes, work.calendar))
@@ -174,6 +221,9 @@ STEPS = (
     Step("silver.halts", ("bronze.luld", "bronze.quotes"), _halts),
     Step("silver.trades", ("bronze.trades",), _trades),
     Step("silver.bars_1m", ("bronze.bars_1m", "bronze.trades"), _bars_1m),
+    Step("silver.bars_1h", ("bronze.bars_1h", "bronze.bars_1m", "bronze.trades"), _bars_1h),
     Step("silver.quotes", ("bronze.quotes",), _quotes),
+    Step("silver.short_sale_restrictions", ("bronze.bars_1d",), _short_sale_restrictions),
+    Step("ops.differences", ("bronze.trades", "bronze.bars_1d_adjusted"), _differences),
 )
 """What `refine` makes, in order."""

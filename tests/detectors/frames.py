@@ -4,10 +4,12 @@ from datetime import date
 
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from smallcaps.calendar import sessions_between
 from smallcaps.config import Settings
 from smallcaps.detectors.detect import events
+from smallcaps.refine.bars import with_missing_splits
 
 PRICES = ["open", "high", "low", "close"]
 DAILY_SCHEMA = (
@@ -42,7 +44,7 @@ def daily_frame(spark: SparkSession, bars: pd.DataFrame, splits: pd.DataFrame | 
             places = of_name[split.symbol]
             later = places[(rows["session_date"].to_numpy()[places] >= split.ex_date)]
             rows.loc[later, "cumulative_factor"] *= split.price_factor
-    return _frame(spark, rows, DAILY_SCHEMA)
+    return with_missing_splits(_frame(spark, rows, DAILY_SCHEMA), F.col("volume") > 0)
 
 
 def minute_frame(spark: SparkSession, bars: pd.DataFrame) -> DataFrame:

@@ -217,3 +217,90 @@ def test_a_minute_bar_with_an_impossible_time_is_refused_and_stops_nothing(spark
     calendar = calendar_frame(spark, date(2015, 11, 24), date(2015, 11, 24))
     judged = bars.judged_vendor_minutes(bronze_bars(spark, "bronze.bars_1m", rows), calendar)
     assert {row.source_line: row["_rule"] for row in judged.collect()} == {2: None, 3: "wrong_day"}
+
+
+# Days of one name: (day of November 2015, open, close, volume, factor from that day on). Ratios of open to the close before.
+OVERNIGHT = [
+    (2, "10", "10", "100", 1.0),
+    (3, "5.1", "5.1", "100", 1.0),  # 0.51: |ln| is 0.6733, within 3 % of ln 2 = 0.6931 (0.6723 to 0.7139)
+    (4, "2.5", "2.5", "0", 1.0),  # 0.490, but nobody traded
+    (5, "2.612", "2.6", "100", 1.0),  # 2.612 / 5.1 = 0.5122: |ln| is 0.6691, too far
+    (6, "8.1", "8.1", "100", 1.0),  # 3.115: ln is 1.136, beyond 3 % of ln 3 = 1.0986 (1.0657 to 1.1316)
+    (9, "24.3", "24.3", "100", 1.0),  # 3.0 exactly
+    (10, "12.15", "12.15", "100", 0.5),  # 0.5, and the split is on file
+    (11, "133.65", "12", "100", 0.5),  # 11: beyond 10
+    (30, "24", "24", "100", 0.5),  # 2.0, after nineteen days
+]
+
+
+def test_a_return_over_night_like_a_splits_is_flagged_where_none_is_on_file(spark: SparkSession) -> None:
+    rows = []
+    for day, opened, closed, volume, _ in OVERNIGHT:
+        prices = {
+            "open": opened,
+            "close": closed,
+            "high": max(opened, closed, key=float),
+            "low": min(opened, closed, key=float),
+        }
+        rows.append((f"2015-11-{day:02}", bar("A", f"2015-11-{day:02}", volume=volume, **prices)))
+    calendar = calendar_frame(spark, date(2015, 11, 1), date(2015, 12, 31))
+    judged = bars.judged_daily(bronze_bars(spark, "bronze.bars_1d", rows), calendar).withColumn(
+        "security_id", F.lit("T")
+    )
+    factors = [("T", date(2015, 11, 10), date(9999, 12, 31), 0.5)]
+    schema = "security_id string, from_date date, to_date date, cumulative_factor double"
+    made = bars.daily_bars(judged, spark.createDataFrame(factors, schema)).collect()
+    assert [row.session_date.day for row in made if row.possible_missing_split] == [3, 9, 30]
+    again = bars.daily_bars(
+        judged.where("session_date <= '2015-11-09'"), spark.createDataFrame(factors, schema)
+    ).collect()
+    assert [row.session_date.day for row in again if row.possible_missing_split] == [3, 9]
+
+
+def hour(clock: str, **values: object) -> dict[str, str]:
+    return bar("A", DAY, clock, volume="300", **values)
+
+
+# Minutes of 10:00, 11:00 and 12:00, each hour two bars: 10 to 12 and 9 to 11, 300 shares in all.
+HOUR_MINUTES = [
+    bar("A", DAY, f"{clock}:{minute}", **prices, volume=volume, transactions=3)
+    for clock in ("10", "11", "12")
+    for minute, volume, prices in (
+        ("00", "100.5", {"open": "10", "high": "12", "low": "10", "close": "11"}),
+        ("59", "199.5", {"open": "11", "high": "11", "low": "9", "close": "9.5"}),
+    )
+]
+ROLLED = {"open": "10", "high": "12", "low": "9", "close": "9.5"}
+HOURS = [
+    (hour("10:00", **ROLLED), None),
+    (hour("11:00", **ROLLED | {"high": "13"}), "contradicts_minutes"),
+    (hour("12:00", **ROLLED | {"high": "13"}) | {"volume": "301"}, None),  # A minute is missing there.
+    (hour("13:00", **ROLLED), None),  # All are.
+    (hour("13:00", **ROLLED), "duplicate_row"),
+    (hour("14:30", **ROLLED), "not_on_the_hour"),
+    (hour("02:00", **ROLLED), "outside_hours"),
+]
+
+
+def test_an_hour_is_the_vendors_where_it_is_sound_and_of_minutes_where_not(spark: SparkSession) -> None:
+    calendar = calendar_frame(spark, date(2015, 11, 24), date(2015, 11, 24))
+    minutes = bronze_bars(spark, "bronze.bars_1m", [(DAY, row) for row in HOUR_MINUTES])
+    hours = bronze_bars(spark, "bronze.bars_1h", [(DAY, row) for row, _ in HOURS])
+    judged = bars.judged_hours(hours, minutes, calendar)
+    assert [(row.source_line, row["_rule"]) for row in judged.orderBy("source_line").collect()] == [
+        (line, rule) for line, (_, rule) in enumerate(HOURS, start=2)
+    ]
+    silver = bars.judged_vendor_minutes(minutes, calendar)
+    found = bars.completed_hours(judged, silver, calendar).where("_rule IS NULL").orderBy("ts").collect()
+    seen = [
+        (row.ts.astimezone(UTC).hour - 5, row.source, row.open, row.high, row.low, row.close, row.volume)
+        for row in found
+    ]
+    assert seen == [
+        (10, "vendor", 10.0, 12.0, 9.0, 9.5, 300),
+        # 100.5 and 199.5 rounded half-even a minute: 100 + 200.
+        (11, "minutes", 10.0, 12.0, 9.0, 9.5, 300),
+        (12, "vendor", 10.0, 13.0, 9.0, 9.5, 301),
+        (13, "vendor", 10.0, 12.0, 9.0, 9.5, 300),
+    ]
+    assert {row.session for row in found} == {"regular"}

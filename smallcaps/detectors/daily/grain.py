@@ -3,15 +3,12 @@
 from smallcaps.detectors.declaration import Feature, Grain
 
 _BY_DAY = "PARTITION BY symbol ORDER BY session_number"
-INTEGER_RATIOS = range(2, 11)
-"""Ratios of a split that may be missing from the file."""
 
 _FOLD = (
     "aggregate(slice(true_ranges, 15, size(true_ranges) - 14), "
     "aggregate(slice(true_ranges, 1, 14), 0D, (total, one) -> total + one) / 14, "
     "(average, one) -> (13 * average + one) / 14) * cumulative_factor"
 )
-_LOGS = ", ".join(f"ln({ratio}D)" for ratio in INTEGER_RATIOS)
 
 GRAIN = Grain(
     name="daily",
@@ -58,11 +55,6 @@ GRAIN = Grain(
         Feature("gap_return", "open / previous_close - 1", rounded=True),
         Feature("dollars", "close * volume", rounded=True),
         Feature("usual_dollars", "median_dollars", rounded=True),
-        Feature(
-            "possible_missing_split",
-            f"cumulative_factor = previous_factor AND exists(array({_LOGS}), "
-            "ratio -> abs(abs(ln(open / previous_close)) - ratio) <= 0.03D * ratio)",
-        ),
     ),
     guard="floored",
     context={

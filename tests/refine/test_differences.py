@@ -1,0 +1,126 @@
+"""Where the vendor's bars and ours differ: each reason once, and nothing where they agree."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from smallcaps.refine.differences import REASONS, adjusted, day_differences, minute_differences
+from tests.sources.vendor_files import new_york_ns
+
+DAY = date(2015, 11, 24)
+Bar = tuple[float, float, float, float, int]
+USUAL: Bar = (10.0, 11.0, 9.0, 10.5, 300)
+
+
+def at(clock: str) -> datetime:
+    return datetime.fromtimestamp(new_york_ns("2015-11-24", clock) / 1e9, UTC)
+
+
+def minutes(spark: SparkSession, bars: list[tuple[str, str, Bar]]) -> DataFrame:
+    """Bars of (symbol, clock, prices and volume)."""
+    rows = [(symbol, DAY, at(clock), *bar) for symbol, clock, bar in bars]
+    columns = "symbol string, session_date date, ts timestamp, open double, high double, low double, close double"
+    return spark.createDataFrame(rows, f"{columns}, volume bigint")
+
+
+def trades(spark: SparkSession, *rows: tuple[str, str, str, int, str | None]) -> DataFrame:
+    """Trades of (symbol, published, made, correction, withdrawn)."""
+    full = [
+        (symbol, DAY, *(new_york_ns("2015-11-24", clock) for clock in (published, made)), correction,
+         None if withdrawn is None else new_york_ns("2015-11-24", withdrawn), "regular")
+        for symbol, published, made, correction, withdrawn in rows
+    ]  # fmt: skip
+    return spark.createDataFrame(
+        full,
+        "symbol string, session_date date, sip_ns bigint, participant_ns bigint, correction int, withdrawn_ns bigint, "
+        "session string",
+    )
+
+
+def higher(bar: Bar) -> Bar:
+    return bar[0], bar[1] + 1, *bar[2:]
+
+
+@pytest.fixture(scope="module")
+def reasons(spark: SparkSession) -> dict[tuple[str, str], str]:
+    ours = [("A", clock, USUAL) for clock in ("10:00", "10:01", "10:02", "10:03", "10:04", "10:05", "10:20")]
+    theirs = [
+        ("A", "10:00", USUAL),
+        ("A", "10:01", higher(USUAL)),  # A trade made at 10:01 was published at 10:20.
+        ("A", "10:02", (*USUAL[:4], 200)),  # A trade of 10:02 was cancelled at 10:30.
+        ("A", "10:03", higher(USUAL)),
+        ("A", "10:05", USUAL),
+        ("A", "10:06", USUAL),
+        ("B", "10:00", USUAL),  # No trades of it.
+    ]
+    seen = trades(
+        spark,
+        ("A", "10:00:01", "10:00:00", 0, None),
+        ("A", "10:20:01", "10:01:59", 0, None),
+        ("A", "10:02:01", "10:02:00", 8, "10:30:00"),
+        ("A", "10:03:01", "10:03:00", 0, None),
+        ("A", "10:05:01", "10:05:00", 8, "10:30:00"),  # Withdrawn, and it made no difference.
+        ("C", "10:00:01", "10:00:00", 0, None),
+    )
+    bars = [*ours, ("C", "10:00", USUAL)]  # Of C the vendor has nothing all day.
+    rows = minute_differences(minutes(spark, bars), minutes(spark, theirs), seen).collect()
+    assert all(row.ours != row.vendor for row in rows)
+    return {(row.symbol, row.ts.astimezone(UTC).strftime("%H:%M")): row.reason for row in rows}
+
+
+def test_every_difference_has_its_reason_and_agreement_has_no_row(reasons: dict[tuple[str, str], str]) -> None:
+    assert reasons == {
+        ("A", "15:01"): "late_report",
+        ("A", "15:02"): "withdrawn",
+        ("A", "15:03"): "unexplained",
+        ("A", "15:04"): "vendor_lacks_minute",
+        ("A", "15:06"): "we_lack_minute",
+        ("A", "15:20"): "late_report",
+    }
+    assert set(reasons.values()) | {"adjustment"} == set(REASONS)
+
+
+def daily(spark: SparkSession) -> DataFrame:
+    days = (date(2015, 11, 24), date(2015, 11, 25))
+    rows = [(name, name, day, datetime(2015, 11, 24, 14, 30, tzinfo=UTC), 20.0, 22.0, 18.0, 20.0, 1_000, factor)
+            for name in ("SAME", "TWICE", "NONE") for day, factor in zip(days, (1.0, 0.5), strict=True)]  # fmt: skip
+    return spark.createDataFrame(
+        rows,
+        "security_id string, symbol string, session_date date, open_at timestamp, open double, high double, low double, "
+        "close double, volume bigint, cumulative_factor double",
+    ).where("symbol <> 'NONE' OR session_date = '2015-11-24'")
+
+
+def factors(spark: SparkSession) -> DataFrame:
+    return spark.createDataFrame([("SAME", 0.5), ("TWICE", 0.5)], "security_id string, factor double")
+
+
+def test_bars_are_carried_into_the_shares_of_another_day(spark: SparkSession) -> None:
+    rows = adjusted(daily(spark), factors(spark)).orderBy("symbol", "session_date").collect()
+    assert [(row.symbol, row.close, row.volume, row.cumulative_factor) for row in rows] == [
+        ("NONE", 20.0, 1_000, 1.0),
+        ("SAME", 10.0, 2_000, 0.5),
+        ("SAME", 20.0, 1_000, 0.5),
+        ("TWICE", 10.0, 2_000, 0.5),
+        ("TWICE", 20.0, 1_000, 0.5),
+    ]
+    assert all(row.close * row.volume == 20_000 for row in rows)
+
+
+def test_adjusted_days_differ_where_the_vendor_applies_another_factor(spark: SparkSession) -> None:
+    said = [
+        ("SAME", date(2015, 11, 24), Decimal("10.0100")),  # Within the rounding.
+        ("SAME", date(2015, 11, 25), Decimal("20.0000")),
+        ("TWICE", date(2015, 11, 24), Decimal("5.0000")),  # The split is listed twice.
+        ("TWICE", date(2015, 11, 25), Decimal("20.0000")),
+        ("NONE", date(2015, 11, 24), Decimal("20.0000")),
+        ("NONE", date(2015, 11, 25), Decimal("99.0000")),  # No bar of ours to compare with.
+    ]
+    prices = ", ".join(f"{name} decimal(18,6)" for name in ("open", "high", "low", "close"))
+    rows = [(symbol, day, *[price] * 4, Decimal(1_000)) for symbol, day, price in said]
+    vendor = spark.createDataFrame(rows, f"symbol string, session_date date, {prices}, volume decimal(20,6)")
+    found = day_differences(daily(spark), factors(spark), vendor).collect()
+    assert [(row.symbol, row.session_date, row.reason) for row in found] == [("TWICE", DAY, "adjustment")]
+    assert (found[0].ours.close, found[0].vendor.close) == (10.0, 5.0)
