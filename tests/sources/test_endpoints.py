@@ -5,7 +5,7 @@ import re
 import pytest
 
 from smallcaps.lake import REGISTRY
-from smallcaps.sources.polygon.endpoints import ENDPOINTS, Endpoint, Freshness, Scope
+from smallcaps.sources.polygon.endpoints import ENDPOINTS, LULD, Endpoint, Freshness, Scope
 from tests.sources.vendor_bodies import BODIES
 
 GIVEN = {"symbol", "session_date", "endpoint", "as_of", "received_at", "source_sha256", "source_line"}
@@ -69,9 +69,9 @@ def test_all_but_the_superseded_and_the_bulky_are_routine_and_tickers_come_first
     assert routine[:2] == ["tickers", "delisted_tickers"]
 
 
-def test_every_table_of_the_vendors_is_filled_by_an_endpoint() -> None:
+def test_every_table_of_the_vendors_is_filled_by_an_endpoint_or_the_feed() -> None:
     bronze = {name for name in REGISTRY if name.startswith("bronze.")}
-    assert {endpoint.table for endpoint in ENDPOINTS.values()} == bronze - {"bronze.bodies"}
+    assert {endpoint.table for endpoint in (*ENDPOINTS.values(), LULD)} == bronze - {"bronze.bodies"}
 
 
 def test_there_is_a_body_for_every_endpoint() -> None:

@@ -221,6 +221,31 @@ def _statement(name: str) -> Endpoint:
     )
 
 
+_INSIDER = (
+    "tickers accession_number form_type filing_date filing_url date_of_original_submission period_of_report issuer_cik"
+    " issuer_name owner_cik owner_name officer_title is_director is_officer is_ten_percent_owner is_other"
+    " not_subject_to_section_16 aff_10b5_one security_type security_title direct_or_indirect nature_of_ownership"
+    " exercise_price exercise_date underlying_security_title underlying_security_shares remarks footnotes"
+)
+_CHANGE = (
+    " equity_swap_involved record_type transaction_date deemed_execution_date transaction_code"
+    " transaction_acquired_disposed transaction_timeliness transaction_shares transaction_price_per_share transaction_value"
+    " shares_owned_following_transaction expiration_date"
+)
+
+
+def _filed(name: str, form: str, table: str, fields: tuple[Field, ...]) -> Endpoint:
+    return _snapshot(
+        name,
+        f"/stocks/filings/vX/{form}",
+        fields,
+        # The greatest page that others were seen to ask for; the vendor's own limit is to be confirmed with a key.
+        _between("filing_date", sort="filing_date.asc", limit=1000),
+        table=table,
+        within="filing_date",
+    )
+
+
 def _economy(name: str) -> Endpoint:
     return _snapshot(
         name,
@@ -420,6 +445,26 @@ _DECLARED = (
         _fields("bronze.filings", "accession_number cik issuer_name form_type filing_date filing_url", symbol="ticker"),
         _between("filing_date", sort="filing_date.asc", limit=10_000),
         within="filing_date",
+    ),
+    *(
+        _filed(
+            name, form, "bronze.insider_filings", _fields("bronze.insider_filings", _INSIDER + more, symbol="tickers.0")
+        )
+        for name, form, more in (
+            ("insider_holdings", "form-3", " shares_owned"),
+            ("insider_transactions", "form-4", _CHANGE),
+        )
+    ),
+    _filed(
+        "institutional_holdings",
+        "13-F",
+        "bronze.institutional_holdings",
+        _fields(
+            "bronze.institutional_holdings",
+            "accession_number form_type filing_date filing_url period filer_cik file_number film_number issuer_name"
+            " title_of_class cusip market_value shares_or_principal_amount shares_or_principal_type put_call"
+            " investment_discretion other_managers voting_authority_sole voting_authority_shared voting_authority_none",
+        ),
     ),
     _snapshot(
         "news",
