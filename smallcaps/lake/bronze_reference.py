@@ -363,6 +363,24 @@ ECONOMY = _snapshot(
     Column("observation_date", "date", "Day or month it is about", nullable=False),
     Column("value", "double", "Value", "% or as the series has it", nullable=False),
 )
+MACRO_VINTAGES = Table(
+    name="bronze.macro_vintages",
+    comment="Economic figures as they were known when (FRED's archive): the figure of a day or month that was in force from "
+    "realtime_start to realtime_end. A request covers a stretch of a year and cuts both to it, so a figure that stayed in force "
+    "is there once a request. All rows of a series and observation_date in which a day lies say the same",
+    owner="ingest",
+    columns=(
+        Column("series", "string", "FRED's id of the series (sources/economy/series.py)", nullable=False),
+        Column("observation_date", "date", "Day it is about, or first day of the month", nullable=False),
+        Column("value", "double", "Figure; null where FRED has none", "% or as the series has it"),
+        Column("realtime_start", "date", "First day on which it was in force", nullable=False),
+        Column("realtime_end", "date", "Last day on which it was in force", nullable=False),
+        RECEIVED_AT,
+        *SOURCE,
+    ),
+    key=("source_sha256", "source_line"),
+    sort_by=("series", "observation_date", "realtime_start"),
+)
 SNAPSHOTS = _snapshot(
     "bronze.snapshots",
     "The whole market at a moment: the day so far, the day before, the last minute, trade and quote",
@@ -395,5 +413,5 @@ SNAPSHOTS = _snapshot(
 TABLES = (
     *(TICKERS, TICKER_DETAILS, TICKER_EVENTS, TICKER_TYPES, EXCHANGES, CONDITIONS, SPLITS, DIVIDENDS, IPOS, HOLIDAYS),
     *(SHORT_INTEREST, SHORT_VOLUME, FLOAT, FINANCIALS, FILINGS, INSIDER_FILINGS, INSTITUTIONAL_HOLDINGS, NEWS),
-    *(ECONOMY, SNAPSHOTS),
+    *(ECONOMY, MACRO_VINTAGES, SNAPSHOTS),
 )

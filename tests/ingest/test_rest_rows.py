@@ -13,12 +13,14 @@ from pyspark.sql import functions as F
 from smallcaps.ingest.rest import REASONS, read_text, typed
 from smallcaps.lake import RULE, declared
 from smallcaps.lake.quality import RECEIVED
-from smallcaps.sources.polygon.endpoints import ENDPOINTS
-from tests.sources.vendor_bodies import BODIES, NANOSECONDS
+from smallcaps.sources.endpoints import ENDPOINTS
+from tests.sources.vendor_bodies import BODIES as VENDORS
+from tests.sources.vendor_bodies import FRED_OBSERVATIONS, NANOSECONDS
 
 pytestmark = pytest.mark.slow
 
 FIRST, LAST, AS_OF = date(2015, 3, 20), date(2015, 3, 23), date(2015, 3, 25)
+BODIES = VENDORS | {"macro_vintages": FRED_OBSERVATIONS}
 PAGE = "content binary, symbol string, first date, last date, received_at timestamp, sha256 string, status int"
 FROM_THE_REQUEST = ("endpoint", "as_of", "received_at", "source_sha256", "source_line", RULE, RECEIVED)
 
@@ -409,6 +411,28 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "ask_price": 20.6,
         },
         {"symbol": "BApA", "last_trade_conditions": []},
+    ],
+    "macro_vintages": [
+        {
+            "series": "A",  # What was asked for.
+            "observation_date": date(2015, 2, 1),
+            "value": 5.5,
+            "realtime_start": DAY,
+            "realtime_end": date(2015, 3, 22),
+        },
+        {
+            "series": "A",
+            "observation_date": date(2015, 2, 1),
+            "value": -0.25,
+            "realtime_start": NEXT,
+            "realtime_end": NEXT,
+        },
+        {
+            "series": "A",
+            "observation_date": date(2015, 1, 1),
+            "realtime_start": DAY,
+            "realtime_end": NEXT,
+        },
     ],
     "grouped_bars": [
         {

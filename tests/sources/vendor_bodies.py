@@ -369,6 +369,26 @@ YIELDS = results(
 INFLATION = results({"date": "2015-03-20", "cpi": 235.976})
 EXPECTATIONS = results({"date": "2015-03-20", "market_5_year": 1.6})
 LABOUR = results({"date": "2015-03-20", "unemployment_rate": 5.4, "job_openings": 5109})
+FRED_OBSERVATIONS = {
+    "realtime_start": "2015-03-20",
+    "realtime_end": "2015-03-23",
+    "observation_start": "2000-01-01",
+    "observation_end": "9999-12-31",
+    "units": "lin",
+    "output_type": 1,
+    "file_type": "json",
+    "order_by": "observation_date",
+    "sort_order": "asc",
+    "count": 3,
+    "offset": 0,
+    "limit": 100000,
+    "observations": [
+        {"realtime_start": "2015-03-20", "realtime_end": "2015-03-22", "date": "2015-02-01", "value": "5.5"},
+        {"realtime_start": "2015-03-23", "realtime_end": "2015-03-23", "date": "2015-02-01", "value": "-0.25"},
+        {"realtime_start": "2015-03-20", "realtime_end": "2015-03-23", "date": "2015-01-01", "value": "."},
+    ],
+}
+"""FRED's answer, in its shape (fred.stlouisfed.org/docs/api/fred/series_observations.html)."""
 SNAPSHOTS = {
     "count": 2,
     "status": "OK",

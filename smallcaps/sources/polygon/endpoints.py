@@ -23,11 +23,19 @@ class Scope(StrEnum):
     SYMBOL = "symbol"
     SYMBOL_DAY = "symbol_day"
     SYMBOL_MONTH = "symbol_month"
+    SYMBOL_YEAR = "symbol_year"
 
     @property
     def by_symbol(self) -> bool:
         """Whether a request names a symbol."""
         return self not in (Scope.MARKET, Scope.DAY)
+
+
+class Source(StrEnum):
+    """Who answers: each has an origin, a pace and a key of its own (the section of this name in the settings)."""
+
+    VENDOR = "vendor"
+    FRED = "fred"
 
 
 class Freshness(StrEnum):
@@ -51,7 +59,8 @@ class Endpoint:
     `fields` say how columns come from a record: `text` is a dotted path into it, with `|` between alternatives, `*` for any
     name, and a bare `*` for everything that no other field reads. Columns `symbol`, `session_date`, `as_of`, … that no
     field gives come from the request. `records` is the path of the records in the body, empty where it is itself the list.
-    `within` is the column that `{from}` and `{to}` restrict. `routine`: part of `ingest all`.
+    `within` is the column that `{from}` and `{to}` restrict. `routine`: part of `ingest all`. `asked`: the column that gets
+    what stood for `{symbol}`; `names`: what stands for it instead of the symbols wanted.
     """
 
     name: str
@@ -65,6 +74,9 @@ class Endpoint:
     shape: Shape = Shape.RECORD
     within: str | None = None
     routine: bool = True
+    source: Source = Source.VENDOR
+    asked: str = "symbol"
+    names: tuple[str, ...] | None = None
 
     @property
     def template(self) -> str:

@@ -17,6 +17,7 @@ from smallcaps.sources.simulator import faults as fault_kinds
 from smallcaps.sources.simulator.faults import Fault
 from smallcaps.sources.simulator.history import History
 from smallcaps.sources.simulator.layout import write_records
+from smallcaps.sources.simulator.macro import vintages
 from smallcaps.sources.simulator.ownership import ownership
 from smallcaps.sources.simulator.plan import generator_of
 from smallcaps.sources.simulator.session import VENUES as TRADING_VENUES
@@ -86,6 +87,7 @@ class _Reference:
             "filings": self.filings(),
             **ownership(self.history),
             **economy(self.first, self.last, self.history.settings.seed),
+            "fred_vintages": vintages(self.first, self.last, self.history.settings.seed),
         }
 
     def generator(self, stream: int, number: int = 0) -> np.random.Generator:

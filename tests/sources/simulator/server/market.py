@@ -337,6 +337,10 @@ def _holding(number: int, form: str, filed: str, shares: int) -> dict[str, Any]:
     }
 
 
+def _figure(series: str, day: str, value: str, start: str, end: str) -> dict[str, Any]:
+    return {"series_id": series, "date": day, "value": value, "realtime_start": start, "realtime_end": end}
+
+
 REFERENCE: dict[str, list[dict[str, Any]]] = {
     "tickers": TICKERS,
     "ticker_details": [_details(record) for record in TICKERS],
@@ -461,6 +465,12 @@ REFERENCE: dict[str, list[dict[str, Any]]] = {
         _insider("4/A", 2, "2026-06-08", "ABCD", transaction_code="P", date_of_original_submission="2026-06-04"),
     ],
     "form_13f": [_holding(1, "13F-HR", "2026-05-15", 1_000), _holding(2, "13F-HR/A", "2026-06-05", 900)],
+    "fred_vintages": [
+        _figure("PAYEMS", "2026-03-01", "157990", "2026-04-03", "2026-05-07"),
+        _figure("PAYEMS", "2026-03-01", "158010", "2026-05-08", "9999-12-31"),
+        _figure("PAYEMS", "2026-04-01", "158100", "2026-05-08", "9999-12-31"),
+        _figure("DGS10", "2026-05-25", ".", "2026-05-26", "9999-12-31"),
+    ],
     "treasury_yields": [{"date": str(day), "yield_1_year": 4.1, "yield_10_year": 4.5} for day in DAYS],
     "inflation": [{"date": "2026-04-01", "cpi": 330.1, "cpi_core": 331.2}],
     "inflation_expectations": [{"date": "2026-04-01", "market_5_year": 2.3, "model_1_year": 2.6}],
