@@ -40,16 +40,17 @@ from smallcaps.ingest.flatfile_rows import BRONZE
 from smallcaps.ingest.flatfiles import ingest_flatfiles, vendor_files
 from smallcaps.ingest.reference import ingest_splits
 from smallcaps.ingest.rest import chosen, wanted
-from smallcaps.ingest.routine import Step, carry_out, rest_steps, routine_steps
+from smallcaps.ingest.routine import Step, carry_out, has_key, keys_of, rest_steps, routine_steps
 from smallcaps.labels.daily import label_daily
 from smallcaps.lake import REGISTRY, Lake, declared
 from smallcaps.lake.dictionary import data_dictionary
 from smallcaps.lake.trace import Trace, trace
 from smallcaps.microstructure.features import extract_features
 from smallcaps.refine.job import refine
+from smallcaps.sources.endpoints import ENDPOINTS
 from smallcaps.sources.polygon.bucket import Folder
 from smallcaps.sources.polygon.credentials import read_key
-from smallcaps.sources.polygon.endpoints import ENDPOINTS
+from smallcaps.sources.polygon.endpoints import Source
 from smallcaps.spark.jars import fetch_jars
 from smallcaps.version import code_version
 
@@ -179,11 +180,12 @@ def ingest_rest_command(
     symbols: Symbols = None,
     as_of: AsOf = None,
 ) -> None:
-    """Take the vendor's REST endpoints into bronze; what is there already is not asked for again."""
+    """Take REST endpoints of the vendor and FRED into bronze; what is there already is not asked for again."""
     want = wanted(*_days(first, last), _names(symbols), as_of.date() if as_of else None)
-    chosen(endpoints.split(","), want)  # What is wrong is told before Spark starts.
-    key, (lake, settings) = read_key(load_settings().vendor.secret), _open()
-    _carry_out(lake, rest_steps(lake, settings, key, endpoints.split(","), want))
+    # What is wrong is told before Spark starts.
+    keys = keys_of(load_settings(), (endpoint.source for endpoint in chosen(endpoints.split(","), want)))
+    lake, settings = _open()
+    _carry_out(lake, rest_steps(lake, settings, keys, endpoints.split(","), want))
 
 
 @ingest_app.command("feed")
@@ -201,9 +203,13 @@ def ingest_feed_command(
 def ingest_all_command(first: From, last: To, symbols: Symbols = None, as_of: AsOf = None) -> None:
     """Take everything in that is taken in day by day. What fails does not stop the rest."""
     want = wanted(*_days(first, last), _names(symbols), as_of.date() if as_of else None)
-    vendor = load_settings().vendor
-    key, source, (lake, settings) = read_key(vendor.secret), vendor_files(vendor), _open()
-    _carry_out(lake, routine_steps(lake, settings, key, source, want))
+    settings = load_settings()
+    sources = [source for source in Source if source is Source.VENDOR or has_key(settings, source)]
+    if Source.FRED not in sources:
+        messages.print("FRED_API_KEY is not set: economic figures by vintage (macro_vintages) are left out.")
+    keys, files = keys_of(settings, sources), vendor_files(settings.vendor)
+    lake, settings = _open()
+    _carry_out(lake, routine_steps(lake, settings, keys, files, want))
 
 
 def _carry_out(lake: Lake, steps: Sequence[Step]) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from smallcaps.config import load_settings
 from smallcaps.errors import FailedDependency, SmallcapsError
+from smallcaps.ingest.routine import has_key
 from smallcaps.lake.files import open_filesystem
+from smallcaps.sources.polygon.endpoints import Source
 from smallcaps.spark.jars import locked_jars
 from smallcaps.spark.java import java_version, require_java
 
@@ -33,7 +35,7 @@ class Check:
 
 
 def examine() -> list[Check]:
-    """Look at Python, settings, Java, jars, disk, loopback and extras."""
+    """Look at Python, settings, Java, jars, disk, loopback, extras and the key to FRED."""
     checks: dict[str, Callable[[], Check]] = {
         "python": _python,
         "settings": _settings,
@@ -42,6 +44,7 @@ def examine() -> list[Check]:
         "disk": _disk,
         "loopback": _loopback,
         "extras": _extras,
+        "fred": _fred,
     }
     found = []
     for name, check in checks.items():
@@ -110,3 +113,9 @@ def _extras() -> Check:
     if absent:
         return Check("extras", None, f"not installed: {', '.join(absent)} (pip install 'smallcaps[all]')")
     return Check("extras", True, ", ".join(EXTRAS))
+
+
+def _fred() -> Check:
+    if has_key(load_settings(), Source.FRED):
+        return Check("fred", True, "there is a key")
+    return Check("fred", None, "FRED_API_KEY is not set: `ingest all` leaves economic figures by vintage out")

@@ -1,10 +1,18 @@
 """Room: typed settings, read from `conf/` and the environment."""
 
 from smallcaps.config.s3 import s3_endpoint, s3_region
-from smallcaps.config.settings import LiquidityFloor, Settings, VendorSettings, configuration_folder, load_settings
+from smallcaps.config.settings import (
+    LiquidityFloor,
+    ServiceSettings,
+    Settings,
+    VendorSettings,
+    configuration_folder,
+    load_settings,
+)
 
 __all__ = [
     "LiquidityFloor",
+    "ServiceSettings",
     "Settings",
     "VendorSettings",
     "configuration_folder",

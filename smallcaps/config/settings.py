@@ -41,17 +41,22 @@ class SparkSettings(Section):
     conf: dict[str, str | int | bool] = Field(default_factory=dict, description="further Spark settings")
 
 
-class VendorSettings(Section):
-    """The vendor's REST service, live feed and flat files, or those of one who speaks like it."""
+class ServiceSettings(Section):
+    """A REST service, or one that speaks like it."""
 
     origin: str = Field(pattern=r"^https?://[^/?#]+$", description="https://host[:port]")
     requests_per_second: float = Field(gt=0, description="of all workers together")
     connections: int = Field(gt=0, description="requests at a time, per worker")
     chunk: int = Field(gt=0, description="requests a commit: what a kill can lose")
+    secret: str | None = Field(description="AWS secret that holds the keys; null: the environment does")
+
+
+class VendorSettings(ServiceSettings):
+    """The vendor's REST service, live feed and flat files."""
+
     feed: str = Field(pattern=r"^wss?://[^/?#]+/[^?#]*$", description="wss://host[:port]/stocks of the live feed")
     files: str = Field(pattern=r"^https?://[^/?#]+$", description="https://host[:port] of the flat files' bucket")
     bucket: str = Field(min_length=3, description="its name")
-    secret: str | None = Field(description="AWS secret that holds the keys; null: the environment does")
 
 
 class LiquidityFloor(Section):
@@ -139,6 +144,7 @@ class Settings(BaseSettings):
     tracking_uri: str | None = Field(default=None, description="MLflow; null: a SQLite file in the lake")
     spark: SparkSettings
     vendor: VendorSettings
+    fred: ServiceSettings
     floor: LiquidityFloor
     universe: UniverseSettings
     publication_delay_seconds: int = Field(ge=0, description="from the end of a bar to the moment it can be acted on")
@@ -161,8 +167,8 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
     def digest(self) -> str:
-        """SHA-256 (16 hex digits) of what is computed: places, the Spark session and the vendor's service are left out."""
-        places = {"environment", "lake", "cache", "tracking_uri", "spark", "vendor"}
+        """SHA-256 (16 hex digits) of what is computed: places, the Spark session and services are left out."""
+        places = {"environment", "lake", "cache", "tracking_uri", "spark", "vendor", "fred"}
         content = self.model_dump(mode="json", exclude=places)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -67,4 +67,7 @@ def _pieces(scope: Scope, first: date, last: date) -> list[tuple[date, date]]:
             for month in range(1, 13)
         ]
         return [(max(first, begin), min(last, end)) for begin, end in months if begin <= last and end >= first]
+    if scope is Scope.SYMBOL_YEAR:
+        years = range(first.year, last.year + 1)
+        return [(max(first, date(year, 1, 1)), min(last, date(year, 12, 31))) for year in years]
     return [(first, last)]

@@ -22,7 +22,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from smallcaps.calendar.sessions import NEW_YORK
-from smallcaps.config import Settings, VendorSettings
+from smallcaps.config import ServiceSettings, Settings
 from smallcaps.errors import BadData, BadInput, FailedDependency
 from smallcaps.ingest.requests import answered, as_of_clause, planned
 from smallcaps.lake import (
@@ -39,12 +39,14 @@ from smallcaps.lake import (
     with_nulls,
 )
 from smallcaps.lake.quality import RECEIVED
+from smallcaps.sources.economy.wire import FRED
+from smallcaps.sources.endpoints import ENDPOINTS
 from smallcaps.sources.fields import any_missing, any_unparsable
 from smallcaps.sources.polygon.answers import answers
 from smallcaps.sources.polygon.bodies import parse, records_of, text_columns
 from smallcaps.sources.polygon.credentials import Key
-from smallcaps.sources.polygon.endpoints import ENDPOINTS, Endpoint, Freshness, Scope
-from smallcaps.sources.polygon.rest import Pace, RestClient
+from smallcaps.sources.polygon.endpoints import Endpoint, Freshness, Scope, Source
+from smallcaps.sources.polygon.rest import VENDOR, Pace, RestClient
 
 JOB, BODIES = "ingest rest", "bronze.bodies"
 REASONS = {
@@ -53,6 +55,7 @@ REASONS = {
     "outside_request": "the row is of a day that was not asked for",
 }
 _DAY_OF_START = "to_date(from_utc_timestamp(timestamp_micros(window_start_ns div 1000), 'America/New_York'))"
+_DIALECTS = {Source.VENDOR: VENDOR, Source.FRED: FRED}
 _SHOWN = 5
 """Faults told in an error; all are in bronze.bodies."""
 
@@ -120,6 +123,8 @@ def ingest_endpoint(lake: Lake, settings: Settings, key: Key, endpoint: Endpoint
     Raises BadInput or FailedDependency where the vendor refuses or fails; BadData, after everything sound was written, where
     some answers were not sound.
     """
+    if endpoint.names is not None:
+        want = replace(want, symbols=endpoint.names)
     arguments = {"endpoint": endpoint.name, **asdict(want)}
     with recorded_run(lake, JOB, arguments, settings.digest()) as run:
         symbols = _symbols(run, want) if endpoint.scope.by_symbol else None
@@ -130,7 +135,7 @@ def ingest_endpoint(lake: Lake, settings: Settings, key: Key, endpoint: Endpoint
             if not total:
                 run.note = "no sessions in the range"
                 return Answered(0, 0, 0, 0)
-            asked, faults = _ask(run, settings.vendor, key, endpoint, plan, want.as_of)
+            asked, faults = _ask(run, service_of(settings, endpoint.source), key, endpoint, plan, want.as_of)
             if not asked and stands(lake, endpoint.table, JOB, arguments):
                 run.note = f"{total} requests answered and typed before"
                 return Answered(0, total, 0, 0)
@@ -141,6 +146,11 @@ def ingest_endpoint(lake: Lake, settings: Settings, key: Key, endpoint: Endpoint
     if faults:
         raise BadData(f"{len(faults)} requests have no sound answer (see {BODIES}): {'; '.join(faults[:_SHOWN])}")
     return Answered(asked, total - asked, rows, run.rows_refused)
+
+
+def service_of(settings: Settings, source: Source) -> ServiceSettings:
+    """Where a source is asked, and how fast."""
+    return {Source.VENDOR: settings.vendor, Source.FRED: settings.fred}[source]
 
 
 def _symbols(run: Run, want: Wanted) -> DataFrame:
@@ -159,7 +169,7 @@ def _symbols(run: Run, want: Wanted) -> DataFrame:
 
 
 def _ask(
-    run: Run, vendor: VendorSettings, key: Key, endpoint: Endpoint, plan: DataFrame, as_of: date
+    run: Run, service: ServiceSettings, key: Key, endpoint: Endpoint, plan: DataFrame, as_of: date
 ) -> tuple[int, list[str]]:
     """Ask for what is not answered yet; returns how many requests that were, and the faults of answers."""
     spark, todo = run.lake.spark, plan
@@ -167,14 +177,14 @@ def _ask(
         known = run.read(BODIES).where(_kept(endpoint, as_of))
         todo = plan.join(answered(plan, known).select("request"), "request", "left_anti")
     place = F.row_number().over(Window.orderBy("request")) - 1
-    todo = todo.select("request", F.floor(place / vendor.chunk).alias("chunk")).persist(StorageLevel.MEMORY_AND_DISK)
+    todo = todo.select("request", F.floor(place / service.chunk).alias("chunk")).persist(StorageLevel.MEMORY_AND_DISK)
     faults: list[str] = []
     try:
         count = todo.count()
-        for chunk, start in enumerate(range(0, count, vendor.chunk)):
+        for chunk, start in enumerate(range(0, count, service.chunk)):
             tasks = min(spark.sparkContext.defaultParallelism, count - start)
             requests = todo.where(f"chunk = {chunk}").select("request").repartition(tasks)
-            asker = _asker(vendor, key, endpoint, as_of, tasks)
+            asker = _asker(service, key, endpoint, as_of, tasks)
             run.append(BODIES, requests.mapInArrow(asker, _BODY_COLUMNS))
             faults = _faults(run)
     finally:
@@ -207,7 +217,7 @@ _Batches = Iterable[pa.RecordBatch]
 
 
 def _asker(
-    vendor: VendorSettings, key: Key, endpoint: Endpoint, as_of: date, tasks: int
+    service: ServiceSettings, key: Key, endpoint: Endpoint, as_of: date, tasks: int
 ) -> Callable[[_Batches], _Batches]:
     """What a task does with its requests. The key is in this function alone, which Spark shows nowhere."""
     constant = {
@@ -216,10 +226,10 @@ def _asker(
     }
 
     def ask(batches: _Batches) -> _Batches:
-        pace = Pace(vendor.requests_per_second / tasks)
-        client = RestClient(vendor.origin, key.value, pace, connections=vendor.connections)
+        pace, dialect = Pace(service.requests_per_second / tasks), _DIALECTS[endpoint.source]
+        client = RestClient(service.origin, key.value, pace, connections=service.connections, dialect=dialect)
         requests = (request for batch in batches for request in batch["request"].to_pylist())
-        for answer in answers(client, endpoint, requests, vendor.connections):
+        for answer in answers(client, endpoint, requests, service.connections):
             yield pa.RecordBatch.from_pylist([constant | asdict(answer)], _BODY_TYPES)
 
     return ask
@@ -266,9 +276,9 @@ def _replaced(endpoint: Endpoint, want: Wanted, left_out: list[str] | list[date]
     if endpoint.within is not None:
         conditions.append(between(f"cast({endpoint.within} AS date)", want.first, want.last))
     if endpoint.scope.by_symbol and want.symbols is not None:
-        conditions.append(f"symbol IN ({', '.join(map(sql_literal, want.symbols))})")
+        conditions.append(f"{endpoint.asked} IN ({', '.join(map(sql_literal, want.symbols))})")
     if left_out and endpoint.scope.by_symbol:
-        conditions.append(f"symbol NOT IN ({', '.join(sql_literal(str(symbol)) for symbol in left_out)})")
+        conditions.append(f"{endpoint.asked} NOT IN ({', '.join(sql_literal(str(symbol)) for symbol in left_out)})")
     elif left_out:
         days = ", ".join(f"DATE'{day}'" for day in left_out)
         conditions.append(f"cast({endpoint.within} AS date) NOT IN ({days})")
@@ -304,7 +314,7 @@ def read_text(endpoint: Endpoint, pages: DataFrame) -> DataFrame:
 
     text = ", ".join(f"{field.column} string" for field in endpoint.fields)
     return (
-        pages.where("content IS NOT NULL AND NOT status <=> 404")
+        pages.where("content IS NOT NULL AND coalesce(status, 200) = 200")
         .selectExpr("content", "symbol AS asked_symbol", "first", "last", "received_at", "sha256 AS source_sha256")
         .mapInArrow(read, f"{text}, {_AROUND_COLUMNS}, source_line bigint")
     )
@@ -321,7 +331,7 @@ def typed(text: DataFrame, endpoint: Endpoint, as_of: date) -> DataFrame:
     values = {field.column: field.value for field in fields}
     known = {"endpoint": sql_literal(endpoint.name), "as_of": f"DATE'{as_of}'", "received_at": "received_at"}
     if endpoint.scope.by_symbol:
-        known["symbol"] = "asked_symbol"
+        known[endpoint.asked] = "asked_symbol"
     if endpoint.scope in (Scope.DAY, Scope.SYMBOL_DAY):
         known["session_date"] = "first"
     elif "window_start_ns" in values:

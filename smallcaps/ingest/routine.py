@@ -1,6 +1,6 @@
 """Everything that is taken in day by day, as named steps; one that fails does not stop the others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,27 +8,43 @@ from smallcaps.config import Settings
 from smallcaps.errors import SmallcapsError
 from smallcaps.ingest.flatfile_rows import BRONZE
 from smallcaps.ingest.flatfiles import ingest_flatfiles
-from smallcaps.ingest.rest import Wanted, chosen, ingest_endpoint
+from smallcaps.ingest.rest import Wanted, chosen, ingest_endpoint, service_of
 from smallcaps.lake import Lake
+from smallcaps.sources.endpoints import ENDPOINTS
 from smallcaps.sources.polygon.bucket import FileSource
-from smallcaps.sources.polygon.credentials import Key
-from smallcaps.sources.polygon.endpoints import ENDPOINTS
+from smallcaps.sources.polygon.credentials import FRED_VARIABLES, VARIABLES, Key, key_in_environment, read_key
+from smallcaps.sources.polygon.endpoints import Source
 
 Step = tuple[str, Callable[[], Any]]
+Keys = Mapping[Source, Key]
+_VARIABLES = {Source.VENDOR: VARIABLES, Source.FRED: FRED_VARIABLES}
 
 
-def rest_steps(lake: Lake, settings: Settings, key: Key, names: Sequence[str], want: Wanted) -> list[Step]:
-    """A step for each of these endpoints. Raises BadInput where one cannot be asked."""
+def has_key(settings: Settings, source: Source) -> bool:
+    """Whether a source's key is in the environment, or a secret is named that should hold it."""
+    return bool(key_in_environment(_VARIABLES[source])) or service_of(settings, source).secret is not None
+
+
+def keys_of(settings: Settings, sources: Iterable[Source]) -> Keys:
+    """The keys of these sources. Raises as `read_key` does."""
+    return {
+        source: read_key(service_of(settings, source).secret, _VARIABLES[source], source.value)
+        for source in sorted(set(sources))
+    }
+
+
+def rest_steps(lake: Lake, settings: Settings, keys: Keys, names: Sequence[str], want: Wanted) -> list[Step]:
+    """A step for each of these endpoints, whose sources' keys are there. Raises BadInput where one cannot be asked."""
     return [
-        (endpoint.name, partial(ingest_endpoint, lake, settings, key, endpoint, want))
+        (endpoint.name, partial(ingest_endpoint, lake, settings, keys[endpoint.source], endpoint, want))
         for endpoint in chosen(names, want)
     ]
 
 
-def routine_steps(lake: Lake, settings: Settings, key: Key, files: FileSource, want: Wanted) -> list[Step]:
-    """What `ingest all` does, in order: each source of the day adds its steps here."""
-    rest = rest_steps(lake, settings, key, [name for name, endpoint in ENDPOINTS.items() if endpoint.routine], want)
-    return [*rest, *file_steps(lake, settings, files, want)]
+def routine_steps(lake: Lake, settings: Settings, keys: Keys, files: FileSource, want: Wanted) -> list[Step]:
+    """What `ingest all` does, in order: each source of the day adds its steps here. A source without a key is left out."""
+    names = [name for name, endpoint in ENDPOINTS.items() if endpoint.routine and endpoint.source in keys]
+    return [*rest_steps(lake, settings, keys, names, want), *file_steps(lake, settings, files, want)]
 
 
 def file_steps(lake: Lake, settings: Settings, files: FileSource, want: Wanted) -> list[Step]:

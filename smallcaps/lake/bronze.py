@@ -34,7 +34,7 @@ BODIES = Table(
         Column("page", "int", "Page of the answer, or of what a run heard, the first being 1", nullable=False),
         Column("last_page", "boolean", "Whether the answer ends here", nullable=False),
         Column("url", "string", "What was asked for, without the key"),
-        Column("status", "int", "HTTP status: 200, or 404 where the vendor has no such data; the feed has none"),
+        Column("status", "int", "HTTP status: 200, or 404 (FRED: 400) where there is no such data; the feed has none"),
         Column("sha256", "string", "SHA-256 of the body"),
         Column("size_bytes", "bigint", "Size of the body", "bytes"),
         Column("records", "bigint", "Records in it, counted when it came", "records"),

@@ -256,6 +256,85 @@ FILINGS = _snapshot(
     Column("filing_date", "date", "When it was filed", nullable=False),
     Column("filing_url", "string", "Where it lies"),
 )
+_INSIDER_FLAGS = {
+    "is_director": "The owner is a director",
+    "is_officer": "The owner is an officer",
+    "is_ten_percent_owner": "The owner holds over 10 % of a class",
+    "is_other": "The owner is an insider for another reason",
+    "not_subject_to_section_16": "The owner says that Section 16 binds him no longer",
+    "aff_10b5_one": "Made under a Rule 10b5-1 plan",
+    "equity_swap_involved": "An equity swap was part of it (form 4)",
+}
+INSIDER_FILINGS = _snapshot(
+    "bronze.insider_filings",
+    "What insiders own when they become such (form 3) and every change of it (form 4), one row a line of a filing; an "
+    "amendment (3/A, 4/A) lies beside what it amends",
+    _ANY_SYMBOL,
+    Column("tickers", "array<string>", "All tickers of the issuer"),
+    Column("accession_number", "string", "SEC's number of the filing; its lines share it", nullable=False),
+    Column("form_type", "string", "3, 3/A, 4 or 4/A"),
+    Column("filing_date", "date", "When it was filed: known from then on", nullable=False),
+    Column("filing_url", "string", "Where it lies"),
+    Column("date_of_original_submission", "date", "Of an amendment, when the filing was made that it amends"),
+    Column("period_of_report", "date", "Earliest transaction, or the day on which the owner became an insider"),
+    Column("issuer_cik", "string", "SEC's Central Index Key of the company"),
+    Column("issuer_name", "string", "The company"),
+    Column("owner_cik", "string", "SEC's Central Index Key of the insider"),
+    Column("owner_name", "string", "The insider"),
+    Column("officer_title", "string", "The insider's office"),
+    *(Column(name, "boolean", comment) for name, comment in _INSIDER_FLAGS.items()),
+    Column("record_type", "string", "transaction or holding (form 4)"),
+    Column("security_type", "string", "Non-derivative or derivative, as the vendor writes it"),
+    Column("security_title", "string", "Common Stock, …"),
+    Column("direct_or_indirect", "string", "D or I: how it is owned"),
+    Column("nature_of_ownership", "string", "By whom, where indirectly"),
+    Column("shares_owned", SIZE, "Owned on becoming an insider (form 3)", "shares"),
+    Column("transaction_date", "date", "When it was done (form 4, as all that follows but derivatives)"),
+    Column("deemed_execution_date", "date", "When it counts as done, if another day"),
+    Column(
+        "transaction_code", "string", "P bought and S sold in the market, A granted, F withheld for tax, M exercised, …"
+    ),
+    Column("transaction_acquired_disposed", "string", "A acquired or D disposed of"),
+    Column("transaction_timeliness", "string", "O in time, E early, L late"),
+    Column("transaction_shares", SIZE, "How many", "shares"),
+    Column("transaction_price_per_share", "double", "At which price", "$"),
+    Column("transaction_value", "double", "Shares × price", "$"),
+    Column("shares_owned_following_transaction", SIZE, "Owned after it", "shares"),
+    Column("exercise_price", "double", "Of a derivative", "$"),
+    Column("exercise_date", "date", "From when a derivative may be exercised"),
+    Column("expiration_date", "date", "When a derivative ends"),
+    Column("underlying_security_title", "string", "What a derivative is on"),
+    Column("underlying_security_shares", SIZE, "How many a derivative is on", "shares"),
+    Column("remarks", "string", "Remarks of the filing"),
+    Column("footnotes", "array<struct<id:string,description:string>>", "Footnotes of the filing"),
+)
+INSTITUTIONAL_HOLDINGS = _snapshot(
+    "bronze.institutional_holdings",
+    "What institutions hold at the end of a quarter (13F), one row a position; it names the security by its CUSIP alone, and "
+    "an amendment (13F-HR/A) lies beside what it amends",
+    Column("accession_number", "string", "SEC's number of the filing; its positions share it", nullable=False),
+    Column("form_type", "string", "13F-HR or 13F-HR/A"),
+    Column(
+        "filing_date", "date", "When it was filed, up to 45 days after the quarter: known from then on", nullable=False
+    ),
+    Column("filing_url", "string", "Where it lies"),
+    Column("period", "date", "Last day of the quarter"),
+    Column("filer_cik", "string", "SEC's Central Index Key of the institution"),
+    *_texts("file_number film_number", "SEC"),
+    Column("issuer_name", "string", "Whose security it is"),
+    Column("title_of_class", "string", "COM, CL A, …"),
+    Column("cusip", "string", "CUSIP of the security"),
+    Column("market_value", "bigint", "Value as filed; filers wrote thousands of dollars until the end of 2022", "$"),
+    Column("shares_or_principal_amount", "bigint", "How much", "shares or $"),
+    Column("shares_or_principal_type", "string", "SH shares, PRN principal"),
+    Column("put_call", "string", "Of an option: put or call; null for the security itself"),
+    Column("investment_discretion", "string", "Who decides: SOLE, DFND or OTR"),
+    Column("other_managers", "array<string>", "Others that report it"),
+    *(
+        Column(f"voting_authority_{kind}", "bigint", f"Voting authority: {kind}", "shares")
+        for kind in ("sole", "shared", "none")
+    ),
+)
 NEWS = _snapshot(
     "bronze.news",
     "News articles",
@@ -283,6 +362,24 @@ ECONOMY = _snapshot(
     Column("series", "string", "The vendor's name, yield_10_year, cpi, …", nullable=False),
     Column("observation_date", "date", "Day or month it is about", nullable=False),
     Column("value", "double", "Value", "% or as the series has it", nullable=False),
+)
+MACRO_VINTAGES = Table(
+    name="bronze.macro_vintages",
+    comment="Economic figures as they were known when (FRED's archive): the figure of a day or month that was in force from "
+    "realtime_start to realtime_end. A request covers a stretch of a year and cuts both to it, so a figure that stayed in force "
+    "is there once a request. All rows of a series and observation_date in which a day lies say the same",
+    owner="ingest",
+    columns=(
+        Column("series", "string", "FRED's id of the series (sources/economy/series.py)", nullable=False),
+        Column("observation_date", "date", "Day it is about, or first day of the month", nullable=False),
+        Column("value", "double", "Figure; null where FRED has none", "% or as the series has it"),
+        Column("realtime_start", "date", "First day on which it was in force", nullable=False),
+        Column("realtime_end", "date", "Last day on which it was in force", nullable=False),
+        RECEIVED_AT,
+        *SOURCE,
+    ),
+    key=("source_sha256", "source_line"),
+    sort_by=("series", "observation_date", "realtime_start"),
 )
 SNAPSHOTS = _snapshot(
     "bronze.snapshots",
@@ -315,5 +412,6 @@ SNAPSHOTS = _snapshot(
 
 TABLES = (
     *(TICKERS, TICKER_DETAILS, TICKER_EVENTS, TICKER_TYPES, EXCHANGES, CONDITIONS, SPLITS, DIVIDENDS, IPOS, HOLIDAYS),
-    *(SHORT_INTEREST, SHORT_VOLUME, FLOAT, FINANCIALS, FILINGS, NEWS, ECONOMY, SNAPSHOTS),
+    *(SHORT_INTEREST, SHORT_VOLUME, FLOAT, FINANCIALS, FILINGS, INSIDER_FILINGS, INSTITUTIONAL_HOLDINGS, NEWS),
+    *(ECONOMY, MACRO_VINTAGES, SNAPSHOTS),
 )

@@ -12,7 +12,7 @@ _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 @dataclass(frozen=True)
 class Field:
     """How a bronze column comes from a text column. `zero_is_none`: the vendor writes 0 for nothing; `times`: what a
-    whole number is multiplied by.
+    whole number is multiplied by; `missing`: a text that stands for no value.
 
     Lists of integers are text with commas; other lists, maps and structs are JSON.
     """
@@ -23,6 +23,7 @@ class Field:
     optional: bool = False
     zero_is_none: bool = False
     times: int = 1
+    missing: str | None = None
 
     @property
     def value(self) -> str:
@@ -34,14 +35,19 @@ class Field:
         """SQL condition: there is text and it is not of the type."""
         if self.type == "array<int>":
             return f"exists({self._read}, item -> item IS NULL)"
-        unread = f"({self.text} <> '' AND {self._read} IS NULL)"
+        unread = f"({self._said} <> '' AND {self._read} IS NULL)"
         if self.type == "map<string,double>":
             return f"({unread} OR exists(map_values({self._read}), item -> item IS NULL))"
         return unread
 
     @property
+    def _said(self) -> str:
+        """SQL: the text, empty where it stands for no value."""
+        return self.text if self.missing is None else f"if({self.text} = '{self.missing}', '', {self.text})"
+
+    @property
     def _read(self) -> str:
-        text, given = self.text, f"nullif({self.text}, '')"
+        text, given = self._said, f"nullif({self._said}, '')"
         if self.type == "array<int>":
             listed = f"transform(split({text}, ','), item -> try_cast(trim(item) AS int))"
             return f"CASE WHEN {text} = '' THEN cast(array() AS array<int>) ELSE {listed} END"

@@ -137,3 +137,16 @@ def test_a_reader_that_has_seen_enough_is_no_fault_of_anybody() -> None:
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout.strip() in {"0", "1"}  # 0 where everything fitted into the pipe before it closed.
     assert done.stderr == ""
+
+
+def test_ingest_all_says_in_a_line_that_fred_is_left_out_without_a_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("FRED_API_KEY", "POLYGON_API_KEY", "MASSIVE_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    days = ["--from", "2024-01-02", "--to", "2024-01-03"]
+    assert main(["ingest", "all", *days]) == 2  # The vendor's key is needed.
+    said = capsys.readouterr().err
+    assert said.splitlines()[0].startswith("FRED_API_KEY is not set")
+    assert main(["ingest", "rest", "--endpoints", "macro_vintages", *days]) == 2
+    assert "set FRED_API_KEY" in capsys.readouterr().err.replace("\n", " ")

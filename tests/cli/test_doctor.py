@@ -55,6 +55,15 @@ def test_jars_to_be_fetched_are_no_fault(lake: Path, tmp_path: Path, monkeypatch
     assert "needs a network" in check.finding
 
 
+def test_the_key_to_fred_is_mentioned_and_its_absence_is_no_fault(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FRED_API_KEY", raising=False)
+    check = finding("fred")
+    assert check.fine is None
+    assert "FRED_API_KEY is not set" in check.finding
+    monkeypatch.setenv("FRED_API_KEY", "not-to-be-seen")
+    assert finding("fred") == doctor.Check("fred", True, "there is a key")
+
+
 def test_an_extra_that_is_not_installed_is_named(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "EXTRAS", {**doctor.EXTRAS, "models": ("mlflow_of_another_name",)})
     check = finding("extras")

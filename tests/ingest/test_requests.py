@@ -6,6 +6,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from smallcaps.ingest.requests import answered, planned
+from smallcaps.sources.economy.endpoints import MACRO_VINTAGES
 from smallcaps.sources.polygon.endpoints import ENDPOINTS
 
 pytestmark = pytest.mark.slow
@@ -41,6 +42,21 @@ def test_a_day_is_a_session(spark: SparkSession) -> None:
     ]
     assert rows[0][0].startswith("/v2/aggs/grouped/locale/us/market/stocks/2015-04-02?")
     assert plan(spark, "grouped_bars", date(2015, 4, 3), date(2015, 4, 5)) == []
+
+
+def test_a_series_is_asked_year_by_year(spark: SparkSession) -> None:
+    series = spark.createDataFrame([("UNRATE",)], "symbol string")
+    plan = planned(spark, MACRO_VINTAGES, series, date(2024, 11, 30), date(2026, 2, 1), date(2026, 3, 1))
+    rows = plan.orderBy("first").collect()
+    assert [(row.first, row.last) for row in rows] == [
+        (date(2024, 11, 30), date(2024, 12, 31)),
+        (date(2025, 1, 1), date(2025, 12, 31)),
+        (date(2026, 1, 1), date(2026, 2, 1)),
+    ]
+    assert rows[0].request == (
+        "/fred/series/observations?file_type=json&limit=100000&observation_start=2000-01-01&realtime_end=2024-12-31"
+        "&realtime_start=2024-11-30&series_id=UNRATE"
+    )
 
 
 def test_a_month_is_cut_at_the_ends_of_the_range(spark: SparkSession) -> None:

@@ -13,12 +13,14 @@ from pyspark.sql import functions as F
 from smallcaps.ingest.rest import REASONS, read_text, typed
 from smallcaps.lake import RULE, declared
 from smallcaps.lake.quality import RECEIVED
-from smallcaps.sources.polygon.endpoints import ENDPOINTS
-from tests.sources.vendor_bodies import BODIES, NANOSECONDS
+from smallcaps.sources.endpoints import ENDPOINTS
+from tests.sources.vendor_bodies import BODIES as VENDORS
+from tests.sources.vendor_bodies import FRED_OBSERVATIONS, NANOSECONDS
 
 pytestmark = pytest.mark.slow
 
 FIRST, LAST, AS_OF = date(2015, 3, 20), date(2015, 3, 23), date(2015, 3, 25)
+BODIES = VENDORS | {"macro_vintages": FRED_OBSERVATIONS}
 PAGE = "content binary, symbol string, first date, last date, received_at timestamp, sha256 string, status int"
 FROM_THE_REQUEST = ("endpoint", "as_of", "received_at", "source_sha256", "source_line", RULE, RECEIVED)
 
@@ -105,6 +107,23 @@ DIVIDEND = {
     "cash_amount": 0.59375,
     "currency": "USD",
     "frequency": 4,
+}
+INSIDER = {
+    "symbol": "A",
+    "tickers": ["A", "A.B"],
+    "accession_number": "0000000001-15-000002",
+    "filing_date": NEXT,
+    "filing_url": "https://www.sec.gov/2.txt",
+    "period_of_report": DAY,
+    "issuer_cik": "0000000001",
+    "issuer_name": "Alpha Inc.",
+    "owner_cik": "0000000009",
+    "owner_name": "Doe Jane",
+    "officer_title": "Chief Financial Officer",
+    "is_director": False,
+    "is_officer": True,
+    "direct_or_indirect": "D",
+    "footnotes": [{"id": "F1", "description": "A “trust”, of which\nshe knows."}],
 }
 REPORT = {
     "symbol": "A",
@@ -271,6 +290,70 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "filing_url": "https://www.sec.gov/1.txt",
         }
     ],
+    "insider_holdings": [
+        {
+            **INSIDER,
+            "form_type": "3",
+            "security_title": "Common Stock",
+            "shares_owned": Decimal("1000.5"),
+        },
+        {
+            "accession_number": "0000000001-15-000003",
+            "filing_date": DAY,
+            "form_type": "3/A",
+            "date_of_original_submission": date(2015, 3, 2),
+            "security_title": "Options",
+            "security_type": "derivative",
+            "exercise_price": 9.0,
+            "underlying_security_shares": Decimal("9000"),
+            "tickers": [],
+        },
+    ],
+    "insider_transactions": [
+        {
+            **INSIDER,
+            "form_type": "4",
+            "record_type": "transaction",
+            "security_type": "non_derivative",
+            "security_title": "Common Stock",
+            "transaction_code": "P",
+            "transaction_acquired_disposed": "A",
+            "transaction_timeliness": "O",
+            "transaction_date": DAY,
+            "transaction_shares": Decimal("100"),
+            "transaction_price_per_share": 10.25,
+            "transaction_value": 1025.0,
+            "shares_owned_following_transaction": Decimal("1100.5"),
+            "aff_10b5_one": False,
+            "equity_swap_involved": False,
+        },
+        {"accession_number": "0000000001-15-000004", "filing_date": DAY},
+    ],
+    "institutional_holdings": [
+        {
+            "accession_number": "0000000007-15-000001",
+            "form_type": "13F-HR",
+            "filing_date": DAY,
+            "filing_url": "https://www.sec.gov/7.txt",
+            "period": date(2014, 12, 31),
+            "filer_cik": "0000000007",
+            "file_number": "028-10000",
+            "film_number": "15123456",
+            "issuer_name": "ALPHA INC",
+            "title_of_class": "COM",
+            "cusip": "023135106",
+            "market_value": 3_000_000_000,
+            "shares_or_principal_amount": 7_724_000,
+            "shares_or_principal_type": "SH",
+            "put_call": "Put",
+            "investment_discretion": "DFND",
+            "other_managers": ["Doe Jane", "Roe, Richard"],
+            "voting_authority_sole": 7_724_000,
+            "voting_authority_shared": 0,
+            "voting_authority_none": 0,
+        },
+        {"accession_number": "0000000007-15-000002", "filing_date": NEXT, "form_type": "13F-HR/A"},
+    ],
     "news": [
         {
             "vendor_id": "n1",
@@ -328,6 +411,28 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "ask_price": 20.6,
         },
         {"symbol": "BApA", "last_trade_conditions": []},
+    ],
+    "macro_vintages": [
+        {
+            "series": "A",  # What was asked for.
+            "observation_date": date(2015, 2, 1),
+            "value": 5.5,
+            "realtime_start": DAY,
+            "realtime_end": date(2015, 3, 22),
+        },
+        {
+            "series": "A",
+            "observation_date": date(2015, 2, 1),
+            "value": -0.25,
+            "realtime_start": NEXT,
+            "realtime_end": NEXT,
+        },
+        {
+            "series": "A",
+            "observation_date": date(2015, 1, 1),
+            "realtime_start": DAY,
+            "realtime_end": NEXT,
+        },
     ],
     "grouped_bars": [
         {

@@ -16,9 +16,10 @@ from smallcaps.ingest.rest import wanted
 from smallcaps.ingest.routine import carry_out, routine_steps
 from smallcaps.lake import REGISTRY, Lake
 from smallcaps.lake.trace import trace
+from smallcaps.sources.endpoints import ENDPOINTS
 from smallcaps.sources.polygon.bucket import VendorBucket
 from smallcaps.sources.polygon.credentials import Key, KeyPair
-from smallcaps.sources.polygon.endpoints import ENDPOINTS, Shape
+from smallcaps.sources.polygon.endpoints import Shape, Source
 from smallcaps.sources.simulator.layout import read_records, read_tape, tape_days
 from smallcaps.sources.simulator.server import ACCESS_KEY, Faults, Place, running
 
@@ -56,13 +57,15 @@ def taken(
         vendor = settings.vendor.model_copy(
             update={"origin": place.origin, "feed": place.socket, "requests_per_second": 500.0}
         )
-        own = settings.model_copy(update={"vendor": vendor})
+        fred = settings.fred.model_copy(update={"origin": place.origin, "requests_per_second": 500.0})
+        own = settings.model_copy(update={"vendor": vendor, "fred": fred})
+        keys = {source: Key(KEY) for source in Source}
         files = VendorBucket(place.origin, "flatfiles", KeyPair(ACCESS_KEY, "unverified"))
         want = wanted(days[0], days[-1], as_of=days[-1])
         ingest_feed(lake, own, Key(KEY), 16)
-        carry_out(routine_steps(lake, own, Key(KEY), files, want))
+        carry_out(routine_steps(lake, own, keys, files, want))
         first = account(place)
-        carry_out(routine_steps(lake, own, Key(KEY), files, want))
+        carry_out(routine_steps(lake, own, keys, files, want))
         second = account(place)
     return Taken(lake, first["endpoints"], second["endpoints"], second["paths"][len(first["paths"]) :])
 
@@ -99,6 +102,15 @@ def test_every_record_of_a_body_is_a_row_or_refused_with_a_reason(taken: Taken) 
         lost = 0 if quarantine is None else quarantine.join(own, "source_sha256").count()
         if endpoint.shape is Shape.RECORD:
             assert rows + lost == records, name
+
+
+def test_an_economic_figure_that_was_revised_is_there_as_it_was_before_and_after(taken: Taken) -> None:
+    august = "series = 'PAYEMS' AND observation_date = DATE'2026-08-01'"
+    rows = taken.lake.read("bronze.macro_vintages").where(august).orderBy("realtime_start").collect()
+    # In force when the range begins, and revised when September's came out.
+    assert [str(row.realtime_start) for row in rows] == ["2026-10-07", "2026-10-09"]
+    assert [str(row.realtime_end) for row in rows] == ["2026-10-08", "2026-10-16"]
+    assert rows[0].value != rows[1].value
 
 
 @pytest.mark.parametrize("table", FILES)

@@ -7,7 +7,7 @@ import boto3
 import pytest
 
 from smallcaps.errors import BadInput, FailedDependency
-from smallcaps.sources.polygon.credentials import VARIABLES, Key, read_key
+from smallcaps.sources.polygon.credentials import FRED_VARIABLES, VARIABLES, Key, read_key
 from tests.s3 import s3_server
 
 SECRETS = {
@@ -37,7 +37,7 @@ def aws() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in VARIABLES:
+    for name in (*VARIABLES, *FRED_VARIABLES):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -59,6 +59,14 @@ def test_the_environment_has_the_key(variables: dict[str, str], key: str, monkey
 def test_without_a_key_and_a_secret_it_says_what_to_set() -> None:
     with pytest.raises(BadInput, match=r"POLYGON_API_KEY or MASSIVE_API_KEY.*vendor\.secret"):
         read_key()
+
+
+def test_another_services_key_is_in_its_own_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYGON_API_KEY", "p")
+    with pytest.raises(BadInput, match=r"set FRED_API_KEY, or name an AWS secret in fred\.secret"):
+        read_key(None, FRED_VARIABLES, "fred")
+    monkeypatch.setenv("FRED_API_KEY", "f")
+    assert read_key(None, FRED_VARIABLES, "fred").value == "f"
 
 
 def test_a_key_is_not_shown() -> None:

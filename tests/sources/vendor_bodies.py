@@ -272,6 +272,82 @@ FILINGS = results(
         "issuer_name": "Alpha Inc.",
     }
 )
+_INSIDER = {
+    "accession_number": "0000000001-15-000002",
+    "filing_date": "2015-03-23",
+    "filing_url": "https://www.sec.gov/2.txt",
+    "period_of_report": "2015-03-20",
+    "issuer_cik": "0000000001",
+    "issuer_name": "Alpha Inc.",
+    "owner_cik": "0000000009",
+    "owner_name": "Doe Jane",
+    "officer_title": "Chief Financial Officer",
+    "is_director": False,
+    "is_officer": True,
+    "tickers": ["A", "A.B"],
+    "direct_or_indirect": "D",
+    "footnotes": [{"id": "F1", "description": "A “trust”, of which\nshe knows."}],
+}
+INSIDER_HOLDINGS = results(
+    {**_INSIDER, "form_type": "3", "security_title": "Common Stock", "shares_owned": 1000.5},
+    {
+        "accession_number": "0000000001-15-000003",
+        "filing_date": "2015-03-20",
+        "form_type": "3/A",
+        "date_of_original_submission": "2015-03-02",
+        "security_title": "Options",
+        "security_type": "derivative",
+        "exercise_price": 9,
+        "underlying_security_shares": 9000.0,
+        "tickers": [],
+    },
+)
+INSIDER_TRANSACTIONS = results(
+    {
+        **_INSIDER,
+        "form_type": "4",
+        "record_type": "transaction",
+        "security_type": "non_derivative",
+        "security_title": "Common Stock",
+        "transaction_code": "P",
+        "transaction_acquired_disposed": "A",
+        "transaction_timeliness": "O",
+        "transaction_date": "2015-03-20",
+        "transaction_shares": 100.0,
+        "transaction_price_per_share": 10.25,
+        "transaction_value": 1025.0,
+        "shares_owned_following_transaction": 1100.5,
+        "aff_10b5_one": False,
+        "equity_swap_involved": False,
+        "not_subject_to_section_16": None,
+    },
+    {"accession_number": "0000000001-15-000004", "filing_date": "2015-03-20"},
+)
+INSTITUTIONAL_HOLDINGS = results(
+    {
+        "accession_number": "0000000007-15-000001",
+        "cusip": "023135106",
+        "file_number": "028-10000",
+        "filer_cik": "0000000007",
+        "filing_date": "2015-03-20",
+        "filing_url": "https://www.sec.gov/7.txt",
+        "film_number": "15123456",
+        "form_type": "13F-HR",
+        "investment_discretion": "DFND",
+        "issuer_name": "ALPHA INC",
+        "market_value": 3000000000,
+        "other_managers": ["Doe Jane", "Roe, Richard"],
+        "period": "2014-12-31",
+        "put_call": "Put",
+        "shares_or_principal_amount": 7724000,
+        "shares_or_principal_type": "SH",
+        "title_of_class": "COM",
+        "voting_authority_none": 0,
+        "voting_authority_shared": 0,
+        "voting_authority_sole": 7724000,
+    },
+    {"accession_number": "0000000007-15-000002", "filing_date": "2015-03-23", "form_type": "13F-HR/A"},
+)
 NEWS = results(
     {
         "id": "n1",
@@ -293,6 +369,26 @@ YIELDS = results(
 INFLATION = results({"date": "2015-03-20", "cpi": 235.976})
 EXPECTATIONS = results({"date": "2015-03-20", "market_5_year": 1.6})
 LABOUR = results({"date": "2015-03-20", "unemployment_rate": 5.4, "job_openings": 5109})
+FRED_OBSERVATIONS = {
+    "realtime_start": "2015-03-20",
+    "realtime_end": "2015-03-23",
+    "observation_start": "2000-01-01",
+    "observation_end": "9999-12-31",
+    "units": "lin",
+    "output_type": 1,
+    "file_type": "json",
+    "order_by": "observation_date",
+    "sort_order": "asc",
+    "count": 3,
+    "offset": 0,
+    "limit": 100000,
+    "observations": [
+        {"realtime_start": "2015-03-20", "realtime_end": "2015-03-22", "date": "2015-02-01", "value": "5.5"},
+        {"realtime_start": "2015-03-23", "realtime_end": "2015-03-23", "date": "2015-02-01", "value": "-0.25"},
+        {"realtime_start": "2015-03-20", "realtime_end": "2015-03-23", "date": "2015-01-01", "value": "."},
+    ],
+}
+"""FRED's answer, in its shape (fred.stlouisfed.org/docs/api/fred/series_observations.html)."""
 SNAPSHOTS = {
     "count": 2,
     "status": "OK",
@@ -335,6 +431,9 @@ BODIES: dict[str, Any] = {
     "ratios": RATIOS,
     "old_financials": OLD_FINANCIALS,
     "filings": FILINGS,
+    "insider_holdings": INSIDER_HOLDINGS,
+    "insider_transactions": INSIDER_TRANSACTIONS,
+    "institutional_holdings": INSTITUTIONAL_HOLDINGS,
     "news": NEWS,
     "treasury_yields": YIELDS,
     "inflation": INFLATION,

@@ -1,13 +1,15 @@
-"""The vendor's key: from the environment, else from AWS Secrets Manager. It is shown nowhere."""
+"""The keys to the vendor and to FRED: from the environment, else from AWS Secrets Manager. They are shown nowhere."""
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from smallcaps.config import s3_region
 from smallcaps.errors import BadInput, FailedDependency
 
 VARIABLES = ("POLYGON_API_KEY", "MASSIVE_API_KEY")
+FRED_VARIABLES = ("FRED_API_KEY",)
 FILE_VARIABLES = ("POLYGON_S3_ACCESS_KEY_ID", "POLYGON_S3_SECRET_ACCESS_KEY")
 
 
@@ -43,23 +45,23 @@ def read_file_keys(secret: str | None = None) -> KeyPair:
     return KeyPair(*found)
 
 
-def key_in_environment() -> str:
-    """The first of VARIABLES that is set; empty where none is."""
-    values = (os.environ.get(name, "").strip() for name in VARIABLES)
+def key_in_environment(variables: Sequence[str] = VARIABLES) -> str:
+    """The first of these variables that is set; empty where none is."""
+    values = (os.environ.get(name, "").strip() for name in variables)
     return next(filter(None, values), "")
 
 
-def read_key(secret: str | None = None) -> Key:
-    """The key in POLYGON_API_KEY, else in MASSIVE_API_KEY, else in the AWS secret of that name.
+def read_key(secret: str | None = None, variables: Sequence[str] = VARIABLES, section: str = "vendor") -> Key:
+    """The key in the first of `variables` that is set, else in the AWS secret of that name (`secret` of the settings' section).
 
     The secret is the key itself, or a JSON object that holds it under the name of one of the variables. Raises BadInput where
     there is none, FailedDependency where AWS does not answer.
     """
-    if value := key_in_environment():
+    if value := key_in_environment(variables):
         return Key(value)
     if secret is None:
-        raise BadInput(f"There is no API key: set {' or '.join(VARIABLES)}, or name an AWS secret in vendor.secret.")
-    return Key(_key_in(_fetched(secret), secret))
+        raise BadInput(f"There is no API key: set {' or '.join(variables)}, or name an AWS secret in {section}.secret.")
+    return Key(_key_in(_fetched(secret), secret, variables))
 
 
 def _fetched(secret: str) -> str:
@@ -76,12 +78,12 @@ def _fetched(secret: str) -> str:
         raise FailedDependency(f"AWS Secrets Manager cannot be asked for the secret {secret!r}: {error}") from error
 
 
-def _key_in(text: str, secret: str) -> str:
+def _key_in(text: str, secret: str, variables: Sequence[str]) -> str:
     if content := _object_in(text):
-        text = next((str(content[name]) for name in VARIABLES if content.get(name)), "")
+        text = next((str(content[name]) for name in variables if content.get(name)), "")
     if not text.strip():
         raise BadInput(
-            f"The secret {secret!r} holds no key: it must be the key, or JSON with {' or '.join(VARIABLES)}."
+            f"The secret {secret!r} holds no key: it must be the key, or JSON with {' or '.join(variables)}."
         )
     return text.strip()
 

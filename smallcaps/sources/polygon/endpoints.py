@@ -23,11 +23,19 @@ class Scope(StrEnum):
     SYMBOL = "symbol"
     SYMBOL_DAY = "symbol_day"
     SYMBOL_MONTH = "symbol_month"
+    SYMBOL_YEAR = "symbol_year"
 
     @property
     def by_symbol(self) -> bool:
         """Whether a request names a symbol."""
         return self not in (Scope.MARKET, Scope.DAY)
+
+
+class Source(StrEnum):
+    """Who answers: each has an origin, a pace and a key of its own (the section of this name in the settings)."""
+
+    VENDOR = "vendor"
+    FRED = "fred"
 
 
 class Freshness(StrEnum):
@@ -51,7 +59,8 @@ class Endpoint:
     `fields` say how columns come from a record: `text` is a dotted path into it, with `|` between alternatives, `*` for any
     name, and a bare `*` for everything that no other field reads. Columns `symbol`, `session_date`, `as_of`, … that no
     field gives come from the request. `records` is the path of the records in the body, empty where it is itself the list.
-    `within` is the column that `{from}` and `{to}` restrict. `routine`: part of `ingest all`.
+    `within` is the column that `{from}` and `{to}` restrict. `routine`: part of `ingest all`. `asked`: the column that gets
+    what stood for `{symbol}`; `names`: what stands for it instead of the symbols wanted.
     """
 
     name: str
@@ -65,6 +74,9 @@ class Endpoint:
     shape: Shape = Shape.RECORD
     within: str | None = None
     routine: bool = True
+    source: Source = Source.VENDOR
+    asked: str = "symbol"
+    names: tuple[str, ...] | None = None
 
     @property
     def template(self) -> str:
@@ -217,6 +229,31 @@ def _statement(name: str) -> Endpoint:
         ),
         _between("filing_date", sort="filing_date.asc", limit=50_000),
         table="bronze.financials",
+        within="filing_date",
+    )
+
+
+_INSIDER = (
+    "tickers accession_number form_type filing_date filing_url date_of_original_submission period_of_report issuer_cik"
+    " issuer_name owner_cik owner_name officer_title is_director is_officer is_ten_percent_owner is_other"
+    " not_subject_to_section_16 aff_10b5_one security_type security_title direct_or_indirect nature_of_ownership"
+    " exercise_price exercise_date underlying_security_title underlying_security_shares remarks footnotes"
+)
+_CHANGE = (
+    " equity_swap_involved record_type transaction_date deemed_execution_date transaction_code"
+    " transaction_acquired_disposed transaction_timeliness transaction_shares transaction_price_per_share transaction_value"
+    " shares_owned_following_transaction expiration_date"
+)
+
+
+def _filed(name: str, form: str, table: str, fields: tuple[Field, ...]) -> Endpoint:
+    return _snapshot(
+        name,
+        f"/stocks/filings/vX/{form}",
+        fields,
+        # The greatest page that others were seen to ask for; the vendor's own limit is to be confirmed with a key.
+        _between("filing_date", sort="filing_date.asc", limit=1000),
+        table=table,
         within="filing_date",
     )
 
@@ -420,6 +457,26 @@ _DECLARED = (
         _fields("bronze.filings", "accession_number cik issuer_name form_type filing_date filing_url", symbol="ticker"),
         _between("filing_date", sort="filing_date.asc", limit=10_000),
         within="filing_date",
+    ),
+    *(
+        _filed(
+            name, form, "bronze.insider_filings", _fields("bronze.insider_filings", _INSIDER + more, symbol="tickers.0")
+        )
+        for name, form, more in (
+            ("insider_holdings", "form-3", " shares_owned"),
+            ("insider_transactions", "form-4", _CHANGE),
+        )
+    ),
+    _filed(
+        "institutional_holdings",
+        "13-F",
+        "bronze.institutional_holdings",
+        _fields(
+            "bronze.institutional_holdings",
+            "accession_number form_type filing_date filing_url period filer_cik file_number film_number issuer_name"
+            " title_of_class cusip market_value shares_or_principal_amount shares_or_principal_type put_call"
+            " investment_discretion other_managers voting_authority_sole voting_authority_shared voting_authority_none",
+        ),
     ),
     _snapshot(
         "news",

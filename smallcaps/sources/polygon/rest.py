@@ -1,15 +1,19 @@
 """The vendor's REST wire: one GET at a time, paced, retried, checked, and kept as it came.
 
-The key travels in a header only, so no URL, log or error can hold it. What goes wrong is told by who can mend it: a
-request, key or plan that is refused is BadInput; a server that stays unwell is FailedDependency; pages that lead nowhere
-good are BadData.
+The vendor's key travels in a header. A service that wants it in the query gets it there: it is put in when the request is
+sent, so that no URL of ours holds it, and urllib3, which writes queries to its log, is kept from telling it.
+
+What goes wrong is told by who can mend it: a request, key or plan that is refused is BadInput; a server that stays unwell is
+FailedDependency; pages that lead nowhere good are BadData.
 """
 
 import hashlib
 import json
+import logging
+import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -34,6 +38,7 @@ RETRY = urllib3.Retry(
 )
 _CHUNK_BYTES = 1 << 16
 _KEY_PARAMETERS = {"apikey", "api_key"}
+_SAID = ("error", "message", "error_message")
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,28 @@ class Body:
         return json.loads(self.content)
 
 
+@dataclass(frozen=True)
+class Dialect:
+    """What differs between services.
+
+    `key_parameter`: the query's parameter for the key, None where it goes in a header; `following`: the URL of the page after
+    a body; `nothing`: the words of a 400 that only says that there is no such data.
+    """
+
+    key_parameter: str | None
+    following: Callable[[Body], str | None]
+    nothing: str | None = None
+
+
+def _next_url(body: Body) -> str | None:
+    content = body.json()
+    following = content.get("next_url") if isinstance(content, dict) else None
+    return str(following) if following else None
+
+
+VENDOR = Dialect(key_parameter=None, following=_next_url)
+
+
 class Pace:
     """At most `per_second` requests a second, evenly spaced, however many threads ask.
 
@@ -81,28 +108,39 @@ class Pace:
 class RestClient:
     """GETs of one origin (`https://host[:port]`) with one key. Safe to share among threads."""
 
-    def __init__(self, origin: str, key: str, pace: Pace, retry: urllib3.Retry = RETRY, connections: int = 8) -> None:
+    def __init__(
+        self,
+        origin: str,
+        key: str,
+        pace: Pace,
+        retry: urllib3.Retry = RETRY,
+        connections: int = 8,
+        dialect: Dialect = VENDOR,
+    ) -> None:
         self._origin = _origin_of(origin)
         self._pace = pace
         self._retry = retry
+        self._dialect = dialect
+        self._key = None if dialect.key_parameter is None else urlencode({dialect.key_parameter: key})
         self._pool = urllib3.PoolManager(
             maxsize=connections,
             block=True,
-            headers={"Authorization": f"Bearer {key}", "Accept-Encoding": "gzip", "User-Agent": "smallcaps"},
+            headers={"Accept-Encoding": "gzip", "User-Agent": "smallcaps"}
+            | ({"Authorization": f"Bearer {key}"} if self._key is None else {}),
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
         )
 
     def get(self, path: str, parameters: Mapping[str, Parameter] | None = None) -> Body:
-        """The answer to one request: a 200, or a 404 by which the vendor says that it has no such data.
+        """The answer to one request: a 200, or a 404 (FRED: 400) by which the vendor says that it has no such data.
 
         Raises BadInput (400, 401, 403, unknown route) or FailedDependency (retries used up).
         """
         return self._get(_url(self._origin, path, parameters or {}))
 
     def pages(self, path: str, parameters: Mapping[str, Parameter] | None = None) -> Iterator[Body]:
-        """Every page of an answer, in order, along `next_url`.
+        """Every page of an answer, in order.
 
-        Raises as `get` does, and BadData where `next_url` leaves the origin or repeats itself.
+        Raises as `get` does, and BadData where the next page leaves the origin or was there already.
         """
         url: str | None = _url(self._origin, path, parameters or {})
         asked: set[str] = set()
@@ -115,11 +153,10 @@ class RestClient:
                 raise BadData(f"The vendor's pages go in a circle: {url} was asked for already.")
 
     def _next(self, body: Body) -> str | None:
-        content = body.json()
-        following = content.get("next_url") if isinstance(content, dict) else None
-        if not following:
+        following = self._dialect.following(body)
+        if following is None:
             return None
-        if not isinstance(following, str) or _origin_of(following) != self._origin:
+        if _origin_of(following) != self._origin:
             # Followed, it would hand the key to whoever it names.
             raise BadData(f"The page after {body.url} is on another host; it was not asked for.")
         return _without_key(following)
@@ -132,19 +169,21 @@ class RestClient:
             try:
                 response, content = self._fetch(url)
                 if response.status not in UNWELL:
-                    return _body(url, response.status, content)
+                    return _body(url, response.status, content, self._dialect)
             except urllib3.exceptions.HTTPError as trouble:
                 error = trouble
             try:
                 retry = retry.increment("GET", url, response=response, error=error)
             except urllib3.exceptions.HTTPError as last:
-                said = f"status {response.status}" if error is None and response is not None else str(error)
+                said = f"status {response.status}" if error is None and response is not None else _hidden(str(error))
                 times = len(retry.history) + 1
                 raise FailedDependency(f"{url} was asked for {times} times, at last: {said}. Try later.") from last
             retry.sleep(response)
 
     def _fetch(self, url: str) -> tuple[urllib3.BaseHTTPResponse, bytes]:
-        response = self._pool.request("GET", url, retries=False, redirect=False, preload_content=False)
+        # Put in here, the key is in no URL that is kept, told or tried again.
+        sent = url if self._key is None else f"{url}{'&' if '?' in url else '?'}{self._key}"
+        response = self._pool.request("GET", sent, retries=False, redirect=False, preload_content=False)
         try:
             return response, _read(response)
         finally:
@@ -162,9 +201,9 @@ def _read(response: urllib3.BaseHTTPResponse) -> bytes:
     return b"".join(parts)
 
 
-def _body(url: str, status: int, content: bytes) -> Body:
+def _body(url: str, status: int, content: bytes, dialect: Dialect) -> Body:
     """The answer, if it is one. Raises BadInput where it is a refusal, urllib3's ProtocolError where it is cut."""
-    _refuse(url, status, content)
+    _refuse(url, status, content, dialect)
     body = Body(url, status, content, datetime.now(UTC))
     try:
         body.json()
@@ -173,12 +212,14 @@ def _body(url: str, status: int, content: bytes) -> Body:
     return body
 
 
-def _refuse(url: str, status: int, content: bytes) -> None:
+def _refuse(url: str, status: int, content: bytes, dialect: Dialect) -> None:
     """Raises BadInput for an answer that asking again would not change."""
     if status == HTTPStatus.OK:
         return
     said = _message(content)
     if status == HTTPStatus.NOT_FOUND and said is not None:
+        return
+    if status == HTTPStatus.BAD_REQUEST and dialect.nothing is not None and dialect.nothing in (said or ""):
         return
     if status == HTTPStatus.UNAUTHORIZED:
         raise BadInput(f"The vendor refuses the key for {url}: {said or 'no reason given'}.")
@@ -195,7 +236,7 @@ def _message(content: bytes) -> str | None:
         body = json.loads(content)
     except ValueError:
         return None
-    said = (body.get("error") or body.get("message")) if isinstance(body, dict) else None
+    said = next(filter(None, map(body.get, _SAID)), None) if isinstance(body, dict) else None
     return said if isinstance(said, str) else None
 
 
@@ -217,3 +258,18 @@ def _without_key(url: str) -> str:
     parts = urlsplit(url)
     kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0].lower() not in _KEY_PARAMETERS]
     return urlunsplit(parts._replace(query=urlencode(kept)))
+
+
+def _hidden(text: str) -> str:
+    """`text` without the keys of the queries in it."""
+    return re.sub(r"(?i)(api_?key=)[^&\s\"']+", r"\1...", text)
+
+
+class _WithoutKeys(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Every record passes, told without keys."""
+        record.msg, record.args = _hidden(record.getMessage()), ()
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutKeys())

@@ -3,6 +3,7 @@
 Each symbol's days hang together here, so that afterwards every symbol-day can be made alone and anywhere.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import date
 
@@ -65,6 +66,21 @@ class History:
     splits: list[Split]
     dividends: list[Dividend]
     closes: Floats
+
+    def close_of(self, security: Security, day: date) -> float:
+        """The last close up to `day` in the shares of its day; where it begins before that."""
+        place = bisect_right(self.sessions, day, key=lambda hours: hours.day)
+        known = self.closes[security.number, :place]
+        known = known[~np.isnan(known)]
+        return float(known[-1]) if len(known) else security.price
+
+    def shares_on(self, security: Security, day: date) -> int:
+        """Shares outstanding on `day`: those of the last day, taken back through the splits since."""
+        shares = float(security.shares)
+        for split in self.splits:
+            if split.number == security.number and split.day > day:
+                shares *= split.old / split.new
+        return round(shares)
 
 
 def session_hours(last: date, count: int) -> list[Hours]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
@@ -18,6 +17,8 @@ from smallcaps.sources.simulator import faults as fault_kinds
 from smallcaps.sources.simulator.faults import Fault
 from smallcaps.sources.simulator.history import History
 from smallcaps.sources.simulator.layout import write_records
+from smallcaps.sources.simulator.macro import vintages
+from smallcaps.sources.simulator.ownership import ownership
 from smallcaps.sources.simulator.plan import generator_of
 from smallcaps.sources.simulator.session import VENUES as TRADING_VENUES
 from smallcaps.sources.simulator.universe import SECTORS, Security
@@ -84,26 +85,13 @@ class _Reference:
             "float": self.float(),
             **self.financials(),
             "filings": self.filings(),
+            **ownership(self.history),
             **economy(self.first, self.last, self.history.settings.seed),
+            "fred_vintages": vintages(self.first, self.last, self.history.settings.seed),
         }
 
     def generator(self, stream: int, number: int = 0) -> np.random.Generator:
         return generator_of(self.history.settings.seed, 20 + stream, number)
-
-    def close_of(self, security: Security, day: date) -> float:
-        """The last close up to `day` in the shares of its day; where it begins before that."""
-        place = bisect_right(self.days, day)
-        known = self.history.closes[security.number, :place]
-        known = known[~np.isnan(known)]
-        return float(known[-1]) if len(known) else security.price
-
-    def shares_on(self, security: Security, day: date) -> int:
-        """Shares outstanding on `day`: those of the last day, taken back through the splits since."""
-        shares = float(security.shares)
-        for split in self.history.splits:
-            if split.number == security.number and split.day > day:
-                shares *= split.old / split.new
-        return round(shares)
 
     def tickers(self) -> Iterator[Record]:
         twice = {fault.symbol for fault in self.faults if fault.kind == fault_kinds.TWO_COMPANIES}
@@ -135,7 +123,7 @@ class _Reference:
     def ticker_details(self) -> Iterator[Record]:
         for security in sorted(self.listed, key=lambda one: (one.symbol, one.number)):
             sector = SECTORS[security.sector] if security.sector is not None else None
-            shares = self.shares_on(security, self.last)
+            shares = self.history.shares_on(security, self.last)
             record = self._ticker(security) | {
                 "description": f"{security.name} of the simulated market.",
                 "homepage_url": f"https://{security.symbol.lower()}.example.com",
@@ -150,7 +138,7 @@ class _Reference:
                 "total_employees": 50 + security.number * 7,
                 "share_class_shares_outstanding": shares,
                 "weighted_shares_outstanding": shares,
-                "market_cap": round(shares * self.close_of(security, self.last), 2),
+                "market_cap": round(shares * self.history.close_of(security, self.last), 2),
                 "round_lot": 100,
                 "ticker_root": security.symbol.rstrip("wpA")
                 if security.kind in ("WARRANT", "PFD")
@@ -368,7 +356,7 @@ class _Reference:
             revenue = security.price * security.shares * float(generator.uniform(0.05, 0.4))
             for end, filed, year, quarter in self.quarters(security):
                 revenue *= float(np.exp(0.08 * generator.standard_normal()))
-                statements = _statements(generator, revenue, self.shares_on(security, end))
+                statements = _statements(generator, revenue, self.history.shares_on(security, end))
                 common = {
                     "tickers": [security.symbol],
                     "cik": security.cik,
@@ -385,8 +373,8 @@ class _Reference:
         return made
 
     def _ratios(self, security: Security, statements: dict[str, Record]) -> Record:
-        price = self.close_of(security, self.last)
-        shares = self.shares_on(security, self.last)
+        price = self.history.close_of(security, self.last)
+        shares = self.history.shares_on(security, self.last)
         seen = [volume for _, volume in self.volumes[security.symbol]][-30:]
         balance, income = statements["balance_sheets"], statements["income_statements"]
         return {

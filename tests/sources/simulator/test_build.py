@@ -140,7 +140,7 @@ def test_splits_of_the_vendor_differ_from_the_true_ones_where_the_truth_says(sim
 
 def test_every_reference_file_has_records(simulated_market: Path) -> None:
     names = {path.stem for path in (simulated_market / "reference").glob("*.jsonl")}
-    assert len(names) == 25
+    assert len(names) == 29
     empty = {name for name in names if not list(read_records(simulated_market / "reference" / f"{name}.jsonl"))}
     assert empty == set()
 

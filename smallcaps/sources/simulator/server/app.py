@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from smallcaps.errors import BadInput
-from smallcaps.sources.simulator.server import bars, reference, snapshots, ticks
+from smallcaps.sources.simulator.server import bars, fred, reference, snapshots, ticks
 from smallcaps.sources.simulator.server.clock import Clock, instant
 from smallcaps.sources.simulator.server.faults import Faults, nth
 from smallcaps.sources.simulator.server.flatfiles import BUCKET, Bucket
@@ -29,7 +29,15 @@ from smallcaps.sources.simulator.server.records import LISTINGS, Reference
 from smallcaps.sources.simulator.server.served import Served
 from smallcaps.sources.simulator.server.socket import Feed
 from smallcaps.sources.simulator.server.tape import Tape
-from smallcaps.sources.simulator.server.wire import KEY_PARAMETER, Answer, Ask, Refusal, encoded
+from smallcaps.sources.simulator.server.wire import (
+    FRED_KEY_PARAMETER,
+    KEY_PARAMETER,
+    KEY_PARAMETERS,
+    Answer,
+    Ask,
+    Refusal,
+    encoded,
+)
 from smallcaps.sources.simulator.server.world import World
 
 ACCESS_KEY = "simulator"
@@ -56,6 +64,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "/v2/snapshot/locale/us/markets/stocks/tickers/{ticker}": snapshots.one,
     "/v2/snapshot/locale/us/markets/stocks/{direction}": snapshots.movers,
     "/v3/snapshot": snapshots.universal,
+    f"{fred.ROOT}series/observations": fred.observations,
 }
 """What is not a listing. Details come after the listings, one of which is at /tickers/types."""
 DETAILS = "/v3/reference/tickers/{ticker}"
@@ -181,7 +190,7 @@ class Gate:
 
     def _count(self, request: Request) -> int:
         """The number of this request, from 1. Runs in the event loop alone."""
-        kept = [(name, value) for name, value in parse_qsl(request.url.query) if name != KEY_PARAMETER]
+        kept = [(name, value) for name, value in parse_qsl(request.url.query) if name not in KEY_PARAMETERS]
         self._world.served.asked(request.url.path + (f"?{urlencode(kept)}" if kept else ""))
         self._number += 1
         return self._number
@@ -198,6 +207,9 @@ class Gate:
                 return response
             if faults.unwell(number):
                 return PlainTextResponse("upstream connect error", faults.unwell_status)
+        if request.url.path.startswith(fred.ROOT):
+            said = fred.key_refused(request.query_params.get(FRED_KEY_PARAMETER, ""), self._world.key)
+            return None if said is None else JSONResponse(said, 400)
         given = self._key(request)
         if not given:
             return _error(401, "ERROR", "error", "API Key was not provided")

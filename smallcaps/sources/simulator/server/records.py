@@ -125,6 +125,18 @@ _RATIOS = (
     *("return_on_equity", "debt_to_equity", "current", "quick", "cash", "ev_to_sales", "ev_to_ebitda"),
     *("enterprise_value", "free_cash_flow"),
 )
+_INSIDER = {
+    **_by(TEXT, "issuer_cik", "owner_cik", "form_type"),
+    **_by(TEXTS, "tickers"),
+    **_by(DAY, "filing_date"),
+    "min_ticker": Filter(TEXT, lambda record: min(record.get("tickers") or (), default=None)),
+    "max_ticker": Filter(TEXT, lambda record: max(record.get("tickers") or (), default=None)),
+}
+_OWNERSHIP = {
+    "form-3": ("form_3", _INSIDER),
+    "form-4": ("form_4", _INSIDER | _by(TEXT, "transaction_code")),
+    "13-F": ("form_13f", {**_by(TEXT, "filer_cik"), **_by(DAY, "filing_date")}),
+}
 _FED = ("treasury-yields", "inflation", "inflation-expectations", "labor-market")
 
 LISTINGS = (
@@ -297,6 +309,19 @@ LISTINGS = (
         10_000,
         columns=True,
         appears="filing_date",
+    ),
+    *(
+        Listing(
+            f"/stocks/filings/vX/{form}",
+            file,
+            filters,
+            "filing_date.desc",
+            100,
+            1_000,
+            columns=True,
+            appears="filing_date",
+        )
+        for form, (file, filters) in _OWNERSHIP.items()
     ),
     *(
         Listing(f"/fed/v1/{name}", name.replace("-", "_"), _by(DAY, "date"), "date.asc", 100, 50_000, columns=True)

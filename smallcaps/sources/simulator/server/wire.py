@@ -19,7 +19,8 @@ from smallcaps.sources.simulator.layout import PRICE_UNIT, SIZE_UNIT
 from smallcaps.sources.simulator.server.clock import SECOND, midnight
 from smallcaps.sources.simulator.server.served import Marks
 
-KEY_PARAMETER = "apiKey"
+KEY_PARAMETER, FRED_KEY_PARAMETER = "apiKey", "api_key"
+KEY_PARAMETERS = (KEY_PARAMETER, FRED_KEY_PARAMETER)
 ZIPPED_FROM_BYTES = 500
 JSON = "application/json; charset=utf-8"
 
@@ -50,7 +51,7 @@ class Ask:
     @classmethod
     def of(cls, request: Request) -> "Ask":
         """From a request; raises Refusal where its cursor is not one of ours."""
-        given = {name: value for name, value in request.query_params.items() if name != KEY_PARAMETER}
+        given = {name: value for name, value in request.query_params.items() if name not in KEY_PARAMETERS}
         if cursor := given.pop("cursor", None):
             given |= decode_cursor(cursor)
         origin = f"{request.url.scheme}://{request.url.netloc}"

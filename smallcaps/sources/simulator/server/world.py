@@ -31,10 +31,9 @@ class World:
     served: Served = field(default_factory=Served)
 
     def now(self) -> int:
-        """The market's instant, in ns: the clock's, or the end of the last day there is."""
-        if self.live is not None:
-            return self.clock.now()
-        return midnight(after(self.last_day)) - SECOND
+        """The market's instant, in ns: the clock's as far as the day goes that is played, or the end of the last day there is."""
+        end = midnight(after(self.live or self.last_day)) - SECOND
+        return end if self.live is None else min(self.clock.now(), end)
 
     @cached_property
     def last_day(self) -> date:

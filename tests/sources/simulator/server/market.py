@@ -307,6 +307,40 @@ def _statement(period: str, quarter: int, filed: str) -> dict[str, Any]:
 
 
 STATEMENTS = [_statement("2025-12-31", 4, "2026-03-01"), _statement("2026-03-31", 1, "2026-05-10")]
+
+
+def _insider(form: str, number: int, filed: str, *tickers: str, **more: Any) -> dict[str, Any]:
+    return {
+        "accession_number": f"0000000009-26-00000{number}",
+        "form_type": form,
+        "filing_date": filed,
+        "issuer_cik": "0000000001",
+        "owner_cik": f"000000000{number}",
+        "tickers": list(tickers),
+        "security_title": "Common Stock",
+        "footnotes": [{"id": "F1", "description": "Held for the children."}],
+        **more,
+    }
+
+
+def _holding(number: int, form: str, filed: str, shares: int) -> dict[str, Any]:
+    return {
+        "accession_number": f"0000000007-26-00000{number}",
+        "form_type": form,
+        "filing_date": filed,
+        "filer_cik": "0000000007",
+        "period": "2026-03-31",
+        "cusip": "SIM000001",
+        "shares_or_principal_amount": shares,
+        "market_value": shares * 12,
+        "put_call": None,
+    }
+
+
+def _figure(series: str, day: str, value: str, start: str, end: str) -> dict[str, Any]:
+    return {"series_id": series, "date": day, "value": value, "realtime_start": start, "realtime_end": end}
+
+
 REFERENCE: dict[str, list[dict[str, Any]]] = {
     "tickers": TICKERS,
     "ticker_details": [_details(record) for record in TICKERS],
@@ -423,6 +457,19 @@ REFERENCE: dict[str, list[dict[str, Any]]] = {
             "issuer_name": "Alphabet Soup Inc.",
         }
         for number, form in ((3, "10-K"), (5, "10-Q"), (6, "8-K"))
+    ],
+    "form_3": [_insider("3", 1, "2026-05-20", "ABCD", shares_owned=500.0)],
+    "form_4": [
+        _insider("4", 2, "2026-06-04", "ABCD", transaction_code="P", transaction_shares=100.0),
+        _insider("4", 3, "2026-06-05", "LMNO", "WXYZ", transaction_code="S", transaction_shares=7.5),
+        _insider("4/A", 2, "2026-06-08", "ABCD", transaction_code="P", date_of_original_submission="2026-06-04"),
+    ],
+    "form_13f": [_holding(1, "13F-HR", "2026-05-15", 1_000), _holding(2, "13F-HR/A", "2026-06-05", 900)],
+    "fred_vintages": [
+        _figure("PAYEMS", "2026-03-01", "157990", "2026-04-03", "2026-05-07"),
+        _figure("PAYEMS", "2026-03-01", "158010", "2026-05-08", "9999-12-31"),
+        _figure("PAYEMS", "2026-04-01", "158100", "2026-05-08", "9999-12-31"),
+        _figure("DGS10", "2026-05-25", ".", "2026-05-26", "9999-12-31"),
     ],
     "treasury_yields": [{"date": str(day), "yield_1_year": 4.1, "yield_10_year": 4.5} for day in DAYS],
     "inflation": [{"date": "2026-04-01", "cpi": 330.1, "cpi_core": 331.2}],

@@ -107,6 +107,16 @@ def test_what_only_the_newer_client_knows(newest: massive.RESTClient) -> None:
     assert [one.job_openings for one in newest.list_labor_market_indicators()] == [7_200.0]
 
 
+def test_ownership(newest: massive.RESTClient) -> None:
+    (first,) = newest.list_stocks_filings_form_3(tickers="ABCD")
+    assert (first.shares_owned, first.footnotes[0].id) == (500.0, "F1")
+    changes = list(newest.list_stocks_filings_form_4(filing_date_gte="2026-06-04", limit=1, sort="filing_date.asc"))
+    assert [(one.form_type, one.transaction_code) for one in changes] == [("4", "P"), ("4", "S"), ("4/A", "P")]
+    assert changes[1].tickers == ["LMNO", "WXYZ"]
+    holdings = list(newest.list_stocks_filings_13f(filer_cik="0000000007", limit=1))
+    assert [(one.form_type, one.market_value) for one in holdings] == [("13F-HR/A", 10_800), ("13F-HR", 12_000)]
+
+
 def test_snapshots(rest: Any) -> None:
     assert [one.ticker for one in rest.get_snapshot_all("stocks", tickers=["LMNO", "ABCD"])] == ["ABCD", "LMNO"]
     assert rest.get_snapshot_ticker("stocks", "ABCD").last_trade.price == 10.15
