@@ -1,6 +1,6 @@
 """Silver: clean and labelled. Prices stay as traded; what adjusts them stands beside them."""
 
-from smallcaps.lake.declaration import Column, Table
+from smallcaps.lake.declaration import Column, Expectation, Table, every, few_refused, mostly, rows_as_before
 
 SECURITY_ID = Column(
     "security_id",
@@ -10,9 +10,23 @@ SECURITY_ID = Column(
 )
 SYMBOL = Column("symbol", "string", "Ticker that day; case matters", nullable=False)
 SESSION_DATE = Column("session_date", "date", "XNYS session", nullable=False)
-_SESSION = Column("session", "string", "pre, regular, post, or closed outside 04:00–20:00 New York", nullable=False)
+_SESSION = Column(
+    "session",
+    "string",
+    "pre, regular, post, or closed outside 04:00–20:00 New York",
+    nullable=False,
+    values=("pre", "regular", "post", "closed"),
+)
 _SEGMENT = Column(
     "segment", "int", "Number of the stretch without a halt: 0 pre, 1 regular, 2 post; −1 closed", nullable=False
+)
+_NO_SESSION_MISSING = Expectation(
+    "no_session_missing",
+    "No session is missing between the first and the last",
+    "max(session_number) - min(session_number) + 1 - size(collect_set(session_number))",
+    least=0,
+    most=0,
+    severity="warn",
 )
 
 SECURITIES = Table(
@@ -25,10 +39,15 @@ SECURITIES = Table(
         Column(
             "first_seen", "date", "First day with data when the symbol was first refined; never moves", nullable=False
         ),
-        Column("identity_source", "string", "What the identity rests on; 'symbol' is provisional", nullable=False),
+        Column(
+            "identity_source",
+            "string",
+            "What the identity rests on; 'symbol' is provisional",
+            nullable=False,
+            values=("figi", "cik", "symbol"),
+        ),
     ),
     key=("security_id",),
-    constraints={"known_source": "identity_source IN ('figi', 'cik', 'symbol')"},
 )
 CALENDAR = Table(
     name="silver.calendar",
@@ -44,6 +63,14 @@ CALENDAR = Table(
         Column("early_close", "boolean", "Closes before 16:00", nullable=False),
     ),
     key=("session_date",),
+    expectations=(
+        every(
+            "hours_in_order",
+            "A session opens before it closes, within its pre and post session",
+            "pre_open_at < open_at AND open_at < close_at AND close_at <= post_close_at",
+        ),
+        _NO_SESSION_MISSING,
+    ),
 )
 ADJUSTMENTS = Table(
     name="silver.adjustments",
@@ -66,6 +93,11 @@ ADJUSTMENTS = Table(
     ),
     key=("symbol", "execution_date"),
     constraints={"positive_factor": "price_factor > 0"},
+    expectations=(
+        mostly("factor_plausible", "Splits are by at most 1,000", "price_factor BETWEEN 0.001 AND 1000", most=0),
+        mostly("checked", "Splits could be checked against a price", "checked_against_price", most=0.9),
+        few_refused(0.25),
+    ),
 )
 BARS_1D = Table(
     name="silver.bars_1d",
@@ -98,6 +130,13 @@ BARS_1D = Table(
         "prices_in_range": "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
         "volume_not_negative": "volume >= 0",
     },
+    expectations=(
+        _NO_SESSION_MISSING,
+        mostly("traded", "Names trade on most days", "NOT zero_volume", most=0.2),
+        mostly("range_plausible", "High is rarely over 5 times low", "high <= 5 * low", most=0.001),
+        few_refused(0.01),
+        rows_as_before(),
+    ),
 )
 BARS_1M = Table(
     name="silver.bars_1m",
@@ -130,6 +169,12 @@ BARS_1M = Table(
         "prices_in_range": "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
         "volume_not_negative": "volume >= 0",
     },
+    expectations=(
+        every("on_the_minute", "A bar starts on a minute", "ts = date_trunc('MINUTE', ts)"),
+        mostly("range_plausible", "High is rarely over 2 times low", "high <= 2 * low", most=0.001),
+        few_refused(0.01),
+        rows_as_before(0.25, 4),
+    ),
 )
 TRADES = Table(
     name="silver.trades",
@@ -170,6 +215,14 @@ TRADES = Table(
     partition_by=("session_date",),
     sort_by=("symbol", "sip_ns", "sequence_number"),
     constraints={"positive": "price > 0 AND size > 0"},
+    expectations=(
+        every("time_is_sip_time", "ts is the SIP time, cut", "ts = timestamp_micros(sip_ns div 1000)"),
+        mostly("in_hours", "Few trades are outside 04:00–20:00", "session <> 'closed'", most=0.01),
+        mostly("on_time", "Few trades are published late", "NOT is_late", most=0.05),
+        mostly("counted", "Most trades count towards volume", "updates_volume", most=0.25),
+        few_refused(0.01),
+        rows_as_before(0.25, 4),
+    ),
 )
 QUOTES = Table(
     name="silver.quotes",
@@ -197,6 +250,14 @@ QUOTES = Table(
     key=("symbol", "session_date", "sip_ns", "sequence_number"),
     partition_by=("session_date",),
     sort_by=("symbol", "sip_ns", "sequence_number"),
+    expectations=(
+        every("time_is_sip_time", "ts is the SIP time, cut", "ts = timestamp_micros(sip_ns div 1000)"),
+        mostly("two_sided", "Most quotes have both sides", "is_two_sided", most=0.25),
+        mostly("not_crossed", "Few quotes are crossed", "NOT is_crossed", most=0.02),
+        mostly("not_locked", "Few quotes are locked", "NOT is_locked", most=0.1),
+        few_refused(0.01),
+        rows_as_before(0.25, 4),
+    ),
 )
 
 TABLES = (SECURITIES, CALENDAR, ADJUSTMENTS, BARS_1D, BARS_1M, TRADES, QUOTES)
