@@ -54,6 +54,12 @@ class VendorSettings(Section):
     secret: str | None = Field(description="AWS secret that holds the keys; null: the environment does")
 
 
+class QualitySettings(Section):
+    """The tables' quality suites."""
+
+    suites: bool = Field(description="judge rows before they are written; needs the extra `quality`")
+
+
 class LiquidityFloor(Section):
     """Which symbol-days are worth a signal; all trailing and raw, known the day before (DOMAIN: liquidity floor)."""
 
@@ -129,6 +135,7 @@ class Settings(BaseSettings):
     tracking_uri: str | None = Field(default=None, description="MLflow; null: a SQLite file in the lake")
     spark: SparkSettings
     vendor: VendorSettings
+    quality: QualitySettings
     floor: LiquidityFloor
     publication_delay_seconds: int = Field(ge=0, description="from the end of a bar to the moment it can be acted on")
     detectors: dict[str, dict[str, float]] = Field(description="parameters by detector; those left out keep defaults")
@@ -150,8 +157,8 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
     def digest(self) -> str:
-        """SHA-256 (16 hex digits) of what is computed: places, the Spark session and the vendor's service are left out."""
-        places = {"environment", "lake", "cache", "tracking_uri", "spark", "vendor"}
+        """SHA-256 (16 hex digits) of what is computed: places, Spark session, vendor's service and suites are left out."""
+        places = {"environment", "lake", "cache", "tracking_uri", "spark", "vendor", "quality"}
         content = self.model_dump(mode="json", exclude=places)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
