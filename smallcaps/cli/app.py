@@ -34,7 +34,7 @@ from smallcaps.config import Settings, load_settings
 from smallcaps.detectors.detect import INPUT_TABLE, chosen_detectors, detect, events, statement_of
 from smallcaps.detectors.manifest import build_manifest
 from smallcaps.detectors.registry import GRAINS
-from smallcaps.errors import BUG_EXIT_CODE, BadInput, FailedDependency, SmallcapsError
+from smallcaps.errors import BUG_EXIT_CODE, BadData, BadInput, FailedDependency, SmallcapsError
 from smallcaps.ingest.feed import ingest_feed
 from smallcaps.ingest.flatfile_rows import BRONZE
 from smallcaps.ingest.flatfiles import ingest_flatfiles, vendor_files
@@ -44,6 +44,7 @@ from smallcaps.ingest.routine import Step, carry_out, has_key, keys_of, rest_ste
 from smallcaps.labels.daily import label_daily
 from smallcaps.lake import REGISTRY, Lake, declared
 from smallcaps.lake.dictionary import data_dictionary
+from smallcaps.lake.quality_results import State, latest_states
 from smallcaps.lake.trace import Trace, trace
 from smallcaps.microstructure.features import extract_features
 from smallcaps.refine.job import refine
@@ -96,7 +97,7 @@ class Format(StrEnum):
 
 def _open() -> tuple[Lake, Settings]:
     settings = load_settings()
-    return Lake(settings.lake, started(settings)), settings
+    return Lake(settings.lake, started(settings), settings.quality.suites), settings
 
 
 def _days(first: datetime, last: datetime) -> tuple[date, date]:
@@ -385,6 +386,58 @@ def tables_command(
         version = str(lake.version(table.name)) if lake.exists(table.name) else "–"
         listed.add_row(table.name, version, table.owner, table.comment)
     output.print(listed)
+
+
+@app.command("quality")
+def quality_command(
+    name: Annotated[str | None, typer.Argument(metavar="TABLE", help="One table, with its expectations.")] = None,
+    docs: Annotated[Path | None, typer.Option(help="Write a page with every result into this folder, too.")] = None,
+) -> None:
+    """Show what the quality suites found last; exit code 3 where one stopped a job."""
+    lake, _ = _open()
+    with working("quality", lake.spark):
+        states = latest_states(lake, name)
+    if not states:
+        output.print("No suite has been judged yet.")
+    else:
+        output.print(_quality(states) if name is None else _expectations(states[0]))
+    if docs is not None:
+        from smallcaps.serving.quality_page import write_quality_page
+
+        output.print(f"The page is at {write_quality_page(states, docs)}", soft_wrap=True)
+    if stopped := [f"{state.table} ({', '.join(failed)})" for state in states if (failed := state.failed("stop"))]:
+        raise BadData(
+            f"Rows were kept out of {'; '.join(stopped)}: mend what is wrong with them and run the job again."
+        )
+
+
+def _quality(states: Sequence[State]) -> RichTable:
+    table = RichTable("table", "expectations", "failed: stop", "failed: warn", "rows", "judged at, UTC", "run")
+    for state in states:
+        table.add_row(
+            state.table,
+            str(len(state.results)),
+            f"[red]{', '.join(state.failed('stop'))}[/red]",
+            f"[yellow]{', '.join(state.failed('warn'))}[/yellow]",
+            f"{state.rows:,}",
+            f"{state.checked_at:%Y-%m-%d %H:%M:%S}",
+            state.run_id[:8],
+        )
+    return table
+
+
+def _expectations(state: State) -> RichTable:
+    title = f"{state.table}: {state.rows:,} rows, {state.checked_at:%Y-%m-%d %H:%M:%S} UTC, run {state.run_id[:8]}"
+    table = RichTable("", "expectation", "severity", "expected", "observed", "rows at fault", "what", title=title)
+    for one in state.results:
+        failed = "✗" if one["severity"] == "stop" else "!"
+        table.add_row(
+            "[green]✓[/green]" if one["success"] else f"[red]{failed}[/red]",
+            *(escape(one["expectation"]), one["severity"], one["expected"], one["observed"] or "unknown"),
+            f"{one['rows_failed']:,}" if one["rows_failed"] else "",
+            escape(one["words"]),
+        )
+    return table
 
 
 @app.command("trace")

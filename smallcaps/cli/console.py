@@ -1,5 +1,6 @@
 """What a person sees: results on stdout, progress and errors on stderr."""
 
+import logging
 import sys
 import threading
 import time
@@ -9,9 +10,11 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from smallcaps.config import Settings
+from smallcaps.lake.runs import WARNINGS
 from smallcaps.spark import open_session
 
 PAGE_WIDTH = 150
@@ -57,12 +60,33 @@ def _watch(progress: Progress, task: TaskID, spark: SparkSession, done: threadin
 
 
 def timed(title: str, spark: SparkSession, work: Callable[[], Any]) -> Any:
-    """Do `work` under a progress bar, then say on stderr what it came to and how long it took."""
+    """Do `work` under a progress bar, then say on stderr what it came to, how long it took and what quality suites warn of."""
     started = time.monotonic()
-    with working(title, spark):
+    with _warnings() as warned, working(title, spark):
         result = work()
     messages.print(f"[green]✓[/green] {title}: {told(result)} [dim]({time.monotonic() - started:.1f} s)[/dim]")
+    for warning in warned:
+        messages.print(f"  [yellow]![/yellow] {escape(warning)}", soft_wrap=True)
     return result
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What the quality suites warn of while the block runs: to be told after it, not in the middle of a progress bar."""
+    told_of: list[str] = []
+
+    class Keeper(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told_of.append(record.getMessage())
+
+    keeper, propagated = Keeper(), WARNINGS.propagate
+    WARNINGS.addHandler(keeper)
+    WARNINGS.propagate = False
+    try:
+        yield told_of
+    finally:
+        WARNINGS.removeHandler(keeper)
+        WARNINGS.propagate = propagated
 
 
 def told(result: object) -> str:

@@ -20,6 +20,7 @@ NEEDED_GIGABYTES = 3
 EXTRAS = {
     "models": ("mlflow", "xgboost", "sklearn"),
     "report": ("plotly",),
+    "quality": ("great_expectations",),
     "aws": ("boto3",),
     "simulator": ("fastapi", "uvicorn"),
 }

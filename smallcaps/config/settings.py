@@ -59,6 +59,12 @@ class VendorSettings(ServiceSettings):
     bucket: str = Field(min_length=3, description="its name")
 
 
+class QualitySettings(Section):
+    """The tables' quality suites."""
+
+    suites: bool = Field(description="judge rows before they are written; needs the extra `quality`")
+
+
 class LiquidityFloor(Section):
     """Which symbol-days are worth a signal; all trailing and raw, known the day before (DOMAIN: liquidity floor)."""
 
@@ -145,6 +151,7 @@ class Settings(BaseSettings):
     spark: SparkSettings
     vendor: VendorSettings
     fred: ServiceSettings
+    quality: QualitySettings
     floor: LiquidityFloor
     universe: UniverseSettings
     publication_delay_seconds: int = Field(ge=0, description="from the end of a bar to the moment it can be acted on")
@@ -167,8 +174,8 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
     def digest(self) -> str:
-        """SHA-256 (16 hex digits) of what is computed: places, the Spark session and services are left out."""
-        places = {"environment", "lake", "cache", "tracking_uri", "spark", "vendor", "fred"}
+        """SHA-256 (16 hex digits) of what is computed: places, the Spark session, services and suites are left out."""
+        places = {"environment", "lake", "cache", "tracking_uri", "spark", "vendor", "fred", "quality"}
         content = self.model_dump(mode="json", exclude=places)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -1,19 +1,24 @@
-"""What a table is: declared once, everything else (schema, DDL, dictionary, drift check) is derived from it."""
+"""What a table is: declared once, everything else (schema, DDL, dictionary, drift check, quality suite) is derived from it."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pyspark.sql.types import DataType, StructField, StructType, _parse_datatype_string
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: Spark SQL type, unit (empty where it has none) and what it means."""
+    """A column: Spark SQL type, unit (empty where it has none) and what it means.
+
+    Where `values` are given, the column holds no others.
+    """
 
     name: str
     type: str
     comment: str
     unit: str = ""
     nullable: bool = True
+    values: tuple[str, ...] = ()
 
     @property
     def data_type(self) -> DataType:
@@ -25,8 +30,67 @@ class Column:
         """Comment and unit as one text, as it goes into the table."""
         return f"{self.comment} [{self.unit}]" if self.unit else self.comment
 
+    @property
+    def known(self) -> str:
+        """SQL condition that it holds one of its values."""
+        values = ", ".join(f"'{value}'" for value in self.values)
+        listed = f"{self.name} IN ({values})"
+        return f"{self.name} IS NULL OR {listed}" if self.nullable else listed
+
 
 RUN_ID = Column("run_id", "string", "The run that wrote the row (see ops.runs); no part of the content", nullable=False)
+
+ROWS_A_DAY_BEFORE = "{rows_a_day_before}"
+"""In a measure: the median of rows a day on the last days before the first one to be written; null where too few are known."""
+ROWS_REFUSED = "{rows_refused}"
+"""In a measure: how many rows were refused one by one (lake/quality.py) on the way to those to be written."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What the rows to be written are expected to be, as a whole.
+
+    `measure` is a SQL aggregate over them, expected from `least` to `most`; unknown fails. `broken` is a SQL condition that tells
+    the rows at fault, if single rows are. A failure at severity stop leaves the table as it was, one at warn is told.
+    """
+
+    name: str
+    words: str
+    measure: str
+    least: float | None = None
+    most: float | None = None
+    severity: Literal["stop", "warn"] = "stop"
+    broken: str | None = None
+
+
+def every(name: str, words: str, condition: str) -> Expectation:
+    """Every row meets `condition`; unknown counts as broken."""
+    broken = _broken(condition)
+    return Expectation(name, words, f"count_if({broken})", most=0, broken=broken)
+
+
+def mostly(name: str, words: str, condition: str, most: float) -> Expectation:
+    """At most this share of the rows does not meet `condition`; more is worth a word."""
+    broken = _broken(condition)
+    share = f"coalesce(try_divide(count_if({broken}), count(*)), 0)"
+    return Expectation(name, words, share, most=most, severity="warn", broken=broken)
+
+
+def few_refused(most: float) -> Expectation:
+    """At most this share of the rows judged one by one was refused; more is worth a word."""
+    share = f"coalesce(try_divide({ROWS_REFUSED}, count(*) + {ROWS_REFUSED}), 0)"
+    return Expectation("few_refused", "Few rows were refused on the way here", share, most=most, severity="warn")
+
+
+def rows_as_before(least: float = 0.5, most: float = 2) -> Expectation:
+    """Rows a session are about as many as on the sessions before; the ratio is worth a word outside of `least` to `most`."""
+    measure = f"coalesce(try_divide(count(*) / size(collect_set(session_date)), {ROWS_A_DAY_BEFORE}), 1)"
+    words = "Rows a session are about as many as on the sessions before (their median is 1)"
+    return Expectation("rows_as_before", words, measure, least, most, "warn")
+
+
+def _broken(condition: str) -> str:
+    return f"NOT coalesce(({condition}), false)"
 
 
 @dataclass(frozen=True)
@@ -34,7 +98,8 @@ class Table:
     """A table of the lake.
 
     `key` identifies a row; `partition_by` is a folder level; `sort_by` orders rows inside a file; `constraints` are SQL
-    conditions that every row meets, enforced by Delta. Every table ends with `run_id`.
+    conditions that every row meets, enforced by Delta; `expectations` are what the table's quality suite (lake/suites.py) has
+    beyond key, required columns and conditions. Every table ends with `run_id`.
     """
 
     name: str
@@ -45,6 +110,7 @@ class Table:
     partition_by: tuple[str, ...] = ()
     sort_by: tuple[str, ...] = ()
     constraints: dict[str, str] = field(default_factory=dict)
+    expectations: tuple[Expectation, ...] = ()
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -71,6 +137,12 @@ class Table:
         return (*self.columns, RUN_ID) if RUN_ID not in self.columns else self.columns
 
     @property
+    def conditions(self) -> dict[str, str]:
+        """The constraints, those of the columns' closed vocabularies included."""
+        known = {f"known_{column.name}": column.known for column in self.columns if column.values}
+        return known | self.constraints
+
+    @property
     def schema(self) -> StructType:
         """The Spark schema, comments included."""
         return StructType(
@@ -91,7 +163,7 @@ class Table:
             for column in self.all_columns
         )
         properties = {"smallcaps.key": ",".join(self.key), "delta.enableDeletionVectors": "false"}
-        properties |= {f"delta.constraints.{name}": condition for name, condition in self.constraints.items()}
+        properties |= {f"delta.constraints.{name}": condition for name, condition in self.conditions.items()}
         listed = ", ".join(f"{quote(name)} = {quote(value)}" for name, value in properties.items())
         partitions = f"\nPARTITIONED BY ({', '.join(self.partition_by)})" if self.partition_by else ""
         return (

@@ -21,10 +21,13 @@ def _described(table: Table) -> str:
         lines.append(f"Partitioned by {_listed(table.partition_by)}.")
     if table.sort_by:
         lines.append(f"Sorted by {_listed(table.sort_by)}.")
-    if table.constraints:
+    if table.conditions:
         lines.append(
-            "\nConstraints: " + "; ".join(f"`{name}`: `{sql}`" for name, sql in table.constraints.items()) + "."
+            "\nConstraints: " + "; ".join(f"`{name}`: `{sql}`" for name, sql in table.conditions.items()) + "."
         )
+    if table.expectations:
+        told = [f"`{one.name}` ({one.severity}): {one.words}" for one in table.expectations]
+        lines.append("\nExpected beyond that: " + "; ".join(told) + ".")
     lines += ["\n| column | type | unit | meaning |", "|---|---|---|---|"]
     lines += [
         f"| {column.name} | {column.type}{'' if column.nullable else ' not null'} | {column.unit} | {column.comment} |"

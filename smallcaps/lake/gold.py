@@ -1,6 +1,6 @@
 """Gold: events and what is known about them."""
 
-from smallcaps.lake.declaration import Column, Table
+from smallcaps.lake.declaration import Column, Expectation, Table, every, mostly
 from smallcaps.lake.silver import SECURITY_ID, SESSION_DATE, SYMBOL
 
 _EVENT_ID = Column("event_id", "string", "Hash of security_id, detector, version, params_hash and ts", nullable=False)
@@ -23,7 +23,7 @@ EVENTS = Table(
             nullable=False,
         ),
         Column("known_at", "timestamp", "First moment anyone could have acted on it", "UTC", nullable=False),
-        Column("grain", "string", "daily, minute or trade", nullable=False),
+        Column("grain", "string", "daily, minute or trade", nullable=False, values=("daily", "minute", "trade")),
         _DETECTOR,
         Column("detector_version", "int", "Version of its definition", nullable=False),
         Column("params_hash", "string", "Digest of its parameters", nullable=False),
@@ -38,7 +38,12 @@ EVENTS = Table(
         Column("vwap_distance", "double", "Price / session VWAP − 1", "share"),
         Column("relative_volume", "double", "Volume (or trades) against what was expected", "ratio"),
         Column("rvol_n", "int", "Bars behind the expectation"),
-        Column("baseline", "string", "What expectation: history (previous sessions) or session (this one so far)"),
+        Column(
+            "baseline",
+            "string",
+            "What expectation: history (previous sessions) or session (this one so far)",
+            values=("history", "session"),
+        ),
         Column("minutes_since_open", "double", "Since the session's (pre, regular, post) start", "min"),
         Column("possible_missing_split", "boolean", "The day before the move may hide a split that is not on file"),
     ),
@@ -48,8 +53,17 @@ EVENTS = Table(
         "fires_at_threshold": "strength >= 1",
         "signed": "direction IN (-1, 0, 1)",
         "known_after": "known_at >= ts",
-        "known_grain": "grain IN ('daily', 'minute', 'trade')",
     },
+    expectations=(
+        every("finite_strength", "Strength is a number", "strength < double('infinity')"),
+        mostly("not_extreme", "Few events are over 100 times their threshold", "strength <= 100", most=0.01),
+        mostly(
+            "no_missing_split",
+            "Few events may come of a split that is not on file",
+            "NOT coalesce(possible_missing_split, false)",
+            most=0.1,
+        ),
+    ),
 )
 _PLACE = "Among n earlier events of the detector: (those at most as large + ½) / (n + 1)"
 
@@ -72,6 +86,17 @@ CORE_MANIFEST = Table(
     ),
     key=("event_id",),
     sort_by=("rank",),
+    expectations=(
+        Expectation(
+            "ranked", "Ranks run from 1 without a gap", "count_if(rank < 1) + coalesce(max(rank), 0) - count(*)", 0, 0
+        ),
+        every(
+            "percentiles",
+            "Score and percentiles lie between 0 and 1",
+            "greatest(score, strength_percentile, dollar_volume_percentile, relative_volume_percentile) <= 1 "
+            "AND least(score, strength_percentile, dollar_volume_percentile, relative_volume_percentile) >= 0",
+        ),
+    ),
 )
 
 _BEFORE_AFTER = (
@@ -129,6 +154,23 @@ EVENT_FEATURES = Table(
     ),
     key=("event_id",),
     sort_by=("session_date", "symbol"),
+    expectations=(
+        every(
+            "shares_in_range",
+            "Imbalances lie between −1 and 1, shares of the volume between 0 and 1",
+            " AND ".join(
+                f"coalesce({name}_{side} BETWEEN {least} AND 1.000001, true)"
+                for names, least in (
+                    (("depth_imbalance", "trade_imbalance"), "-1.000001"),
+                    (("large_print_share", "block_share", "sweep_share", "off_exchange_share", "odd_lot_share"), "0"),
+                )
+                for name in names
+                for side in ("before", "after")
+            ),
+        ),
+        mostly("quoted", "Few events have no valid quote", "quotes_used > 0", most=0.05),
+        mostly("fresh_quotes", "Quotes behind most trades are fresh", "coalesce(stale_share, 0) <= 0.5", most=0.5),
+    ),
 )
 EVENT_LABELS = Table(
     name="gold.event_labels",
@@ -152,6 +194,7 @@ EVENT_LABELS = Table(
             "string",
             "continuation, reversal, none, unresolved (both barriers in one bar), censored (no entry, or the data ends)",
             nullable=False,
+            values=("continuation", "reversal", "none", "unresolved", "censored"),
         ),
         Column("weight", "double", "0 where unresolved or censored, else 1", nullable=False),
         Column("sessions_to_exit", "int", "Sessions from the event to the barrier, or the horizon", "sessions"),
@@ -169,9 +212,20 @@ EVENT_LABELS = Table(
     key=("event_id", "barrier_width", "horizon"),
     sort_by=("session_date", "symbol"),
     constraints={
-        "known_outcome": "outcome IN ('continuation', 'reversal', 'none', 'unresolved', 'censored')",
         "weighted": "(outcome IN ('unresolved', 'censored')) = (weight = 0)",
     },
+    expectations=(
+        every(
+            "entered",
+            "What has a weight has an entry and a return",
+            "weight = 0 OR (entry_price > 0 AND `return` IS NOT NULL)",
+        ),
+        every(
+            "exits_later", "An exit lies within the horizon", "coalesce(sessions_to_exit BETWEEN 1 AND horizon, true)"
+        ),
+        mostly("resolved", "Most labels have an outcome", "weight > 0", most=0.5),
+        mostly("listed", "Few names disappear", "NOT coalesce(delisted, false)", most=0.1),
+    ),
 )
 PREDICTIONS = Table(
     name="gold.predictions",
@@ -191,6 +245,21 @@ PREDICTIONS = Table(
     ),
     key=("model", "event_id"),
     sort_by=("session_date", "symbol"),
+    expectations=(
+        every(
+            "probabilities",
+            "Probability and base rate lie between 0 and 1, and it continued or not",
+            "probability BETWEEN 0 AND 1 AND base_rate BETWEEN 0 AND 1 AND continued IN (0, 1)",
+        ),
+        Expectation(
+            "calibrated",
+            "Mean probability less share that continued",
+            "avg(probability) - avg(continued)",
+            -0.1,
+            0.1,
+            "warn",
+        ),
+    ),
 )
 
 TABLES = (EVENTS, CORE_MANIFEST, EVENT_FEATURES, EVENT_LABELS, PREDICTIONS)

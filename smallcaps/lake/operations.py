@@ -1,4 +1,4 @@
-"""Ops: what ran, what arrived, what was refused."""
+"""Ops: what ran, what arrived, what was refused, what the suites found."""
 
 from smallcaps.lake.declaration import RUN_ID, Column, Table
 
@@ -21,7 +21,7 @@ RUNS = Table(
         Column("rows_quarantined", "bigint", "Rows refused, with a reason in ops.quarantine", "rows", nullable=False),
         Column("started_at", "timestamp", "Start", "UTC", nullable=False),
         Column("duration_seconds", "double", "Length", "s", nullable=False),
-        Column("outcome", "string", "succeeded or failed", nullable=False),
+        Column("outcome", "string", "succeeded or failed", nullable=False, values=("succeeded", "failed")),
         Column("message", "string", "The error, or a note"),
     ),
     key=("run_id",),
@@ -51,13 +51,40 @@ QUARANTINE = Table(
     columns=(
         Column("quarantine_id", "string", "Hash of table, rule, source and line", nullable=False),
         Column("table_name", "string", "Table it was meant for", nullable=False),
-        Column("rule", "string", "Rule it broke", nullable=False),
+        Column("rule", "string", "Rule it broke; suite:… where an expectation of the table did", nullable=False),
         Column("reason", "string", "The rule in words", nullable=False),
-        Column("source_sha256", "string", "Raw file", nullable=False),
+        Column("source_sha256", "string", "Raw file; the row's own SHA-256 where it names none", nullable=False),
         Column("source_line", "bigint", "Line of it; 0 for the whole file", nullable=False),
         Column("payload", "string", "The row, JSON", nullable=False),
     ),
     key=("quarantine_id",),
+)
+QUALITY_RESULTS = Table(
+    name="ops.quality_results",
+    comment="What the quality suites found, one row an expectation and table written",
+    owner="lake",
+    columns=(
+        RUN_ID,
+        Column("table_name", "string", "Table that was to be written", nullable=False),
+        Column(
+            "part",
+            "string",
+            "What the expectation comes of: a required column, the key, a constraint, or the table's own expectations",
+            nullable=False,
+            values=("required", "key", "constraint", "table"),
+        ),
+        Column("expectation", "string", "Its name", nullable=False),
+        Column("words", "string", "What is expected", nullable=False),
+        Column("severity", "string", "stop or warn", nullable=False, values=("stop", "warn")),
+        Column("success", "boolean", "It was met", nullable=False),
+        Column("observed", "string", "What was measured; null where that is unknown"),
+        Column("expected", "string", "What it may be", nullable=False),
+        Column("rows_checked", "bigint", "Rows to be written", "rows", nullable=False),
+        Column("rows_failed", "bigint", "Those at fault; null where single rows are not", "rows"),
+        Column("checked_at", "timestamp", "When; the same for one suite", "UTC", nullable=False),
+        Column("result", "string", "Great Expectations' own result, JSON", nullable=False),
+    ),
+    key=("run_id", "table_name", "expectation", "checked_at"),
 )
 
 _BAR = "struct<open:double,high:double,low:double,close:double,volume:double>"
@@ -71,15 +98,22 @@ DIFFERENCES = Table(
             "string",
             "bars_1m (vendor's and of trades) or bars_1d_adjusted (vendor's and our splits)",
             nullable=False,
+            values=("bars_1m", "bars_1d_adjusted"),
         ),
         Column("symbol", "string", "Ticker that day", nullable=False),
         Column("session_date", "date", "XNYS session", nullable=False),
         Column("ts", "timestamp", "Start of the minute, or the day's open", "UTC", nullable=False),
-        Column("reason", "string", "See docs/operations.md", nullable=False),
+        Column(
+            "reason",
+            "string",
+            "Why, as far as it is known (see docs/operations.md)",
+            nullable=False,
+            values=("withdrawn", "late_report", "vendor_lacks_minute", "we_lack_minute", "unexplained", "adjustment"),
+        ),
         Column("ours", _BAR, "Our bar; null where there is none", "$, shares"),
         Column("vendor", _BAR, "The vendor's; null where there is none", "$, shares"),
     ),
     key=("bar", "symbol", "ts"),
 )
 
-TABLES = (RUNS, LEDGER, QUARANTINE, DIFFERENCES)
+TABLES = (RUNS, LEDGER, QUARANTINE, QUALITY_RESULTS, DIFFERENCES)

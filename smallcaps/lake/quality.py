@@ -7,11 +7,16 @@ from functools import reduce
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from smallcaps.lake.declaration import Expectation
+
 RULE = "_rule"
 """The first rule a judged row breaks; null where it breaks none."""
 
 RECEIVED = "_received"
 """A judged frame may carry the row as it came in this struct; else the row itself is what quarantine keeps."""
+
+UNFIT = 10_000
+"""Rows kept of those that make an expectation fail, which may be all; the first by id, so that a second run adds none."""
 
 
 @dataclass(frozen=True)
@@ -59,3 +64,16 @@ def refused(judged: DataFrame, table: str, reasons: dict[str, str]) -> DataFrame
         F.col("source_line").cast("bigint").alias("source_line"),
         F.to_json(F.struct(*columns)).alias("payload"),
     )
+
+
+def unfit(rows: DataFrame, table: str, expectation: Expectation) -> DataFrame:
+    """Sound rows that an expectation of their table makes unfit, as rows of ops.quarantine; UNFIT of them at most."""
+    rule = f"suite:{expectation.name}"
+    if "source_line" not in rows.columns:
+        # Rows that were computed name no line of a file: each is its own source.
+        own = F.sha2(F.to_json(F.struct(*rows.columns)), 256)
+        rows = rows.select(
+            F.struct(*rows.columns).alias(RECEIVED), own.alias("source_sha256"), F.lit(1).alias("source_line")
+        )
+    found = refused(rows.withColumn(RULE, F.lit(rule)), table, {rule: expectation.words})
+    return found.orderBy("quarantine_id").limit(UNFIT)

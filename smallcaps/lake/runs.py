@@ -1,6 +1,10 @@
-"""A run: one execution of a job. It remembers what it read and wrote, and is written to ops.runs last."""
+"""A run: one execution of a job. It remembers what it read and wrote, and is written to ops.runs last.
+
+Where the lake has suites switched on, rows pass the quality suite of their table (lake/suites.py) before they are written.
+"""
 
 import json
+import logging
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,11 +18,38 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from smallcaps.errors import BadData, SmallcapsError
-from smallcaps.lake.datafiles import DataFile
-from smallcaps.lake.quality import RULE, refused
+from smallcaps.lake.datafiles import DataFile, delete_files
+from smallcaps.lake.declaration import ROWS_A_DAY_BEFORE, ROWS_REFUSED, Table
+from smallcaps.lake.quality import RULE, refused, unfit
 from smallcaps.lake.registry import declared
 from smallcaps.lake.store import Commit, Lake
+from smallcaps.lake.suites import (
+    Outcome,
+    compares_days,
+    failing,
+    judge_profile,
+    profile,
+    profile_of_files,
+    require_engine,
+    rows_a_day_before,
+)
 from smallcaps.version import code_version
+
+WARNINGS = logging.getLogger("smallcaps.quality")
+"""Told of every expectation at severity warn that fails."""
+
+
+@contextmanager
+def computed_once(frame: DataFrame) -> Iterator[DataFrame]:
+    """`frame`, persisted while the block runs; one that is so already stays so."""
+    if frame.is_cached:
+        yield frame
+        return
+    frame = frame.persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        yield frame
+    finally:
+        frame.unpersist()
 
 
 class Run:
@@ -32,6 +63,7 @@ class Run:
         self.rows_kept = 0
         self.rows_refused = 0
         self.note: str | None = None
+        self.quality_results: list[dict[str, Any]] = []
 
     def read(self, name: str) -> DataFrame:
         """A table at the version it has now; the version is recorded and every later read of the run sees the same."""
@@ -41,13 +73,27 @@ class Run:
         return self.lake.read(name, self.inputs[name])
 
     def replace(self, name: str, frame: DataFrame, where: str | None) -> Commit:
-        """Overwrite the rows of `where` (None: all)."""
-        return self._record(self.lake.replace(name, frame, where, self.run_id))
+        """Overwrite the rows of `where` (None: all) with rows that pass the table's suite."""
+        if not self.lake.suites:
+            return self._record(self.lake.replace(name, frame, where, self.run_id))
+        with computed_once(frame) as rows:
+            self._check(name, rows)
+            return self._record(self.lake.replace(name, rows, where, self.run_id))
 
     def replace_files(
         self, name: str, files: Sequence[DataFile], within: Mapping[str, Sequence[date | str]], refused: int
     ) -> Commit:
-        """Commit files in place of the rows in `within`, whose other `refused` rows are in quarantine."""
+        """Commit files in place of the rows in `within`, whose other `refused` rows are in quarantine.
+
+        Of the suite only what the files' statistics tell is judged: reading them would cost more than writing did.
+        """
+        if self.lake.suites:
+            table = declared(name)
+            try:
+                self._judge(judge_profile(table, profile_of_files(files, table)), table, None)
+            except BadData:
+                delete_files(self.lake.location(name), files)
+                raise
         commit = self._record(self.lake.replace_files(name, files, within, self.run_id))
         self.rows_kept += commit.rows
         self.rows_refused += refused
@@ -59,7 +105,11 @@ class Run:
 
     def add_missing(self, name: str, frame: DataFrame) -> Commit:
         """Insert the rows whose key is new."""
-        return self._record(self.lake.add_missing(name, frame, self.run_id))
+        if not self.lake.suites or declared(name).layer == "ops":
+            return self._record(self.lake.add_missing(name, frame, self.run_id))
+        with computed_once(frame) as rows:
+            self._check(name, rows)
+            return self._record(self.lake.add_missing(name, rows, self.run_id))
 
     def replace_judged(
         self, name: str, judged: DataFrame, reasons: Mapping[str, str], where: str | None, rows_in: int | None = None
@@ -70,18 +120,18 @@ class Run:
         them (lines of the files, rows of the table below). Raises BadData where rows in ≠ rows written + rows refused.
         """
         columns = [column.name for column in declared(name).columns]
-        judged = judged.persist(StorageLevel.MEMORY_AND_DISK)
-        try:
-            counts = {row[RULE]: row["count"] for row in judged.groupBy(RULE).count().collect()}
+        with computed_once(judged) as rows:
+            counts = {row[RULE]: row["count"] for row in rows.groupBy(RULE).count().collect()}
             kept = counts.pop(None, 0)
             judged_rows = kept + sum(counts.values())
             if rows_in is not None and rows_in != judged_rows:
                 raise BadData(f"{name}: {rows_in} rows came in and {judged_rows} were judged.")
             if counts:
-                self.quarantine(refused(judged, name, dict(reasons)))
-            commit = self.replace(name, judged.where(F.col(RULE).isNull()).select(*columns), where)
-        finally:
-            judged.unpersist()
+                self.quarantine(refused(rows, name, dict(reasons)))
+            sound = rows.where(F.col(RULE).isNull())
+            if self.lake.suites:
+                self._check(name, sound, sum(counts.values()))
+            commit = self._record(self.lake.replace(name, sound.select(*columns), where, self.run_id))
         if commit.rows != kept:
             raise BadData(f"{name}: {kept} rows were to be written and the commit has {commit.rows}.")
         self.rows_kept += kept
@@ -100,6 +150,36 @@ class Run:
         """Add rows (as ops.quarantine declares them) that are not there yet."""
         return self.add_missing("ops.quarantine", rows)
 
+    def _check(self, name: str, rows: DataFrame, rows_refused: int = 0) -> None:
+        """Judge rows that are to be written by the suite of their table."""
+        table = declared(name)
+        known: dict[str, float | None] = {ROWS_REFUSED: rows_refused}
+        if compares_days(table) and self.lake.exists(name):
+            known[ROWS_A_DAY_BEFORE] = rows_a_day_before(rows, self.lake.read(name))
+        self._judge(judge_profile(table, profile(rows, table, known)), table, rows)
+
+    def _judge(self, outcomes: Sequence[Outcome], table: Table, rows: DataFrame | None) -> None:
+        """Keep what a suite found. Raises BadData where it stops, the rows at fault in quarantine."""
+        now = datetime.now(UTC)
+        self.quality_results += [one.row(table.name) | {"checked_at": now} for one in outcomes]
+        for one in [one for one in outcomes if one.fails("warn")]:
+            WARNINGS.warning("%s: %s", table.name, one.told)
+        if not (stopping := [one for one in outcomes if one.fails("stop")]):
+            return
+        at_fault = [
+            (one.expectation, found)
+            for one in stopping
+            if rows is not None and (found := failing(rows, table, one.expectation)) is not None
+        ]
+        for expectation, found in at_fault:
+            self.quarantine(unfit(found, table.name, expectation))
+        told = "; ".join(one.told for one in stopping)
+        where = "The rows at fault are in ops.quarantine under rule suite:…. " if at_fault else ""
+        raise BadData(
+            f"{table.name} was left as it was, its quality suite stops the job: {told}. {where}"
+            f"Mend the source, or the declaration if it is wrong, and run again; `smallcaps quality {table.name}` shows all."
+        )
+
     def _record(self, commit: Commit) -> Commit:
         earlier = self.outputs.get(commit.table)
         rows = commit.rows + (earlier.rows if earlier else 0)
@@ -113,10 +193,14 @@ def recorded_run(lake: Lake, job: str, arguments: Mapping[str, Any], settings_ha
 
     A failure to record a failed run does not hide the first error.
     """
+    if lake.suites:
+        require_engine()
     run = Run(lake, uuid.uuid4().hex)
     started, clock = datetime.now(UTC), time.monotonic()
 
     def record(outcome: str, message: str | None) -> None:
+        if run.quality_results:
+            run.append_rows("ops.quality_results", run.quality_results)
         row = {
             "job": job,
             "arguments": _spelled(arguments),

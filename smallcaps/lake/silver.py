@@ -1,6 +1,6 @@
 """Silver: clean and labelled. Prices stay as traded; what adjusts them stands beside them."""
 
-from smallcaps.lake.declaration import Column, Table
+from smallcaps.lake.declaration import Column, Expectation, Table, every, few_refused, mostly, rows_as_before
 
 SECURITY_ID = Column(
     "security_id",
@@ -10,12 +10,26 @@ SECURITY_ID = Column(
 )
 SYMBOL = Column("symbol", "string", "Ticker that day; case matters", nullable=False)
 SESSION_DATE = Column("session_date", "date", "XNYS session", nullable=False)
-_SESSION = Column("session", "string", "pre, regular, post, or closed outside 04:00–20:00 New York", nullable=False)
+_SESSION = Column(
+    "session",
+    "string",
+    "pre, regular, post, or closed outside 04:00–20:00 New York",
+    nullable=False,
+    values=("pre", "regular", "post", "closed"),
+)
 _SEGMENT = Column(
     "segment",
     "int",
     "Number of the stretch without a halt: 0 pre, 1 regular, 2 post, plus the resumptions so far that day; −1 closed",
     nullable=False,
+)
+_NO_SESSION_MISSING = Expectation(
+    "no_session_missing",
+    "No session is missing between the first and the last",
+    "max(session_number) - min(session_number) + 1 - size(collect_set(session_number))",
+    least=0,
+    most=0,
+    severity="warn",
 )
 
 SECURITIES = Table(
@@ -27,7 +41,13 @@ SECURITIES = Table(
         Column("symbol", "string", "Ticker in this stretch; case matters", nullable=False),
         Column("valid_from", "date", "First day; 1900-01-01 where it is not known", nullable=False),
         Column("valid_to", "date", "Day after the last one; null where it goes on"),
-        Column("identity_source", "string", "What the identity rests on; 'symbol' is provisional", nullable=False),
+        Column(
+            "identity_source",
+            "string",
+            "What the identity rests on; 'symbol' is provisional",
+            nullable=False,
+            values=("figi", "cik", "symbol"),
+        ),
         Column("first_seen", "date", "Of 'symbol': first day with data when it was first refined; never moves"),
         Column("delisted_on", "date", "Last day it traded; null where it trades"),
         Column("name", "string", "Registered name"),
@@ -39,10 +59,7 @@ SECURITIES = Table(
         Column("as_of", "date", "Day as of which the vendor said so; null of 'symbol'"),
     ),
     key=("symbol", "valid_from"),
-    constraints={
-        "known_source": "identity_source IN ('figi', 'cik', 'symbol')",
-        "some_days": "valid_to IS NULL OR valid_from < valid_to",
-    },
+    constraints={"some_days": "valid_to IS NULL OR valid_from < valid_to"},
 )
 CALENDAR = Table(
     name="silver.calendar",
@@ -58,6 +75,14 @@ CALENDAR = Table(
         Column("early_close", "boolean", "Closes before 16:00", nullable=False),
     ),
     key=("session_date",),
+    expectations=(
+        every(
+            "hours_in_order",
+            "A session opens before it closes, within its pre and post session",
+            "pre_open_at < open_at AND open_at < close_at AND close_at <= post_close_at",
+        ),
+        _NO_SESSION_MISSING,
+    ),
 )
 ADJUSTMENTS = Table(
     name="silver.adjustments",
@@ -80,6 +105,11 @@ ADJUSTMENTS = Table(
     ),
     key=("security_id", "execution_date"),
     constraints={"positive_factor": "price_factor > 0"},
+    expectations=(
+        mostly("factor_plausible", "Splits are by at most 1,000", "price_factor BETWEEN 0.001 AND 1000", most=0),
+        mostly("checked", "Splits could be checked against a price", "checked_against_price", most=0.9),
+        few_refused(0.25),
+    ),
 )
 HALTS = Table(
     name="silver.halts",
@@ -141,6 +171,13 @@ BARS_1D = Table(
         "prices_in_range": "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
         "volume_not_negative": "volume >= 0",
     },
+    expectations=(
+        _NO_SESSION_MISSING,
+        mostly("traded", "Names trade on most days", "NOT zero_volume", most=0.2),
+        mostly("range_plausible", "High is rarely over 5 times low", "high <= 5 * low", most=0.001),
+        few_refused(0.01),
+        rows_as_before(),
+    ),
 )
 BARS_1M = Table(
     name="silver.bars_1m",
@@ -164,7 +201,7 @@ BARS_1M = Table(
         Column("volume", "bigint", "Eligible shares, fractions rounded half-even", "shares", nullable=False),
         Column("transactions", "bigint", "Trades that count towards volume; null where unknown", "trades"),
         Column("is_auction", "boolean", "The minute that holds the opening or closing auction", nullable=False),
-        Column("source", "string", "trades or vendor", nullable=False),
+        Column("source", "string", "trades or vendor", nullable=False, values=("trades", "vendor")),
     ),
     key=("symbol", "ts"),
     partition_by=("session_date",),
@@ -173,6 +210,12 @@ BARS_1M = Table(
         "prices_in_range": "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
         "volume_not_negative": "volume >= 0",
     },
+    expectations=(
+        every("on_the_minute", "A bar starts on a minute", "ts = date_trunc('MINUTE', ts)"),
+        mostly("range_plausible", "High is rarely over 2 times low", "high <= 2 * low", most=0.001),
+        few_refused(0.01),
+        rows_as_before(0.25, 4),
+    ),
 )
 BARS_1H = Table(
     name="silver.bars_1h",
@@ -188,6 +231,7 @@ BARS_1H = Table(
             "string",
             "Of its start: pre (also of the hour in which the market opens), regular, post",
             nullable=False,
+            values=("pre", "regular", "post"),
         ),
         Column("open", "double", "First eligible price", "$", nullable=False),
         Column("high", "double", "Highest eligible price", "$", nullable=False),
@@ -195,7 +239,7 @@ BARS_1H = Table(
         Column("close", "double", "Last eligible price", "$", nullable=False),
         Column("volume", "bigint", "Eligible shares, fractions rounded half-even", "shares", nullable=False),
         Column("transactions", "bigint", "Trades that count towards volume; null where unknown", "trades"),
-        Column("source", "string", "vendor or minutes", nullable=False),
+        Column("source", "string", "vendor or minutes", nullable=False, values=("vendor", "minutes")),
     ),
     key=("symbol", "ts"),
     partition_by=("session_date",),
@@ -204,6 +248,12 @@ BARS_1H = Table(
         "prices_in_range": "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
         "volume_not_negative": "volume >= 0",
     },
+    expectations=(
+        every("on_the_hour", "A bar starts on an hour", "ts = date_trunc('HOUR', ts)"),
+        mostly("range_plausible", "High is rarely over 3 times low", "high <= 3 * low", most=0.001),
+        few_refused(0.01),
+        rows_as_before(0.25, 4),
+    ),
 )
 SHORT_SALE_RESTRICTIONS = Table(
     name="silver.short_sale_restrictions",
@@ -220,7 +270,7 @@ SHORT_SALE_RESTRICTIONS = Table(
         Column("triggered_ns", "bigint", "When it traded there; null of daily bars", "ns since 1970 UTC"),
         Column("known_at", "timestamp", "That moment; of daily bars the close", "UTC", nullable=False),
         Column("last_session", "date", "Last day of the restriction", nullable=False),
-        Column("source", "string", "trades or bars", nullable=False),
+        Column("source", "string", "trades or bars", nullable=False, values=("trades", "bars")),
     ),
     key=("security_id", "session_date"),
     constraints={"fell_by_a_tenth": "price <= 0.9 * prior_close * (1 + 1e-12)"},
@@ -261,6 +311,10 @@ UNIVERSE = Table(
     ),
     key=("security_id", "session_date"),
     sort_by=("symbol", "session_date"),
+    expectations=(
+        mostly("filed", "Of most names shares are on file", "shares_outstanding IS NOT NULL", most=0.5),
+        rows_as_before(),
+    ),
 )
 TRADES = Table(
     name="silver.trades",
@@ -312,6 +366,14 @@ TRADES = Table(
     partition_by=("session_date",),
     sort_by=("symbol", "sip_ns", "sequence_number"),
     constraints={"positive": "price > 0 AND size > 0"},
+    expectations=(
+        every("time_is_sip_time", "ts is the SIP time, cut", "ts = timestamp_micros(sip_ns div 1000)"),
+        mostly("in_hours", "Few trades are outside 04:00–20:00", "session <> 'closed'", most=0.01),
+        mostly("on_time", "Few trades are published late", "NOT is_late", most=0.05),
+        mostly("counted", "Most trades count towards volume", "updates_volume", most=0.25),
+        few_refused(0.01),
+        rows_as_before(0.25, 4),
+    ),
 )
 QUOTES = Table(
     name="silver.quotes",
@@ -341,6 +403,14 @@ QUOTES = Table(
     key=("symbol", "session_date", "sip_ns", "sequence_number"),
     partition_by=("session_date",),
     sort_by=("symbol", "sip_ns", "sequence_number"),
+    expectations=(
+        every("time_is_sip_time", "ts is the SIP time, cut", "ts = timestamp_micros(sip_ns div 1000)"),
+        mostly("two_sided", "Most quotes have both sides", "is_two_sided", most=0.25),
+        mostly("not_crossed", "Few quotes are crossed", "NOT is_crossed", most=0.02),
+        mostly("not_locked", "Few quotes are locked", "NOT is_locked", most=0.1),
+        few_refused(0.01),
+        rows_as_before(0.25, 4),
+    ),
 )
 
 TABLES = (

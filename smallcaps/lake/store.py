@@ -63,11 +63,13 @@ def _types(schema: StructType) -> dict[str, str]:
 class Lake:
     """The tables under one root, seen through one Spark session.
 
-    Tables are made when first written. A table or frame that differs from its declaration is refused.
+    Tables are made when first written. A table or frame that differs from its declaration is refused. With `suites`, runs
+    judge what they are about to write by the table's quality suite.
     """
 
-    def __init__(self, root: str, spark: SparkSession) -> None:
+    def __init__(self, root: str, spark: SparkSession, suites: bool = False) -> None:
         self.spark = spark
+        self.suites = suites
         self.root = root.rstrip("/") if "://" in root else open_filesystem(root)[1]
 
     def location(self, name: str) -> str:

@@ -180,6 +180,7 @@ def test_a_missing_detectors_file_is_refused_by_name(conf: Path) -> None:
 def test_the_digest_is_of_what_is_computed_and_not_of_where(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings("local")
     monkeypatch.setenv("SMALLCAPS_VENDOR__ORIGIN", "http://127.0.0.1:8000")
+    monkeypatch.setenv("SMALLCAPS_QUALITY__SUITES", "false")
     elsewhere = load_settings("cluster", lake="s3a://other", cache=Path("/elsewhere"), tracking_uri="http://mlflow")
     assert elsewhere.digest() == settings.digest()
     assert len(settings.digest()) == 16
