@@ -38,6 +38,8 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
         "spark.sql.shuffle.partitions": settings.spark.shuffle_partitions,
         # A small table's log is not worth Delta's default of 50 tasks.
         "spark.databricks.delta.snapshotPartitions": 2,
+        # A persisted plan with it fails when written to Delta ("dynamicpruning has not finished"); our queries name their days.
+        "spark.sql.optimizer.dynamicPartitionPruning.enabled": False,
         "spark.sql.execution.arrow.pyspark.enabled": True,
         # Rows to Python come in batches of 10,000 else, whatever their size; a row may be a REST body.
         "spark.sql.execution.arrow.maxBytesPerBatch": 32 << 20,
