@@ -248,5 +248,93 @@ QUOTES = Table(
     partition_by=("session_date",),
     sort_by=("symbol", "sip_ns", "sequence_number"),
 )
+_KNOWN_AT = Column(
+    "known_at",
+    "timestamp",
+    "First moment anyone could have acted on it, by the rule of its source",
+    "UTC",
+    nullable=False,
+)
+_VERSION = Column("version", "int", "1 as first said; of those known by a moment the highest holds", nullable=False)
+_SAID = (
+    Column("as_of", "date", "Day as of which the vendor first said so", nullable=False),
+    Column("source_sha256", "string", "Body it came from", nullable=False),
+)
+SHORT_INTEREST = Table(
+    name="silver.short_interest",
+    comment="Shares short at each settlement, known from 20:00 New York of the 8th session after it; a change is a further "
+    "version",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        Column("symbol", "string", "Ticker on the settlement day; case matters", nullable=False),
+        Column("settlement_date", "date", "Day of the count", nullable=False),
+        _VERSION,
+        _KNOWN_AT,
+        Column("short_interest", "bigint", "Shares sold short and not yet covered", "shares", nullable=False),
+        Column("avg_daily_volume", "bigint", "Average volume a day", "shares"),
+        Column("days_to_cover", "double", "Short interest / average volume, as the vendor says", "days"),
+        *_SAID,
+    ),
+    key=("symbol", "settlement_date", "version"),
+    sort_by=("symbol", "settlement_date"),
+    constraints={"not_negative": "short_interest >= 0"},
+)
+_SHARES = "decimal(20,6)"
+SHORT_VOLUME = Table(
+    name="silver.short_volume",
+    comment="Short volume of a session at the off-exchange facilities only, no exchange's: not the tape's. Known from 11:00 "
+    "New York of the next session; a change is a further version",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SYMBOL,
+        SESSION_DATE,
+        _VERSION,
+        _KNOWN_AT,
+        Column(
+            "short_volume",
+            _SHARES,
+            "Sold short off exchange, market makers' other side included",
+            "shares",
+            nullable=False,
+        ),
+        Column("exempt_volume", _SHARES, "Of it exempt from Regulation SHO", "shares"),
+        Column(
+            "total_volume",
+            _SHARES,
+            "All that these facilities reported; not the tape's volume",
+            "shares",
+            nullable=False,
+        ),
+        *_SAID,
+    ),
+    key=("symbol", "session_date", "version"),
+    sort_by=("session_date", "symbol"),
+    constraints={"part_of_the_whole": "0 <= short_volume AND short_volume <= total_volume"},
+)
+FLOAT = Table(
+    name="silver.float",
+    comment="Free float, a row where the figure changed. The vendor has the latest only: none before the first receipt, and "
+    "known from the end of the as_of day in New York",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        Column("symbol", "string", "Ticker on the as_of day; case matters", nullable=False),
+        _VERSION,
+        _KNOWN_AT,
+        Column(
+            "free_float", "bigint", "Shares free to trade, as of effective_date: before later splits", "shares", False
+        ),
+        Column("free_float_percent", "double", "Of all shares", "%"),
+        Column("effective_date", "date", "Day of the figure, as the vendor said when it first had it"),
+        *_SAID,
+    ),
+    key=("security_id", "version"),
+    constraints={"not_negative": "free_float >= 0"},
+)
 
-TABLES = (SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, TRADES, QUOTES)
+TABLES = (
+    *(SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, TRADES, QUOTES),
+    *(SHORT_INTEREST, SHORT_VOLUME, FLOAT),
+)

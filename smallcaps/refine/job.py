@@ -1,7 +1,8 @@
 """The refine job: bronze → silver for a range of days, table by table. The only module of the room that reads or writes.
 
 Each table is a step and each step a run of its own, in an order in which no step needs a later one. A step whose bronze
-tables hold nothing of the range does nothing. What a step reads of silver is what an earlier one wrote.
+tables hold nothing of the range does nothing; of tables of snapshots, which are not of days, nothing at all. What a step
+reads of silver is what an earlier one wrote.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,11 +16,22 @@ from smallcaps.config import Settings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, Run, between, recorded_run
 from smallcaps.lake.quality import refused
-from smallcaps.refine import adjustments, bars, halts, securities, ticks
+from smallcaps.refine import (
+    adjustments,
+    bars,
+    free_float,
+    halts,
+    publication,
+    securities,
+    short_interest,
+    short_volume,
+    ticks,
+)
 from smallcaps.refine.labels import calendar_frame
 from smallcaps.refine.securities import identify
 
 BRONZE_BY_DAY = ("bronze.bars_1d", "bronze.bars_1m", "bronze.trades", "bronze.quotes", "bronze.luld")
+BRONZE_SNAPSHOTS = ("bronze.tickers", "bronze.short_interest", "bronze.short_volume", "bronze.float")
 SECURITIES = "silver.securities"
 
 
@@ -58,10 +70,15 @@ class Work:
         """`frame` with security_id."""
         return identify(frame, self.read(SECURITIES), day)
 
+    def published(self, records: DataFrame, day: str, lag: publication.Lag) -> DataFrame:
+        """Records of snapshots with known_at by rule."""
+        (last,) = records.agg(F.max("as_of")).collect()[0]
+        return publication.published(records, day, lag, last)
+
 
 @dataclass(frozen=True)
 class Step:
-    """How a silver table is made. It is, where one of `sources` holds rows of the range."""
+    """How a silver table is made. It is, where one of `sources` holds rows: of the range, where they are of days."""
 
     table: str
     sources: tuple[str, ...]
@@ -81,7 +98,12 @@ def refine(
         raise BadInput(f"refine makes no {', '.join(sorted(unknown))}. Tables: {', '.join(known)}.")
     arguments = {"from": first, "to": last}
     days = between("session_date", first, last)
-    there = {name for name in BRONZE_BY_DAY if lake.exists(name) and not lake.read(name).where(days).isEmpty()}
+    conditions = dict.fromkeys(BRONZE_BY_DAY, days) | dict.fromkeys(BRONZE_SNAPSHOTS, "true")
+    # So many rows that only those of the range are made again.
+    conditions["bronze.short_volume"] = between("trade_date", first, last)
+    there = {
+        name for name, rows in conditions.items() if lake.exists(name) and not lake.read(name).where(rows).isEmpty()
+    }
     written: dict[str, int] = {}
     if not there:
         with recorded_run(lake, "refine", arguments, settings.digest()):
@@ -166,14 +188,37 @@ def _quotes(work: Work) -> None:
     work.run.replace_judged("silver.quotes", judged, ticks.REASONS, work.days, quotes.count())
 
 
+def _short_interest(work: Work) -> None:
+    records = work.identified(work.read("bronze.short_interest"), "settlement_date")
+    known = work.published(records, "settlement_date", publication.SHORT_INTEREST)
+    judged = short_interest.judged_short_interest(known)
+    work.run.replace_judged("silver.short_interest", judged, short_interest.REASONS, None)
+
+
+def _short_volume(work: Work) -> None:
+    """Of the range: a record belongs to one day for ever."""
+    records = work.read("bronze.short_volume").withColumnRenamed("trade_date", "session_date").where(work.days)
+    known = work.published(work.identified(records), "session_date", publication.SHORT_VOLUME)
+    judged = short_volume.judged_short_volume(known, work.calendar)
+    work.run.replace_judged("silver.short_volume", judged, short_volume.REASONS, work.days)
+
+
+def _float(work: Work) -> None:
+    judged = free_float.judged_float(work.identified(work.read("bronze.float"), "as_of"))
+    work.run.replace_judged("silver.float", judged, free_float.REASONS, None)
+
+
 STEPS = (
     Step("silver.calendar", BRONZE_BY_DAY, _calendar),
-    Step(SECURITIES, BRONZE_BY_DAY, _securities),
+    Step(SECURITIES, (*BRONZE_BY_DAY, "bronze.tickers"), _securities),
     Step("silver.adjustments", ("bronze.bars_1d",), _adjustments),
     Step("silver.bars_1d", ("bronze.bars_1d",), _bars_1d),
     Step("silver.halts", ("bronze.luld", "bronze.quotes"), _halts),
     Step("silver.trades", ("bronze.trades",), _trades),
     Step("silver.bars_1m", ("bronze.bars_1m", "bronze.trades"), _bars_1m),
     Step("silver.quotes", ("bronze.quotes",), _quotes),
+    Step("silver.short_interest", ("bronze.short_interest",), _short_interest),
+    Step("silver.short_volume", ("bronze.short_volume",), _short_volume),
+    Step("silver.float", ("bronze.float",), _float),
 )
 """What `refine` makes, in order."""

@@ -19,6 +19,7 @@ from smallcaps.lake import RULE, Rule, declared, judge, with_nulls
 
 BEGINNING = date(1900, 1, 1)
 """Where a spell begins whose begin nobody knows."""
+NO_IDENTITY = Rule("no_identity", "security_id IS NULL", "nobody is known who had the symbol that day")
 LISTED_TWICE = Rule(
     "ticker_listed_twice",
     "_place > 1",
