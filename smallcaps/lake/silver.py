@@ -333,8 +333,53 @@ FLOAT = Table(
     key=("security_id", "version"),
     constraints={"not_negative": "free_float >= 0"},
 )
+_LISTED_SYMBOL = Column(
+    "symbol", "string", "Ticker that the vendor named on the as_of day; case matters", nullable=False
+)
+_FILING_DATE = Column("filing_date", "date", "Day of the filing", nullable=False)
+_CIK = Column("cik", "string", "SEC's Central Index Key")
+FUNDAMENTALS = Table(
+    name="silver.fundamentals",
+    comment="Statements as filed, a row a company, period and filing; restatements are filings of their own. Known from 04:00 "
+    "New York of the first session after the filing date; a change is a further version",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        _LISTED_SYMBOL,
+        _CIK,
+        Column("period_end", "date", "Last day reported on", nullable=False),
+        Column("timeframe", "string", "quarterly, annual or trailing_twelve_months", nullable=False),
+        _FILING_DATE,
+        _VERSION,
+        _KNOWN_AT,
+        Column("revenue", "double", "Revenue", "$"),
+        Column("net_income", "double", "Net income, minorities included", "$"),
+        Column("total_equity", "double", "Equity, minorities included", "$"),
+        Column("cash", "double", "Cash and equivalents", "$"),
+        Column("long_term_debt", "double", "Long-term debt; by the new endpoints with capital leases", "$"),
+        Column(
+            "shares_outstanding",
+            "double",
+            "Average of the period, basic, else diluted; as filed, before later splits",
+            "shares",
+        ),
+        Column(
+            "items", "map<string,double>", "Every figure, as statement.name under the vendor's names", "$ or shares"
+        ),
+        Column(
+            "endpoints", "array<string>", "Which of the vendor's endpoints said it on the as_of day", nullable=False
+        ),
+        _SAID[0],
+    ),
+    key=("security_id", "period_end", "timeframe", "filing_date", "version"),
+    sort_by=("security_id", "period_end"),
+    constraints={
+        "known_timeframe": "timeframe IN ('quarterly', 'annual', 'trailing_twelve_months')",
+        "filed_after_its_end": "period_end <= filing_date",
+    },
+)
 
 TABLES = (
     *(SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, TRADES, QUOTES),
-    *(SHORT_INTEREST, SHORT_VOLUME, FLOAT),
+    *(SHORT_INTEREST, SHORT_VOLUME, FLOAT, FUNDAMENTALS),
 )

@@ -20,6 +20,7 @@ from smallcaps.refine import (
     adjustments,
     bars,
     free_float,
+    fundamentals,
     halts,
     publication,
     securities,
@@ -28,10 +29,13 @@ from smallcaps.refine import (
     ticks,
 )
 from smallcaps.refine.labels import calendar_frame
-from smallcaps.refine.securities import identify
+from smallcaps.refine.securities import identify, identify_filer
 
 BRONZE_BY_DAY = ("bronze.bars_1d", "bronze.bars_1m", "bronze.trades", "bronze.quotes", "bronze.luld")
-BRONZE_SNAPSHOTS = ("bronze.tickers", "bronze.short_interest", "bronze.short_volume", "bronze.float")
+BRONZE_SNAPSHOTS = (
+    *("bronze.tickers", "bronze.short_interest", "bronze.short_volume", "bronze.float"),
+    *("bronze.financials",),
+)
 SECURITIES = "silver.securities"
 
 
@@ -69,6 +73,11 @@ class Work:
     def identified(self, frame: DataFrame, day: str = "session_date") -> DataFrame:
         """`frame` with security_id."""
         return identify(frame, self.read(SECURITIES), day)
+
+    def filed(self, name: str) -> DataFrame:
+        """A table of what companies filed, with security_id and known_at by rule."""
+        filed = identify_filer(self.read(name), self.read(SECURITIES))
+        return self.published(filed, "filing_date", publication.FILING)
 
     def published(self, records: DataFrame, day: str, lag: publication.Lag) -> DataFrame:
         """Records of snapshots with known_at by rule."""
@@ -208,6 +217,11 @@ def _float(work: Work) -> None:
     work.run.replace_judged("silver.float", judged, free_float.REASONS, None)
 
 
+def _fundamentals(work: Work) -> None:
+    judged = fundamentals.judged_fundamentals(work.filed("bronze.financials"))
+    work.run.replace_judged("silver.fundamentals", judged, fundamentals.REASONS, None)
+
+
 STEPS = (
     Step("silver.calendar", BRONZE_BY_DAY, _calendar),
     Step(SECURITIES, (*BRONZE_BY_DAY, "bronze.tickers"), _securities),
@@ -220,5 +234,6 @@ STEPS = (
     Step("silver.short_interest", ("bronze.short_interest",), _short_interest),
     Step("silver.short_volume", ("bronze.short_volume",), _short_volume),
     Step("silver.float", ("bronze.float",), _float),
+    Step("silver.fundamentals", ("bronze.financials",), _fundamentals),
 )
 """What `refine` makes, in order."""

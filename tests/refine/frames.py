@@ -103,7 +103,8 @@ def collected(judged: DataFrame) -> list[dict[str, Any]]:
 
 def kept(rows: Sequence[Mapping[str, Any]], *columns: str) -> list[tuple[Any, ...]]:
     """These columns of the rows that break no rule, in order."""
-    return sorted((tuple(row[name] for name in columns) for row in rows if row[RULE] is None), key=str)
+    rows_kept = [tuple(row[name] for name in columns) for row in rows if row[RULE] is None]
+    return sorted(rows_kept, key=lambda row: [str(value) for value in row])
 
 
 def refusals(rows: Sequence[Mapping[str, Any]], column: str = "symbol") -> set[tuple[Any, str]]:
