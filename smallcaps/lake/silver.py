@@ -378,8 +378,63 @@ FUNDAMENTALS = Table(
         "filed_after_its_end": "period_end <= filing_date",
     },
 )
+FILINGS = Table(
+    name="silver.filings",
+    comment="Filings, each with its company's state by filings of days before it: what may bring new shares. Known from 04:00 "
+    "New York of the first session after the filing date; a corrected form is a further version",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        _LISTED_SYMBOL,
+        _CIK,
+        Column(
+            "accession_number", "string", "SEC's number of the filing; several companies may file it", nullable=False
+        ),
+        _FILING_DATE,
+        _VERSION,
+        _KNOWN_AT,
+        Column("form_type", "string", "10-K, 8-K, 4, …", nullable=False),
+        Column("issuer_name", "string", "Who filed"),
+        Column("filing_url", "string", "Where it lies"),
+        Column(
+            "dilution",
+            "string",
+            "shelf (S-3, F-3 and the like), registration (S-1, F-1, amendments), takedown (424B1–424B5, 424B7); null: none",
+        ),
+        Column(
+            "shelf_until",
+            "date",
+            "Three years after the last shelf of earlier days; null where there was none. When it became effective is not told",
+        ),
+        Column("takedowns_365d", "int", "Takedowns of the 365 days before this one", "filings", nullable=False),
+        Column(
+            "has_open_registration",
+            "boolean",
+            "A registration of the 180 days before, and no 424B1 or 424B4 since it",
+            nullable=False,
+        ),
+        Column(
+            "may_be_at_the_market",
+            "boolean",
+            "A 424B5 within shelf_until: an at-the-market offering files that form as an underwritten one does, and the index "
+            "has no more than the form",
+            nullable=False,
+        ),
+        Column(
+            "reverse_splits_2y",
+            "int",
+            "Reverse splits of silver.adjustments in the two years up to the filing date",
+            "splits",
+            nullable=False,
+        ),
+        *_SAID,
+    ),
+    key=("accession_number", "security_id", "version"),
+    sort_by=("security_id", "filing_date"),
+    constraints={"known_dilution": "dilution IS NULL OR dilution IN ('shelf', 'registration', 'takedown')"},
+)
 
 TABLES = (
     *(SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, TRADES, QUOTES),
-    *(SHORT_INTEREST, SHORT_VOLUME, FLOAT, FUNDAMENTALS),
+    *(SHORT_INTEREST, SHORT_VOLUME, FLOAT, FUNDAMENTALS, FILINGS),
 )

@@ -19,6 +19,7 @@ from smallcaps.lake.quality import refused
 from smallcaps.refine import (
     adjustments,
     bars,
+    filings,
     free_float,
     fundamentals,
     halts,
@@ -34,7 +35,7 @@ from smallcaps.refine.securities import identify, identify_filer
 BRONZE_BY_DAY = ("bronze.bars_1d", "bronze.bars_1m", "bronze.trades", "bronze.quotes", "bronze.luld")
 BRONZE_SNAPSHOTS = (
     *("bronze.tickers", "bronze.short_interest", "bronze.short_volume", "bronze.float"),
-    *("bronze.financials",),
+    *("bronze.financials", "bronze.filings"),
 )
 SECURITIES = "silver.securities"
 
@@ -222,6 +223,11 @@ def _fundamentals(work: Work) -> None:
     work.run.replace_judged("silver.fundamentals", judged, fundamentals.REASONS, None)
 
 
+def _filings(work: Work) -> None:
+    judged = filings.judged_filings(work.filed("bronze.filings"), work.read("silver.adjustments"))
+    work.run.replace_judged("silver.filings", judged, filings.REASONS, None)
+
+
 STEPS = (
     Step("silver.calendar", BRONZE_BY_DAY, _calendar),
     Step(SECURITIES, (*BRONZE_BY_DAY, "bronze.tickers"), _securities),
@@ -235,5 +241,6 @@ STEPS = (
     Step("silver.short_volume", ("bronze.short_volume",), _short_volume),
     Step("silver.float", ("bronze.float",), _float),
     Step("silver.fundamentals", ("bronze.financials",), _fundamentals),
+    Step("silver.filings", ("bronze.filings",), _filings),
 )
 """What `refine` makes, in order."""
