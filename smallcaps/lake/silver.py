@@ -412,17 +412,193 @@ QUOTES = Table(
         rows_as_before(0.25, 4),
     ),
 )
+_KNOWN_AT = Column(
+    "known_at",
+    "timestamp",
+    "First moment anyone could have acted on it, by the rule of its source",
+    "UTC",
+    nullable=False,
+)
+_VERSION = Column("version", "int", "1 as first said; of those known by a moment the highest holds", nullable=False)
+_SAID = (
+    Column("as_of", "date", "Day as of which the vendor first said so", nullable=False),
+    Column("source_sha256", "string", "Body it came from", nullable=False),
+)
+SHORT_INTEREST = Table(
+    name="silver.short_interest",
+    comment="Shares short at each settlement, known from 20:00 New York of the 8th session after it; a change is a further "
+    "version",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        Column("symbol", "string", "Ticker on the settlement day; case matters", nullable=False),
+        Column("settlement_date", "date", "Day of the count", nullable=False),
+        _VERSION,
+        _KNOWN_AT,
+        Column("short_interest", "bigint", "Shares sold short and not yet covered", "shares", nullable=False),
+        Column("avg_daily_volume", "bigint", "Average volume a day", "shares"),
+        Column("days_to_cover", "double", "Short interest / average volume, as the vendor says", "days"),
+        *_SAID,
+    ),
+    key=("symbol", "settlement_date", "version"),
+    sort_by=("symbol", "settlement_date"),
+    constraints={"not_negative": "short_interest >= 0"},
+)
+_SHARES = "decimal(20,6)"
+SHORT_VOLUME = Table(
+    name="silver.short_volume",
+    comment="Short volume of a session at the off-exchange facilities only, no exchange's: not the tape's. Known from 11:00 "
+    "New York of the next session; a change is a further version",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SYMBOL,
+        SESSION_DATE,
+        _VERSION,
+        _KNOWN_AT,
+        Column(
+            "short_volume",
+            _SHARES,
+            "Sold short off exchange, market makers' other side included",
+            "shares",
+            nullable=False,
+        ),
+        Column("exempt_volume", _SHARES, "Of it exempt from Regulation SHO", "shares"),
+        Column(
+            "total_volume",
+            _SHARES,
+            "All that these facilities reported; not the tape's volume",
+            "shares",
+            nullable=False,
+        ),
+        *_SAID,
+    ),
+    key=("symbol", "session_date", "version"),
+    sort_by=("session_date", "symbol"),
+    constraints={"part_of_the_whole": "0 <= short_volume AND short_volume <= total_volume"},
+)
+FLOAT = Table(
+    name="silver.float",
+    comment="Free float, a row where the figure changed. The vendor has the latest only: none before the first receipt, and "
+    "known from the end of the as_of day in New York",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        Column("symbol", "string", "Ticker on the as_of day; case matters", nullable=False),
+        _VERSION,
+        _KNOWN_AT,
+        Column(
+            "free_float", "bigint", "Shares free to trade, as of effective_date: before later splits", "shares", False
+        ),
+        Column("free_float_percent", "double", "Of all shares", "%"),
+        Column("effective_date", "date", "Day of the figure, as the vendor said when it first had it"),
+        *_SAID,
+    ),
+    key=("security_id", "version"),
+    constraints={"not_negative": "free_float >= 0"},
+)
+_LISTED_SYMBOL = Column(
+    "symbol", "string", "Ticker that the vendor named on the as_of day; case matters", nullable=False
+)
+_FILING_DATE = Column("filing_date", "date", "Day of the filing", nullable=False)
+_CIK = Column("cik", "string", "SEC's Central Index Key")
+FUNDAMENTALS = Table(
+    name="silver.fundamentals",
+    comment="Statements as filed, a row a company, period and filing; restatements are filings of their own. Known from 04:00 "
+    "New York of the first session after the filing date; a change is a further version",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        _LISTED_SYMBOL,
+        _CIK,
+        Column("period_end", "date", "Last day reported on", nullable=False),
+        Column("timeframe", "string", "quarterly, annual or trailing_twelve_months", nullable=False),
+        _FILING_DATE,
+        _VERSION,
+        _KNOWN_AT,
+        Column("revenue", "double", "Revenue", "$"),
+        Column("net_income", "double", "Net income, minorities included", "$"),
+        Column("total_equity", "double", "Equity, minorities included", "$"),
+        Column("cash", "double", "Cash and equivalents", "$"),
+        Column("long_term_debt", "double", "Long-term debt; by the new endpoints with capital leases", "$"),
+        Column(
+            "shares_outstanding",
+            "double",
+            "Average of the period, basic, else diluted; as filed, before later splits",
+            "shares",
+        ),
+        Column(
+            "items", "map<string,double>", "Every figure, as statement.name under the vendor's names", "$ or shares"
+        ),
+        Column(
+            "endpoints", "array<string>", "Which of the vendor's endpoints said it on the as_of day", nullable=False
+        ),
+        _SAID[0],
+    ),
+    key=("security_id", "period_end", "timeframe", "filing_date", "version"),
+    sort_by=("security_id", "period_end"),
+    constraints={
+        "known_timeframe": "timeframe IN ('quarterly', 'annual', 'trailing_twelve_months')",
+        "filed_after_its_end": "period_end <= filing_date",
+    },
+)
+FILINGS = Table(
+    name="silver.filings",
+    comment="Filings, each with its company's state by filings of days before it: what may bring new shares. Known from 04:00 "
+    "New York of the first session after the filing date; a corrected form is a further version",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        _LISTED_SYMBOL,
+        _CIK,
+        Column(
+            "accession_number", "string", "SEC's number of the filing; several companies may file it", nullable=False
+        ),
+        _FILING_DATE,
+        _VERSION,
+        _KNOWN_AT,
+        Column("form_type", "string", "10-K, 8-K, 4, …", nullable=False),
+        Column("issuer_name", "string", "Who filed"),
+        Column("filing_url", "string", "Where it lies"),
+        Column(
+            "dilution",
+            "string",
+            "shelf (S-3, F-3 and the like), registration (S-1, F-1, amendments), takedown (424B1–424B5, 424B7); null: none",
+        ),
+        Column(
+            "shelf_until",
+            "date",
+            "Three years after the last shelf of earlier days; null where there was none. When it became effective is not told",
+        ),
+        Column("takedowns_365d", "int", "Takedowns of the 365 days before this one", "filings", nullable=False),
+        Column(
+            "has_open_registration",
+            "boolean",
+            "A registration of the 180 days before, and no 424B1 or 424B4 since it",
+            nullable=False,
+        ),
+        Column(
+            "may_be_at_the_market",
+            "boolean",
+            "A 424B5 within shelf_until: an at-the-market offering files that form as an underwritten one does, and the index "
+            "has no more than the form",
+            nullable=False,
+        ),
+        Column(
+            "reverse_splits_2y",
+            "int",
+            "Reverse splits of silver.adjustments in the two years up to the filing date",
+            "splits",
+            nullable=False,
+        ),
+        *_SAID,
+    ),
+    key=("accession_number", "security_id", "version"),
+    sort_by=("security_id", "filing_date"),
+    constraints={"known_dilution": "dilution IS NULL OR dilution IN ('shelf', 'registration', 'takedown')"},
+)
 
 TABLES = (
-    SECURITIES,
-    CALENDAR,
-    ADJUSTMENTS,
-    HALTS,
-    BARS_1D,
-    BARS_1M,
-    BARS_1H,
-    TRADES,
-    QUOTES,
-    SHORT_SALE_RESTRICTIONS,
-    UNIVERSE,
+    *(SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, BARS_1H, TRADES, QUOTES),
+    *(SHORT_SALE_RESTRICTIONS, UNIVERSE, SHORT_INTEREST, SHORT_VOLUME, FLOAT, FUNDAMENTALS, FILINGS),
 )

@@ -7,8 +7,9 @@ from smallcaps.lake import Rule, judge, judge_repeats
 from smallcaps.refine.labels import label
 
 _DAY_OF_START = "to_date(from_utc_timestamp(timestamp_micros(window_start_ns div 1000), 'America/New_York'))"
+NOT_A_SESSION = Rule("not_a_session", "session_number IS NULL", "New York did not trade that day")
 RULES = (
-    Rule("not_a_session", "session_number IS NULL", "New York did not trade that day"),
+    NOT_A_SESSION,
     Rule("wrong_day", f"{_DAY_OF_START} <> session_date", "the bar does not start on the file's day"),
     Rule("non_positive_price", "least(open, high, low, close) <= 0", "a price is zero or negative"),
     Rule("high_below_low", "high < low", "the high is below the low"),

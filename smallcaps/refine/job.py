@@ -1,7 +1,8 @@
 """The refine job: bronze → silver for a range of days, table by table. The only module of the room that reads or writes.
 
 Each table is a step and each step a run of its own, in an order in which no step needs a later one. A step whose bronze
-tables hold nothing of the range does nothing. What a step reads of silver is what an earlier one wrote.
+tables hold nothing of the range does nothing; of tables of snapshots, which are not of days, nothing at all. What a step
+reads of silver is what an earlier one wrote.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,15 +16,36 @@ from smallcaps.config import Settings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, Run, between, recorded_run
 from smallcaps.lake.quality import refused
-from smallcaps.refine import adjustments, bars, differences, halts, securities, short_sales, ticks
+from smallcaps.refine import (
+    adjustments,
+    bars,
+    differences,
+    filings,
+    free_float,
+    fundamentals,
+    halts,
+    publication,
+    securities,
+    short_interest,
+    short_sales,
+    short_volume,
+    ticks,
+    universe,
+)
 from smallcaps.refine.labels import calendar_frame
-from smallcaps.refine.securities import identify
+from smallcaps.refine.securities import identify, identify_filer
 
 BRONZE_BY_DAY = (
     *("bronze.bars_1d", "bronze.bars_1d_adjusted", "bronze.bars_1h", "bronze.bars_1m"),
     *("bronze.trades", "bronze.quotes", "bronze.luld"),
 )
+BRONZE_SNAPSHOTS = (
+    *("bronze.tickers", "bronze.short_interest", "bronze.short_volume", "bronze.float"),
+    *("bronze.financials", "bronze.filings"),
+)
 SECURITIES = "silver.securities"
+UNIVERSE_LOOK_BACK_DAYS = 45
+"""Calendar days that hold the sessions that membership looks back at, and the one before the first day."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +53,7 @@ class Work:
     """What a step has to do with: its run, and the days."""
 
     run: Run
+    settings: Settings
     first: date
     last: date
 
@@ -70,10 +93,20 @@ class Work:
         """`frame` with security_id."""
         return identify(frame, self.read(SECURITIES), day)
 
+    def filed(self, name: str) -> DataFrame:
+        """A table of what companies filed, with security_id and known_at by rule."""
+        filed = identify_filer(self.read(name), self.read(SECURITIES))
+        return self.published(filed, "filing_date", publication.FILING)
+
+    def published(self, records: DataFrame, day: str, lag: publication.Lag) -> DataFrame:
+        """Records of snapshots with known_at by rule."""
+        (last,) = records.agg(F.max("as_of")).collect()[0]
+        return publication.published(records, day, lag, last)
+
 
 @dataclass(frozen=True)
 class Step:
-    """How a silver table is made. It is, where one of `sources` holds rows of the range."""
+    """How a silver table is made. It is, where one of `sources` holds rows: of the range, where they are of days."""
 
     table: str
     sources: tuple[str, ...]
@@ -93,7 +126,12 @@ def refine(
         raise BadInput(f"refine makes no {', '.join(sorted(unknown))}. Tables: {', '.join(known)}.")
     arguments = {"from": first, "to": last}
     days = between("session_date", first, last)
-    there = {name for name in BRONZE_BY_DAY if lake.exists(name) and not lake.read(name).where(days).isEmpty()}
+    conditions = dict.fromkeys(BRONZE_BY_DAY, days) | dict.fromkeys(BRONZE_SNAPSHOTS, "true")
+    # So many rows that only those of the range are made again.
+    conditions["bronze.short_volume"] = between("trade_date", first, last)
+    there = {
+        name for name, rows in conditions.items() if lake.exists(name) and not lake.read(name).where(rows).isEmpty()
+    }
     written: dict[str, int] = {}
     if not there:
         with recorded_run(lake, "refine", arguments, settings.digest()):
@@ -101,7 +139,7 @@ def refine(
     for step in STEPS:
         if (tables is None or step.table in tables) and there & set(step.sources):
             with recorded_run(lake, "refine", {"table": step.table, **arguments}, settings.digest()) as run:
-                step.make(Work(run, first, last))
+                step.make(Work(run, settings, first, last))
             if step.table in run.outputs:
                 written[step.table] = run.outputs[step.table].rows
     return written
@@ -213,9 +251,67 @@ def _quotes(work: Work) -> None:
     work.run.replace_judged("silver.quotes", judged, ticks.REASONS, work.days, quotes.count())
 
 
+def _short_interest(work: Work) -> None:
+    records = work.identified(work.read("bronze.short_interest"), "settlement_date")
+    known = work.published(records, "settlement_date", publication.SHORT_INTEREST)
+    judged = short_interest.judged_short_interest(known)
+    work.run.replace_judged("silver.short_interest", judged, short_interest.REASONS, None)
+
+
+def _short_volume(work: Work) -> None:
+    """Of the range: a record belongs to one day for ever."""
+    records = work.read("bronze.short_volume").withColumnRenamed("trade_date", "session_date").where(work.days)
+    known = work.published(work.identified(records), "session_date", publication.SHORT_VOLUME)
+    judged = short_volume.judged_short_volume(known, work.calendar)
+    work.run.replace_judged("silver.short_volume", judged, short_volume.REASONS, work.days)
+
+
+def _float(work: Work) -> None:
+    judged = free_float.judged_float(work.identified(work.read("bronze.float"), "as_of"))
+    work.run.replace_judged("silver.float", judged, free_float.REASONS, None)
+
+
+def _fundamentals(work: Work) -> None:
+    judged = fundamentals.judged_fundamentals(work.filed("bronze.financials"))
+    work.run.replace_judged("silver.fundamentals", judged, fundamentals.REASONS, None)
+
+
+def _filings(work: Work) -> None:
+    judged = filings.judged_filings(work.filed("bronze.filings"), work.read("silver.adjustments"))
+    work.run.replace_judged("silver.filings", judged, filings.REASONS, None)
+
+
+def _universe(work: Work) -> None:
+    before = work.since(UNIVERSE_LOOK_BACK_DAYS)
+    filed = (
+        work.read("silver.fundamentals")
+        .where("shares_outstanding > 0")
+        .groupBy("security_id", "known_at")
+        .agg(F.max_by(F.struct("filing_date", "shares_outstanding"), F.struct("period_end", "version")).alias("last"))
+    )
+    shares = filed.selectExpr(
+        "security_id", "known_at", "last.filing_date AS filed_on", "last.shares_outstanding AS shares"
+    )
+    floats = work.read("silver.float").selectExpr(
+        *("security_id", "known_at", "coalesce(effective_date, as_of) AS received_on"),
+        "cast(free_float AS double) AS free_float",
+    )
+    rows = universe.universe(
+        before.of_days("silver.bars_1d"),
+        before.calendar,
+        work.read(SECURITIES),
+        shares,
+        floats,
+        adjustments.cumulative_factors(work.read("silver.adjustments")),
+        work.settings.floor,
+        work.settings.universe,
+    )
+    work.run.replace("silver.universe", rows.where(work.days), work.days)
+
+
 STEPS = (
     Step("silver.calendar", BRONZE_BY_DAY, _calendar),
-    Step(SECURITIES, BRONZE_BY_DAY, _securities),
+    Step(SECURITIES, (*BRONZE_BY_DAY, "bronze.tickers"), _securities),
     Step("silver.adjustments", ("bronze.bars_1d",), _adjustments),
     Step("silver.bars_1d", ("bronze.bars_1d",), _bars_1d),
     Step("silver.halts", ("bronze.luld", "bronze.quotes"), _halts),
@@ -225,5 +321,11 @@ STEPS = (
     Step("silver.quotes", ("bronze.quotes",), _quotes),
     Step("silver.short_sale_restrictions", ("bronze.bars_1d",), _short_sale_restrictions),
     Step("ops.differences", ("bronze.trades", "bronze.bars_1d_adjusted"), _differences),
+    Step("silver.short_interest", ("bronze.short_interest",), _short_interest),
+    Step("silver.short_volume", ("bronze.short_volume",), _short_volume),
+    Step("silver.float", ("bronze.float",), _float),
+    Step("silver.fundamentals", ("bronze.financials",), _fundamentals),
+    Step("silver.filings", ("bronze.filings",), _filings),
+    Step("silver.universe", ("bronze.bars_1d",), _universe),
 )
 """What `refine` makes, in order."""

@@ -19,6 +19,7 @@ from smallcaps.lake import RULE, Rule, declared, judge, with_nulls
 
 BEGINNING = date(1900, 1, 1)
 """Where a spell begins whose begin nobody knows."""
+NO_IDENTITY = Rule("no_identity", "security_id IS NULL", "nobody is known who had the symbol that day")
 LISTED_TWICE = Rule(
     "ticker_listed_twice",
     "_place > 1",
@@ -133,15 +134,31 @@ def days_with_data(frames: list[DataFrame]) -> DataFrame:
     ).distinct()
 
 
-def identify(frame: DataFrame, securities: DataFrame, day: str = "session_date") -> DataFrame:
-    """`frame` (with symbol) with security_id: who the symbol was on the day in column `day`; null where nobody is known."""
-    whose = F.broadcast(securities.select("symbol", "security_id", "valid_from", "valid_to"))
+def identify(frame: DataFrame, securities: DataFrame, day: str = "session_date", by_cik: bool = False) -> DataFrame:
+    """`frame` (with symbol) with security_id: who the symbol was on the day in column `day`; null where nobody is known.
+
+    `by_cik`: nobody either where both sides name a CIK and not the same.
+    """
+    whose = F.broadcast(securities.select("symbol", "security_id", "valid_from", "valid_to", "cik"))
     spell = (
         (F.col("frame.symbol") == F.col("whose.symbol"))
         & (F.col(f"frame.{day}") >= F.col("whose.valid_from"))
         & (F.col(f"frame.{day}") < F.coalesce("whose.valid_to", F.expr("DATE'9999-12-31'")))
     )
+    if by_cik:
+        spell &= F.coalesce(F.col("frame.cik") == F.col("whose.cik"), F.lit(True))
     return frame.alias("frame").join(whose.alias("whose"), spell, "left").select("frame.*", "whose.security_id")
+
+
+def identify_filer(filed: DataFrame, securities: DataFrame) -> DataFrame:
+    """`filed` (with symbol, cik, filing_date, as_of) with security_id: who has the symbol on the as_of day, else who had it on
+    the filing's; never a company of another CIK.
+
+    The vendor names a company by its symbol of today. A company that is delisted has none, and its last one may be another's.
+    """
+    now = identify(filed, securities, "as_of", by_cik=True).withColumnRenamed("security_id", "_now")
+    then = identify(now, securities, "filing_date", by_cik=True)
+    return then.withColumn("security_id", F.coalesce("_now", "security_id")).drop("_now")
 
 
 def sound(judged: DataFrame) -> DataFrame:

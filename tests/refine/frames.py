@@ -1,12 +1,14 @@
 """Bronze rows made of what a vendor's file would hold, typed as ingest types them."""
 
-from collections.abc import Iterable, Mapping
-from datetime import date
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
-from smallcaps.lake import declared
+from smallcaps.lake import RULE, declared
 
 _BAR = ("volume", "open", "high", "low", "close")
 
@@ -76,3 +78,35 @@ def bronze_quotes(spark: SparkSession, rows: Iterable[tuple[str, Mapping[str, st
             for line, (day, row) in enumerate(rows, start=2)
         ],
     )
+
+
+def snapshots(spark: SparkSession, table: str, rows: Iterable[Mapping[str, object]]) -> DataFrame:
+    """Rows of a bronze table of snapshots, all with as_of; what is not named is null. A body a snapshot, lines from 1."""
+    return _frame(
+        spark,
+        table,
+        [
+            {"source_sha256": f"body of {row['as_of']}", "source_line": line} | row
+            for line, row in enumerate(rows, start=1)
+        ],
+    )
+
+
+def collected(judged: DataFrame) -> list[dict[str, Any]]:
+    """The rows of a judged frame, known_at as an instant in UTC whatever the machine's clock."""
+    rows = judged.withColumn("known_at", F.unix_seconds("known_at")).collect()
+    return [
+        row.asDict(recursive=True) | {"known_at": row.known_at and datetime.fromtimestamp(row.known_at, UTC)}
+        for row in rows
+    ]
+
+
+def kept(rows: Sequence[Mapping[str, Any]], *columns: str) -> list[tuple[Any, ...]]:
+    """These columns of the rows that break no rule, in order."""
+    rows_kept = [tuple(row[name] for name in columns) for row in rows if row[RULE] is None]
+    return sorted(rows_kept, key=lambda row: [str(value) for value in row])
+
+
+def refusals(rows: Sequence[Mapping[str, Any]], column: str = "symbol") -> set[tuple[Any, str]]:
+    """What was refused, and by which rule."""
+    return {(row[column], row[RULE]) for row in rows if row[RULE] is not None}

@@ -7,7 +7,15 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from smallcaps.lake import declared
-from smallcaps.refine.securities import BEGINNING, identify, judged_instruments, sound, spells, unlisted
+from smallcaps.refine.securities import (
+    BEGINNING,
+    identify,
+    identify_filer,
+    judged_instruments,
+    sound,
+    spells,
+    unlisted,
+)
 
 JANUARY, MARCH, APRIL, MAY, JUNE, JULY = (date(2015, month, 2) for month in (1, 3, 4, 5, 6, 7))
 AS_OF = date(2015, 8, 3)
@@ -166,3 +174,25 @@ def test_a_row_belongs_to_whoever_had_the_symbol_that_day(spark: SparkSession, k
         ("meta", MAY): None,
     }
     assert len(rows) == 6
+
+
+def test_a_filing_belongs_to_whoever_has_the_symbol_now_else_to_whoever_had_it_then(
+    spark: SparkSession, known: DataFrame
+) -> None:
+    filed = spark.createDataFrame(
+        [
+            ("META", None, MARCH, AS_OF, "the vendor names it by its symbol of today"),
+            ("FB", None, MARCH, AS_OF, "nobody has the symbol now"),
+            ("TWICE", "0002", MARCH, AS_OF, "the same company"),
+            ("TWICE", "0009", MARCH, AS_OF, "another company"),
+            ("LATE", None, APRIL, AS_OF, "reused, and nothing tells the companies apart"),
+        ],
+        "symbol string, cik string, filing_date date, as_of date, why string",
+    )
+    assert {row.why: row.security_id for row in identify_filer(filed, known).collect()} == {
+        "the vendor names it by its symbol of today": "FIGI1",
+        "nobody has the symbol now": "FIGI1",
+        "the same company": "FIGI4",
+        "another company": None,
+        "reused, and nothing tells the companies apart": "FIGI3",
+    }
