@@ -22,7 +22,19 @@ pytestmark = pytest.mark.slow
 
 MONDAY, TUESDAY, WEDNESDAY, THANKSGIVING, FRIDAY = (f"2015-11-{day}" for day in (23, 24, 25, 26, 27))
 RANGE = (date(2015, 11, 23), date(2015, 11, 27))
-SILVER = ("calendar", "securities", "adjustments", "halts", "bars_1d", "bars_1m", "trades", "quotes")
+SILVER = (
+    "calendar",
+    "securities",
+    "adjustments",
+    "halts",
+    "bars_1h",
+    "short_sale_restrictions",
+    "universe",
+    "bars_1d",
+    "bars_1m",
+    "trades",
+    "quotes",
+)
 
 
 def level(ticker: str, day: str, price: str, **values: object) -> dict[str, str]:
@@ -280,6 +292,7 @@ def test_rows_in_are_rows_kept_and_rows_quarantined(story: Story) -> None:
         "silver.trades": (3, 2, 1),
         "silver.quotes": (2, 1, 1),
         "silver.bars_1m": (4, 3, 1),
+        "silver.bars_1h": (3, 3, 0),  # No hours of the vendor's: three of the minutes.
     }
     assert {run["outcome"] for run in story.runs} == {"succeeded"}
     assert story.counts == {
@@ -291,6 +304,10 @@ def test_rows_in_are_rows_kept_and_rows_quarantined(story: Story) -> None:
         "silver.bars_1m": 3,
         "silver.trades": 2,
         "silver.quotes": 1,
+        "silver.bars_1h": 3,
+        "silver.short_sale_restrictions": 0,
+        "silver.universe": 12,  # Of Wednesday the eight bars of Tuesday, of Friday the four of Wednesday.
+        "ops.differences": 0,
     }
 
 
