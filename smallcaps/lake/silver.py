@@ -597,8 +597,40 @@ FILINGS = Table(
     sort_by=("security_id", "filing_date"),
     constraints={"known_dilution": "dilution IS NULL OR dilution IN ('shelf', 'registration', 'takedown')"},
 )
+NEWS = Table(
+    name="silver.news",
+    comment="News, a row an article and ticker, known 60 s after publication. What the vendor changed in an article is a further "
+    "version of all its rows, known from the end of the as_of day; its tickers are those of the latest version known",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        Column("symbol", "string", "Ticker that the article names; case matters", nullable=False),
+        Column("article_id", "string", "The vendor's id of the article", nullable=False),
+        _VERSION,
+        _KNOWN_AT,
+        Column("published_at", "timestamp", "When it was published, to the second", "UTC", nullable=False),
+        Column("title", "string", "Headline"),
+        Column("description", "string", "First lines"),
+        Column("author", "string", "Author"),
+        Column("publisher_name", "string", "Publisher"),
+        Column("article_url", "string", "Where it lies"),
+        Column("keywords", "array<string>", "Keywords"),
+        Column("tickers", "array<string>", "All tickers it is about: the more, the less it is about this one"),
+        Column(
+            "sentiment",
+            "string",
+            "The vendor's for this ticker: positive, neutral or negative. Made by a model, when is not told: of old articles "
+            "it may know what came after",
+        ),
+        Column("sentiment_reasoning", "string", "The model's words for it"),
+        *_SAID,
+    ),
+    key=("article_id", "symbol", "version"),
+    sort_by=("published_at", "symbol"),
+    constraints={"known_sentiment": "sentiment IS NULL OR sentiment IN ('positive', 'neutral', 'negative')"},
+)
 
 TABLES = (
     *(SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, BARS_1H, TRADES, QUOTES),
-    *(SHORT_SALE_RESTRICTIONS, UNIVERSE, SHORT_INTEREST, SHORT_VOLUME, FLOAT, FUNDAMENTALS, FILINGS),
+    *(SHORT_SALE_RESTRICTIONS, UNIVERSE, SHORT_INTEREST, SHORT_VOLUME, FLOAT, FUNDAMENTALS, FILINGS, NEWS),
 )

@@ -24,6 +24,7 @@ from smallcaps.refine import (
     free_float,
     fundamentals,
     halts,
+    news,
     publication,
     securities,
     short_interest,
@@ -41,7 +42,7 @@ BRONZE_BY_DAY = (
 )
 BRONZE_SNAPSHOTS = (
     *("bronze.tickers", "bronze.short_interest", "bronze.short_volume", "bronze.float"),
-    *("bronze.financials", "bronze.filings"),
+    *("bronze.financials", "bronze.filings", "bronze.news"),
 )
 SECURITIES = "silver.securities"
 UNIVERSE_LOOK_BACK_DAYS = 45
@@ -95,8 +96,8 @@ class Work:
 
     def filed(self, name: str) -> DataFrame:
         """A table of what companies filed, with security_id and known_at by rule."""
-        filed = identify_filer(self.read(name), self.read(SECURITIES))
-        return self.published(filed, "filing_date", publication.FILING)
+        filed = self.published(self.read(name), "filing_date", publication.FILING)
+        return identify_filer(filed, self.read(SECURITIES))
 
     def published(self, records: DataFrame, day: str, lag: publication.Lag) -> DataFrame:
         """Records of snapshots with known_at by rule."""
@@ -252,17 +253,16 @@ def _quotes(work: Work) -> None:
 
 
 def _short_interest(work: Work) -> None:
-    records = work.identified(work.read("bronze.short_interest"), "settlement_date")
-    known = work.published(records, "settlement_date", publication.SHORT_INTEREST)
-    judged = short_interest.judged_short_interest(known)
+    known = work.published(work.read("bronze.short_interest"), "settlement_date", publication.SHORT_INTEREST)
+    judged = short_interest.judged_short_interest(work.identified(known, "settlement_date"))
     work.run.replace_judged("silver.short_interest", judged, short_interest.REASONS, None)
 
 
 def _short_volume(work: Work) -> None:
     """Of the range: a record belongs to one day for ever."""
     records = work.read("bronze.short_volume").withColumnRenamed("trade_date", "session_date").where(work.days)
-    known = work.published(work.identified(records), "session_date", publication.SHORT_VOLUME)
-    judged = short_volume.judged_short_volume(known, work.calendar)
+    known = work.published(records, "session_date", publication.SHORT_VOLUME)
+    judged = short_volume.judged_short_volume(work.identified(known), work.calendar)
     work.run.replace_judged("silver.short_volume", judged, short_volume.REASONS, work.days)
 
 
@@ -279,6 +279,11 @@ def _fundamentals(work: Work) -> None:
 def _filings(work: Work) -> None:
     judged = filings.judged_filings(work.filed("bronze.filings"), work.read("silver.adjustments"))
     work.run.replace_judged("silver.filings", judged, filings.REASONS, None)
+
+
+def _news(work: Work) -> None:
+    judged = news.judged_news(work.read("bronze.news"), work.read(SECURITIES))
+    work.run.replace_judged("silver.news", judged, news.REASONS, None)
 
 
 def _universe(work: Work) -> None:
@@ -326,6 +331,7 @@ STEPS = (
     Step("silver.float", ("bronze.float",), _float),
     Step("silver.fundamentals", ("bronze.financials",), _fundamentals),
     Step("silver.filings", ("bronze.filings",), _filings),
+    Step("silver.news", ("bronze.news",), _news),
     Step("silver.universe", ("bronze.bars_1d",), _universe),
 )
 """What `refine` makes, in order."""
