@@ -161,7 +161,7 @@ BARS_1D = Table(
         Column(
             "possible_missing_split",
             "boolean",
-            "The return over night is within 3 % (of its logarithm) of a whole ratio from 2 to 10, and no split is on file",
+            "The return over night is within 3 % (of its logarithm) of 1.5 or a ratio of 2 to 10, and no split is on file",
             nullable=False,
         ),
     ),

@@ -45,9 +45,9 @@ def judged_daily(bars: DataFrame, calendar: DataFrame) -> DataFrame:
     )
 
 
-LARGEST_RATIO = 10
+RATIOS = (1.5, *range(2, 11))
 RATIO_TOLERANCE = 0.03
-"""Splits of 1:2 to 1:10, either way, are looked for; how near the logarithm must come, as a share of it (DOMAIN.md)."""
+"""Splits of 2:3 and of 1:2 to 1:10, either way, are looked for; how near a logarithm must come, as a share of it (DOMAIN.md)."""
 LOOK_BACK_DAYS = 20
 """A close from longer ago says nothing about a split of today."""
 
@@ -84,7 +84,8 @@ def with_missing_splits(bars: DataFrame, is_sound: Column) -> DataFrame:
 
     marked = bars.withColumns({f"_{name}": former(name) for name in ("close", "cumulative_factor", "session_date")})
     overnight = "abs(ln(try_divide(open, _close)))"
-    like_a_split = f"exists(sequence(2, {LARGEST_RATIO}), n -> abs({overnight} - ln(n)) <= {RATIO_TOLERANCE} * ln(n))"
+    listed = ", ".join(f"{ratio}D" for ratio in RATIOS)
+    like_a_split = f"exists(array({listed}), ratio -> abs({overnight} - ln(ratio)) <= {RATIO_TOLERANCE}D * ln(ratio))"
     recent = f"datediff(session_date, _session_date) <= {LOOK_BACK_DAYS} AND cumulative_factor = _cumulative_factor"
     verdict = F.coalesce(F.expr(f"{recent} AND {like_a_split}"), F.lit(False))
     return marked.withColumn("possible_missing_split", verdict).drop("_close", "_cumulative_factor", "_session_date")
@@ -155,6 +156,11 @@ HOUR_RULES = (
         f"coalesce(volume = minutes_volume AND ({' OR '.join(f'{name} <> minutes_{name}' for name in _PRICES)}), false)",
         "its volume is that of its minute bars and its prices are not theirs",
     ),
+    Rule(
+        "outside_day",
+        "coalesce(is_within_regular AND (high > day_high OR low < day_low), false)",
+        "an hour of the regular session is above the day's high or below its low",
+    ),
 )
 HOUR_REASONS = {rule.name: rule.reason for rule in HOUR_RULES} | {DUPLICATE: REASONS[DUPLICATE]}
 
@@ -171,15 +177,23 @@ def rolled_hours(minutes: DataFrame) -> DataFrame:
     )
 
 
-def judged_hours(hours: DataFrame, minutes: DataFrame, calendar: DataFrame) -> DataFrame:
-    """bronze.bars_1h rows judged, against the vendor's own minutes too (bronze.bars_1m), in silver.bars_1h's columns but for
-    security_id. An hour with more volume than its minutes stands: minutes are missing there.
+def judged_hours(hours: DataFrame, minutes: DataFrame, days: DataFrame, calendar: DataFrame) -> DataFrame:
+    """bronze.bars_1h rows judged, against the vendor's own minutes and days too (bronze.bars_1m, bronze.bars_1d), in
+    silver.bars_1h's columns but for security_id. An hour with more volume than its minutes may stand: minutes without a price
+    are no bars, and some are missing.
     """
     ts = F.expr("timestamp_micros(window_start_ns div 1000)")
     rolled = rolled_hours(minutes.withColumn("ts", ts)).select(
         "symbol", "ts", *[F.col(name).alias(f"minutes_{name}") for name in (*_PRICES, "volume")]
     )
-    labelled = label(hours, calendar, "window_start_ns").withColumn("ts", ts).join(rolled, ["symbol", "ts"], "left")
+    of_day = days.groupBy("symbol", "session_date").agg(F.max("high").alias("day_high"), F.min("low").alias("day_low"))
+    ends_at = "window_start_ns + 3600000000000L <= unix_seconds(close_at) * 1000000000L"
+    labelled = (
+        label(hours, calendar, "window_start_ns")
+        .withColumns({"ts": ts, "is_within_regular": F.expr(f"session = 'regular' AND {ends_at}")})
+        .join(rolled, ["symbol", "ts"], "left")
+        .join(of_day, ["symbol", "session_date"], "left")
+    )
     judged = judge_repeats(
         judge(labelled, HOUR_RULES), ("symbol", "window_start_ns"), ("source_sha256", "source_line"), DUPLICATE
     )

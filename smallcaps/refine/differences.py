@@ -17,6 +17,7 @@ ADJUSTMENT_TOLERANCE = 0.002
 REASONS = {
     "withdrawn": "a trade of the minute was cancelled or corrected later",
     "late_report": "a trade was made in the minute and published after it, or the other way round",
+    "order": "open and close alone differ: trades were published in another order than they were made",
     "vendor_lacks_minute": "there are eligible trades and the vendor has no bar",
     "we_lack_minute": "the vendor has a bar and there is no eligible trade",
     "unexplained": "none of the known reasons",
@@ -51,6 +52,7 @@ def minute_differences(ours: DataFrame, vendor: DataFrame, trades: DataFrame) ->
     reason = (
         F.when(F.col("withdrawn"), "withdrawn")
         .when(F.col("late"), "late_report")
+        .when(F.expr("(ours.high, ours.low, ours.volume) = (vendor.high, vendor.low, vendor.volume)"), "order")
         .when(F.col("vendor").isNull(), "vendor_lacks_minute")
         .when(F.col("ours").isNull(), "we_lack_minute")
         .otherwise("unexplained")

@@ -233,7 +233,8 @@ def _differences(work: Work) -> None:
 def _bars_1h(work: Work) -> None:
     """The vendor's where they are sound, else of minutes."""
     hours = work.of_days("bronze.bars_1h")
-    judged = bars.judged_hours(hours, work.of_days("bronze.bars_1m"), work.calendar)
+    minutes, daily = work.of_days("bronze.bars_1m"), work.of_days("bronze.bars_1d")
+    judged = bars.judged_hours(hours, minutes, daily, work.calendar)
     rows = bars.completed_hours(judged, work.of_days("silver.bars_1m"), work.calendar)
     work.run.replace_judged("silver.bars_1h", work.identified(rows), bars.HOUR_REASONS, work.days)
 

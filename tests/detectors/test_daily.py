@@ -144,7 +144,7 @@ def test_a_split_is_taken_out_of_every_baseline(spark: SparkSession, settings: S
 
 
 def test_a_move_that_is_no_integer_ratio_is_not_called_a_missing_split(spark: SparkSession, settings: Settings) -> None:
-    rows = found(daily_frame(spark, quiet_then("MOVE", (15.0, 15.1, 14.9, 15.0, 100_000))), settings, "daily")
+    rows = found(daily_frame(spark, quiet_then("MOVE", (17.0, 17.1, 16.9, 17.0, 100_000))), settings, "daily")
     assert not rows["possible_missing_split"].any()
 
 

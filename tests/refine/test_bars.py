@@ -229,6 +229,7 @@ OVERNIGHT = [
     (9, "24.3", "24.3", "100", 1.0),  # 3.0 exactly
     (10, "12.15", "12.15", "100", 0.5),  # 0.5, and the split is on file
     (11, "133.65", "12", "100", 0.5),  # 11: beyond 10
+    (12, "8", "12", "100", 0.5),  # 2 for 3
     (30, "24", "24", "100", 0.5),  # 2.0, after nineteen days
 ]
 
@@ -250,7 +251,7 @@ def test_a_return_over_night_like_a_splits_is_flagged_where_none_is_on_file(spar
     factors = [("T", date(2015, 11, 10), date(9999, 12, 31), 0.5)]
     schema = "security_id string, from_date date, to_date date, cumulative_factor double"
     made = bars.daily_bars(judged, spark.createDataFrame(factors, schema)).collect()
-    assert [row.session_date.day for row in made if row.possible_missing_split] == [3, 9, 30]
+    assert [row.session_date.day for row in made if row.possible_missing_split] == [3, 9, 12, 30]
     again = bars.daily_bars(
         judged.where("session_date <= '2015-11-09'"), spark.createDataFrame(factors, schema)
     ).collect()
@@ -276,6 +277,10 @@ HOURS = [
     (hour("11:00", **ROLLED | {"high": "13"}), "contradicts_minutes"),
     (hour("12:00", **ROLLED | {"high": "13"}) | {"volume": "301"}, None),  # A minute is missing there.
     (hour("13:00", **ROLLED), None),  # All are.
+    (hour("14:00", **ROLLED | {"high": "13.01"}), "outside_day"),
+    (hour("15:00", **ROLLED | {"low": "7.99"}), "outside_day"),
+    (hour("16:00", **ROLLED | {"high": "14"}), None),  # After hours is no part of the day's range,
+    (hour("09:00", **ROLLED | {"low": "7"}), None),  # and of the hour of the open only a half.
     (hour("13:00", **ROLLED), "duplicate_row"),
     (hour("14:30", **ROLLED), "not_on_the_hour"),
     (hour("02:00", **ROLLED), "outside_hours"),
@@ -286,7 +291,8 @@ def test_an_hour_is_the_vendors_where_it_is_sound_and_of_minutes_where_not(spark
     calendar = calendar_frame(spark, date(2015, 11, 24), date(2015, 11, 24))
     minutes = bronze_bars(spark, "bronze.bars_1m", [(DAY, row) for row in HOUR_MINUTES])
     hours = bronze_bars(spark, "bronze.bars_1h", [(DAY, row) for row, _ in HOURS])
-    judged = bars.judged_hours(hours, minutes, calendar)
+    day = bronze_bars(spark, "bronze.bars_1d", [(DAY, bar("A", DAY, high="13", low="8"))])
+    judged = bars.judged_hours(hours, minutes, day, calendar)
     assert [(row.source_line, row["_rule"]) for row in judged.orderBy("source_line").collect()] == [
         (line, rule) for line, (_, rule) in enumerate(HOURS, start=2)
     ]
@@ -297,10 +303,12 @@ def test_an_hour_is_the_vendors_where_it_is_sound_and_of_minutes_where_not(spark
         for row in found
     ]
     assert seen == [
+        (9, "vendor", 10.0, 12.0, 7.0, 9.5, 300),
         (10, "vendor", 10.0, 12.0, 9.0, 9.5, 300),
         # 100.5 and 199.5 rounded half-even a minute: 100 + 200.
         (11, "minutes", 10.0, 12.0, 9.0, 9.5, 300),
         (12, "vendor", 10.0, 13.0, 9.0, 9.5, 301),
         (13, "vendor", 10.0, 12.0, 9.0, 9.5, 300),
+        (16, "vendor", 10.0, 14.0, 9.0, 9.5, 300),
     ]
-    assert {row.session for row in found} == {"regular"}
+    assert [row.session for row in found] == ["pre", *["regular"] * 4, "post"]

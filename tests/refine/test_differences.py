@@ -45,7 +45,7 @@ def higher(bar: Bar) -> Bar:
 
 @pytest.fixture(scope="module")
 def reasons(spark: SparkSession) -> dict[tuple[str, str], str]:
-    ours = [("A", clock, USUAL) for clock in ("10:00", "10:01", "10:02", "10:03", "10:04", "10:05", "10:20")]
+    ours = [("A", clock, USUAL) for clock in ("10:00", "10:01", "10:02", "10:03", "10:04", "10:05", "10:07", "10:20")]
     theirs = [
         ("A", "10:00", USUAL),
         ("A", "10:01", higher(USUAL)),  # A trade made at 10:01 was published at 10:20.
@@ -53,6 +53,7 @@ def reasons(spark: SparkSession) -> dict[tuple[str, str], str]:
         ("A", "10:03", higher(USUAL)),
         ("A", "10:05", USUAL),
         ("A", "10:06", USUAL),
+        ("A", "10:07", (10.5, 11.0, 9.0, 10.0, 300)),
         ("B", "10:00", USUAL),  # No trades of it.
     ]
     seen = trades(
@@ -77,6 +78,7 @@ def test_every_difference_has_its_reason_and_agreement_has_no_row(reasons: dict[
         ("A", "15:03"): "unexplained",
         ("A", "15:04"): "vendor_lacks_minute",
         ("A", "15:06"): "we_lack_minute",
+        ("A", "15:07"): "order",
         ("A", "15:20"): "late_report",
     }
     assert set(reasons.values()) | {"adjustment"} == set(REASONS)
