@@ -88,7 +88,7 @@ def test_every_run_succeeded_and_lost_nothing(root: Path, spark: SparkSession) -
         assert len(row["settings_hash"]) == 16
         assert row["code_version"]
     judged = {row["outputs"][-1]["table"]: row["rows_in"] for row in runs if row["job"] == "refine"}
-    rules = ("adjustments", "bars_1d", "trades", "quotes", "bars_1m")
+    rules = ("adjustments", "bars_1d", "trades", "quotes", "bars_1m", "bars_1h")
     assert {table for table, count in judged.items() if count} == {f"silver.{name}" for name in rules}
     assert all(row["rows_in"] > 0 for row in runs if row["job"] == "ingest flatfiles")
 
