@@ -25,10 +25,10 @@ def daily_labels(events: DataFrame, bars: DataFrame, labels: LabelSettings) -> D
     """
     spark = events.sparkSession
     daily = events.where("grain = 'daily' AND direction <> 0 AND atr > 0")
-    daily.select("event_id", "symbol", "session_date", "direction", "price", "atr").createOrReplaceTempView(
-        "label_events"
-    )
-    bars.createOrReplaceTempView("label_bars")
+    columns = ("event_id", "security_id", "symbol", "session_date", "direction", "price", "atr")
+    daily.select(*columns).createOrReplaceTempView("label_events")
+    # A security goes on under another symbol.
+    bars.drop("symbol").createOrReplaceTempView("label_bars")
     return spark.sql(_statement(labels)).select(*[column.name for column in declared("gold.event_labels").columns])
 
 
@@ -42,13 +42,13 @@ WITH sessions AS (
   SELECT session_number AS number, max(close_at) AS ends_at FROM label_bars GROUP BY session_number
 ),
 names AS (
-  SELECT symbol, max(session_number) AS last_bar FROM label_bars GROUP BY symbol
+  SELECT security_id, max(session_number) AS last_bar FROM label_bars GROUP BY security_id
 ),
 known AS (
   SELECT event.*, bar.session_number, bar.cumulative_factor AS event_factor, names.last_bar,
     direction * IF(direction > 0, bar.high, bar.low) AS event_extreme,
     (SELECT max(number) FROM sessions) AS last_session
-  FROM label_events AS event JOIN label_bars AS bar USING (symbol, session_date) JOIN names USING (symbol)
+  FROM label_events AS event JOIN label_bars AS bar USING (security_id, session_date) JOIN names USING (security_id)
 ),
 -- Later bars in the event day's shares, direction taken out: up is with the event.
 later AS (
@@ -59,7 +59,7 @@ later AS (
     direction * IF(direction > 0, bar.high, bar.low) * event_factor / bar.cumulative_factor AS best,
     direction * IF(direction > 0, bar.low, bar.high) * event_factor / bar.cumulative_factor AS worst
   FROM known JOIN label_bars AS bar
-    ON bar.symbol = known.symbol AND bar.session_number > known.session_number
+    ON bar.security_id = known.security_id AND bar.session_number > known.session_number
     AND bar.session_number <= known.session_number + {longest}
 ),
 entered AS (

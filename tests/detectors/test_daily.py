@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
 from tests.conftest import SAMPLE
@@ -68,6 +69,14 @@ def test_each_detector_fires_at_its_threshold_with_the_strength_worked_out_by_ha
         "FLUSH": [("flush_reversal", 1, 1.0)],
         "BLOWOFF": [("flush_reversal", -1, 1.0)],
     }
+
+
+def test_a_security_looks_back_at_the_days_of_its_former_symbol(spark: SparkSession, settings: Settings) -> None:
+    bars = daily_frame(spark, quiet_then("FORMER", (11.0, 11.1, 10.9, 11.0, 100_000)))
+    last = bars.agg(F.max("session_date")).collect()[0][0]
+    renamed = bars.withColumn("symbol", F.when(F.col("session_date") == last, "LATER").otherwise(F.col("symbol")))
+    rows = found(renamed, settings, "daily")
+    assert [(row.symbol, row.security_id, row.detector) for row in rows.itertuples()] == [("LATER", "T:FORMER", "gap")]
 
 
 def test_a_name_with_three_days_of_history_fires_nothing_and_disturbs_nobody(

@@ -31,6 +31,7 @@ def bar(name: str, session: Row, prices: Prices, factor: float = 1.0, volume: in
         "transactions": None,
         "zero_volume": volume == 0,
         "cumulative_factor": factor,
+        "possible_missing_split": False,
     }
 
 

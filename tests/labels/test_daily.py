@@ -398,3 +398,16 @@ def test_an_outcome_is_known_at_the_close_of_the_horizons_last_session(found: Fo
     for name in ("nothing", "continues", "both in a bar", "delisted"):
         assert known(name, 3) == dt.datetime(2024, 7, 1, 20, tzinfo=dt.UTC)
         assert known(name, 5) == dt.datetime(2024, 7, 3, 17, tzinfo=dt.UTC)
+
+
+def test_a_security_that_was_renamed_after_the_event_is_followed(
+    spark: SparkSession, rules: LabelSettings, found: Found
+) -> None:
+    cases = market()
+    moved = [
+        row | {"symbol": f"new {row['symbol']}"} if row["session_number"] > CALENDAR[3]["session_number"] else row
+        for row in cases.bars
+    ]
+    frame = daily_labels(as_table(spark, "gold.events", cases.events), as_table(spark, "silver.bars_1d", moved), rules)
+    again = {(row["symbol"], row["barrier_width"], row["horizon"]): row.asDict() for row in frame.collect()}
+    assert again == found

@@ -1,8 +1,10 @@
-"""The daily grain. Prices of other days are carried into today's shares by the ratio of cumulative factors."""
+"""The daily grain. Prices of other days are carried into today's shares by the ratio of cumulative factors. What looks back
+follows the security, whatever its symbol was.
+"""
 
 from smallcaps.detectors.declaration import Feature, Grain
 
-_BY_DAY = "PARTITION BY symbol ORDER BY session_number"
+_BY_DAY = "PARTITION BY security_id ORDER BY session_number"
 
 _FOLD = (
     "aggregate(slice(true_ranges, 15, size(true_ranges) - 14), "
@@ -12,7 +14,7 @@ _FOLD = (
 
 GRAIN = Grain(
     name="daily",
-    source="SELECT * FROM bars DISTRIBUTE BY symbol",
+    source="SELECT * FROM bars DISTRIBUTE BY security_id",
     windows={
         "by_day": _BY_DAY,
         "prior_20_bars": f"{_BY_DAY} ROWS BETWEEN 20 PRECEDING AND 1 PRECEDING",
