@@ -157,6 +157,7 @@ def _put_event(lake: Lake, event_id: str) -> None:
     samples |= {"timestamp": datetime(2015, 3, 23, 20, tzinfo=UTC)}
     columns = declared("gold.events").columns
     values = {column.name: samples.get(column.type) for column in columns}
+    values |= {column.name: column.values[0] for column in columns if column.values}
     values |= {"event_id": event_id, "symbol": "A", "session_date": LAST, "grain": "daily", "strength": 2.0}
     schema = ", ".join(f"{column.name} {column.type}" for column in columns)
     lake.replace("gold.events", lake.spark.createDataFrame([tuple(values.values())], schema), None, run_id)
