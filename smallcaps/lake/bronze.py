@@ -73,7 +73,7 @@ def _bars(name: str, comment: str, columns: tuple[Column, ...] = _BAR, by_day: b
         comment=comment,
         owner="ingest",
         columns=columns,
-        key=("source_sha256", "source_line"),
+        key=("symbol", "session_date", "source_sha256", "source_line"),
         partition_by=("session_date",) if by_day else (),
         sort_by=("symbol", "window_start_ns") if by_day else (),
     )
@@ -117,7 +117,7 @@ TRADES = Table(
         Column("correction", "int", "Vendor's correction code; 0 or null is normal"),
         *SOURCE,
     ),
-    key=("source_sha256", "source_line"),
+    key=("symbol", "session_date", "source_sha256", "source_line"),
     partition_by=("session_date",),
     sort_by=("symbol", "sip_ns", "sequence_number"),
 )
@@ -142,7 +142,7 @@ QUOTES = Table(
         Column("indicators", "array<int>", "Quote indicators; empty when none"),
         *SOURCE,
     ),
-    key=("source_sha256", "source_line"),
+    key=("symbol", "session_date", "source_sha256", "source_line"),
     partition_by=("session_date",),
     sort_by=("symbol", "sip_ns", "sequence_number"),
 )
@@ -163,7 +163,7 @@ LULD = Table(
         Column("tape", "int", "1 NYSE, 2 Arca and American, 3 Nasdaq"),
         *SOURCE,
     ),
-    key=("source_sha256", "source_line"),
+    key=("symbol", "session_date", "source_sha256", "source_line"),
     partition_by=("session_date",),
     sort_by=("symbol", "sip_ns", "sequence_number"),
 )

@@ -10,11 +10,13 @@ _LIMIT = f"price <= {SHARE_OF_CLOSE} * prior_close"
 def prior_closes(bars: DataFrame) -> DataFrame:
     """security_id, session_date and prior_close: the close of the bar before, in the shares of the day.
 
-    `bars` are rows of silver.bars_1d, those before the first day wanted among them.
+    `bars` are rows of silver.bars_1d, those before the first day wanted among them. A bar without volume has no close: what it
+    shows was carried, over a split too.
     """
     before = Window.partitionBy("security_id").orderBy("session_date")
     carried = F.lag("close").over(before) * F.col("cumulative_factor") / F.lag("cumulative_factor").over(before)
-    return bars.select("security_id", "session_date", carried.alias("prior_close")).where("prior_close IS NOT NULL")
+    traded = bars.where("NOT zero_volume")
+    return traded.select("security_id", "session_date", carried.alias("prior_close")).where("prior_close IS NOT NULL")
 
 
 def restrictions(trades: DataFrame, bars: DataFrame, prior: DataFrame, calendar: DataFrame) -> DataFrame:

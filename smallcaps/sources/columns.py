@@ -20,7 +20,7 @@ from smallcaps.sources.fields import Field
 Mask = NDArray[np.bool_]
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
-_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE](-[0-9]{1,8}|\+?[0-9]{1,3}))?")
 _SPACES = "".join(map(chr, range(33)))
 
 
