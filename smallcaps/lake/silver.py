@@ -312,7 +312,13 @@ UNIVERSE = Table(
     key=("security_id", "session_date"),
     sort_by=("symbol", "session_date"),
     expectations=(
-        mostly("filed", "Of most names shares are on file", "shares_outstanding IS NOT NULL", most=0.5),
+        Expectation(
+            "filed",
+            "Where statements were taken in at all, shares are on file of most names",
+            "IF(count(shares_outstanding) = 0, 0D, 1 - count(shares_outstanding) / count(*))",
+            most=0.5,
+            severity="warn",
+        ),
         rows_as_before(),
     ),
 )
