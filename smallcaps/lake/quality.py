@@ -50,6 +50,11 @@ def judge_repeats(frame: DataFrame, key: Sequence[str], order: Sequence[str], na
     )
 
 
+def sound(judged: DataFrame) -> DataFrame:
+    """The rows of a judged frame that break no rule, without the verdict."""
+    return judged.where(F.col(RULE).isNull()).drop(RULE)
+
+
 def refused(judged: DataFrame, table: str, reasons: dict[str, str]) -> DataFrame:
     """The refused rows as rows of ops.quarantine; needs source_sha256 and source_line."""
     columns = [f"{RECEIVED}.*"] if RECEIVED in judged.columns else [name for name in judged.columns if name != RULE]

@@ -134,6 +134,19 @@ HALTS = Table(
     key=("symbol", "session_date", "start_ns"),
     constraints={"begins_before_it_ends": "end_ns IS NULL OR start_ns < end_ns"},
 )
+_BAR_CONSTRAINTS = {
+    "prices_in_range": "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
+    "volume_not_negative": "volume >= 0",
+}
+_ELIGIBLE = (
+    Column("open", "double", "First eligible price", "$", nullable=False),
+    Column("high", "double", "Highest eligible price", "$", nullable=False),
+    Column("low", "double", "Lowest eligible price", "$", nullable=False),
+    Column("close", "double", "Last eligible price", "$", nullable=False),
+    Column("volume", "bigint", "Eligible shares, fractions rounded half-even", "shares", nullable=False),
+    Column("transactions", "bigint", "Trades that count towards volume; null where unknown", "trades"),
+)
+"""What a bar of less than a day is made of."""
 BARS_1D = Table(
     name="silver.bars_1d",
     comment="Daily bars as traded, on XNYS sessions, with as-of split factors",
@@ -167,10 +180,7 @@ BARS_1D = Table(
     ),
     key=("symbol", "session_date"),
     sort_by=("symbol", "session_date"),
-    constraints={
-        "prices_in_range": "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
-        "volume_not_negative": "volume >= 0",
-    },
+    constraints=_BAR_CONSTRAINTS,
     expectations=(
         _NO_SESSION_MISSING,
         mostly("traded", "Names trade on most days", "NOT zero_volume", most=0.2),
@@ -194,22 +204,16 @@ BARS_1M = Table(
             "segment_start", "int", "Minute at which the segment begins", "minutes since 04:00 New York", nullable=False
         ),
         Column("minute", "int", "Elapsed minutes", "minutes since 04:00 New York", nullable=False),
-        Column("open", "double", "First eligible price", "$", nullable=False),
-        Column("high", "double", "Highest eligible price", "$", nullable=False),
-        Column("low", "double", "Lowest eligible price", "$", nullable=False),
-        Column("close", "double", "Last eligible price", "$", nullable=False),
-        Column("volume", "bigint", "Eligible shares, fractions rounded half-even", "shares", nullable=False),
-        Column("transactions", "bigint", "Trades that count towards volume; null where unknown", "trades"),
-        Column("is_auction", "boolean", "The minute that holds the opening or closing auction", nullable=False),
+        *_ELIGIBLE,
+        Column(
+            "is_auction", "boolean", "The minute that holds the opening, closing or reopening auction", nullable=False
+        ),
         Column("source", "string", "trades or vendor", nullable=False, values=("trades", "vendor")),
     ),
     key=("symbol", "ts"),
     partition_by=("session_date",),
     sort_by=("symbol", "ts"),
-    constraints={
-        "prices_in_range": "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
-        "volume_not_negative": "volume >= 0",
-    },
+    constraints=_BAR_CONSTRAINTS,
     expectations=(
         every("on_the_minute", "A bar starts on a minute", "ts = date_trunc('MINUTE', ts)"),
         mostly("range_plausible", "High is rarely over 2 times low", "high <= 2 * low", most=0.001),
@@ -233,21 +237,13 @@ BARS_1H = Table(
             nullable=False,
             values=("pre", "regular", "post"),
         ),
-        Column("open", "double", "First eligible price", "$", nullable=False),
-        Column("high", "double", "Highest eligible price", "$", nullable=False),
-        Column("low", "double", "Lowest eligible price", "$", nullable=False),
-        Column("close", "double", "Last eligible price", "$", nullable=False),
-        Column("volume", "bigint", "Eligible shares, fractions rounded half-even", "shares", nullable=False),
-        Column("transactions", "bigint", "Trades that count towards volume; null where unknown", "trades"),
+        *_ELIGIBLE,
         Column("source", "string", "vendor or minutes", nullable=False, values=("vendor", "minutes")),
     ),
     key=("symbol", "ts"),
     partition_by=("session_date",),
     sort_by=("symbol", "ts"),
-    constraints={
-        "prices_in_range": "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
-        "volume_not_negative": "volume >= 0",
-    },
+    constraints=_BAR_CONSTRAINTS,
     expectations=(
         every("on_the_hour", "A bar starts on an hour", "ts = date_trunc('HOUR', ts)"),
         mostly("range_plausible", "High is rarely over 3 times low", "high <= 3 * low", most=0.001),

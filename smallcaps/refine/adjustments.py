@@ -87,3 +87,17 @@ def cumulative_factors(adjustments: DataFrame) -> DataFrame:
         F.coalesce(F.lead("execution_date").over(in_order), F.lit("9999-12-31").cast("date")).alias("to_date"),
         F.aggregate(so_far, F.lit(1.0), lambda product, factor: product * factor).alias("cumulative_factor"),
     )
+
+
+def with_factor(frame: DataFrame, factors: DataFrame, day: str) -> DataFrame:
+    """`frame` (security_id) with cumulative_factor of the day in column `day`, 1 where no split was before it.
+
+    `factors` as `cumulative_factors` makes them.
+    """
+    stretch = (
+        (F.col("frame.security_id") == F.col("factor.security_id"))
+        & (F.col(f"frame.{day}") >= F.col("factor.from_date"))
+        & (F.col(f"frame.{day}") < F.col("factor.to_date"))
+    )
+    joined = frame.alias("frame").join(F.broadcast(factors.alias("factor")), stretch, "left")
+    return joined.select("frame.*", F.coalesce("factor.cumulative_factor", F.lit(1.0)).alias("cumulative_factor"))

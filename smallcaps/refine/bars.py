@@ -4,6 +4,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from smallcaps.lake import Rule, judge, judge_repeats
+from smallcaps.refine.adjustments import with_factor
 from smallcaps.refine.labels import label
 
 _DAY_OF_START = "to_date(from_utc_timestamp(timestamp_micros(window_start_ns div 1000), 'America/New_York'))"
@@ -57,18 +58,12 @@ def daily_bars(judged: DataFrame, factors: DataFrame) -> DataFrame:
 
     `factors` as `adjustments.cumulative_factors` makes them. What precedes a bar is looked for among the rows given.
     """
-    stretch = (
-        (F.col("bars.security_id") == F.col("factors.security_id"))
-        & (F.col("bars.session_date") >= F.col("factors.from_date"))
-        & (F.col("bars.session_date") < F.col("factors.to_date"))
-    )
-    joined = judged.alias("bars").join(F.broadcast(factors.alias("factors")), stretch, "left")
     kept = ("_rule", "source_sha256", "source_line", "security_id", "symbol", "session_date", "session_number")
-    rows = joined.selectExpr(
-        *[f"bars.{name}" for name in (*kept, "open_at", "close_at")],
+    rows = with_factor(judged, factors, "session_date").selectExpr(
+        *(*kept, "open_at", "close_at"),
         *_TYPES,
         "volume = 0 AS zero_volume",
-        "coalesce(factors.cumulative_factor, 1D) AS cumulative_factor",
+        "cumulative_factor",
     )
     return with_missing_splits(rows, F.col("_rule").isNull() & ~F.col("zero_volume"))
 

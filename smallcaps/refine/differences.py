@@ -14,15 +14,6 @@ _MINUTE = ("symbol", "session_date", "ts")
 _MINUTE_NS = 60_000_000_000
 ADJUSTMENT_TOLERANCE = 0.002
 """The vendor rounds adjusted prices to 1/10,000 $, and factors to a millionth."""
-REASONS = {
-    "withdrawn": "a trade of the minute was cancelled or corrected later",
-    "late_report": "a trade was made in the minute and published after it, or the other way round",
-    "order": "open and close alone differ: trades were published in another order than they were made",
-    "vendor_lacks_minute": "there are eligible trades and the vendor has no bar",
-    "we_lack_minute": "the vendor has a bar and there is no eligible trade",
-    "unexplained": "none of the known reasons",
-    "adjustment": "the vendor's factor is not the one of the splits that are believed",
-}
 
 
 def minute_differences(ours: DataFrame, vendor: DataFrame, trades: DataFrame) -> DataFrame:

@@ -12,9 +12,10 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from smallcaps.lake import RULE, Rule, judge, judge_repeats
+from smallcaps.lake.quality import sound
 from smallcaps.refine import versions
 from smallcaps.refine.publication import impossible_day
-from smallcaps.refine.securities import NO_IDENTITY, sound
+from smallcaps.refine.securities import NO_IDENTITY
 
 TIMEFRAMES = ("quarterly", "annual", "trailing_twelve_months")
 RULES = (

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from smallcaps.config import Settings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, Run, between, recorded_run
-from smallcaps.lake.quality import refused
+from smallcaps.lake.quality import refused, sound
 from smallcaps.refine import (
     adjustments,
     bars,
@@ -155,7 +155,7 @@ def _securities(work: Work) -> None:
     events, details = work.read("bronze.ticker_events"), work.read("bronze.ticker_details")
     tickers = work.read("bronze.tickers")
     listed = securities.judged_instruments(tickers, details)
-    spells = securities.spells(securities.sound(listed), events, details).localCheckpoint()
+    spells = securities.spells(sound(listed), events, details).localCheckpoint()
     days = securities.days_with_data([work.of_days(name) for name in BRONZE_BY_DAY])
     others = securities.unlisted(spells, days, work.read(SECURITIES))
     work.run.quarantine(refused(listed, SECURITIES, securities.REASONS))
@@ -175,7 +175,7 @@ def _adjustments(work: Work) -> None:
     bounds = history.agg(F.min("session_date"), F.max("session_date")).collect()[0]
     if bounds[0] is not None:
         calendar = calendar_frame(work.run.lake.spark, bounds[0], bounds[1])
-        history = securities.sound(bars.judged_daily(history, calendar))
+        history = sound(bars.judged_daily(history, calendar))
     # A price that was carried over a day without trades says nothing about a split.
     clean = work.identified(history.where("volume > 0")).select("security_id", "session_date", "open", "close")
     judged = adjustments.judged_splits(splits, clean)
@@ -219,7 +219,7 @@ def _differences(work: Work) -> None:
     if not trades.isEmpty():
         minutes = bars.judged_vendor_minutes(work.of_days("bronze.bars_1m"), work.calendar)
         ours = work.of_days("silver.bars_1m").where("source = 'trades'")
-        work.differ("bars_1m", differences.minute_differences(ours, securities.sound(minutes), trades))
+        work.differ("bars_1m", differences.minute_differences(ours, sound(minutes), trades))
     adjusted = securities.latest(work.read("bronze.bars_1d_adjusted")).where(work.days)
     if not adjusted.isEmpty():
         day = adjusted.agg(F.max("as_of")).collect()[0][0]

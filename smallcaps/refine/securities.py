@@ -15,7 +15,7 @@ from functools import reduce
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from smallcaps.lake import RULE, Rule, declared, judge, with_nulls
+from smallcaps.lake import Rule, declared, judge, with_nulls
 
 BEGINNING = date(1900, 1, 1)
 """Where a spell begins whose begin nobody knows."""
@@ -159,8 +159,3 @@ def identify_filer(filed: DataFrame, securities: DataFrame) -> DataFrame:
     now = identify(filed, securities, "as_of", by_cik=True).withColumnRenamed("security_id", "_now")
     then = identify(now, securities, "filing_date", by_cik=True)
     return then.withColumn("security_id", F.coalesce("_now", "security_id")).drop("_now")
-
-
-def sound(judged: DataFrame) -> DataFrame:
-    """The rows of a judged frame that break no rule."""
-    return judged.where(F.col(RULE).isNull()).drop(RULE)

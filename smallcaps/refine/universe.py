@@ -10,6 +10,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from smallcaps.config.settings import LiquidityFloor, UniverseSettings
+from smallcaps.refine.adjustments import with_factor
 
 SESSIONS = 20
 
@@ -52,17 +53,11 @@ def _carried(base: DataFrame, said: DataFrame, factors: DataFrame, value: str, s
     """`base` with the last `value` (and its day) known by known_at, in the shares of the day before."""
     following = F.lead("known_at").over(Window.partitionBy("security_id").orderBy("known_at", said_on))
     stretches = said.withColumn("until", following)
-    then = (
-        (F.col("said.security_id") == F.col("factor.security_id"))
-        & (F.col(f"said.{said_on}") >= F.col("factor.from_date"))
-        & (F.col(f"said.{said_on}") < F.col("factor.to_date"))
-    )
-    dated = stretches.alias("said").join(F.broadcast(factors.alias("factor")), then, "left")
-    told = dated.select(
-        "said.security_id",
-        F.col("said.known_at").alias("since"),
-        *("said.until", f"said.{said_on}"),
-        (F.col(f"said.{value}") * F.coalesce("factor.cumulative_factor", F.lit(1.0))).alias(value),
+    told = with_factor(stretches, factors, said_on).select(
+        "security_id",
+        F.col("known_at").alias("since"),
+        *("until", said_on),
+        (F.col(value) * F.col("cumulative_factor")).alias(value),
     )
     holds = (
         (F.col("base.security_id") == F.col("told.security_id"))
@@ -78,7 +73,6 @@ def _carried(base: DataFrame, said: DataFrame, factors: DataFrame, value: str, s
 def _with_listing(base: DataFrame, securities: DataFrame, settings: UniverseSettings) -> DataFrame:
     listed = securities.where("identity_source <> 'symbol'").select(
         "security_id",
-        "symbol",
         "valid_from",
         (F.col("ticker_type").isin(*settings.types) & F.col("primary_exchange").isin(*settings.exchanges)).alias(
             "is_listed"

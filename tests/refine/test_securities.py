@@ -7,12 +7,12 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from smallcaps.lake import declared
+from smallcaps.lake.quality import sound
 from smallcaps.refine.securities import (
     BEGINNING,
     identify,
     identify_filer,
     judged_instruments,
-    sound,
     spells,
     unlisted,
 )

@@ -13,8 +13,8 @@ from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
 from smallcaps.lake import Lake, declared, last_runs
+from smallcaps.lake.quality import sound
 from smallcaps.refine.job import BRONZE_SNAPSHOTS, STEPS, refine
-from smallcaps.refine.securities import sound
 from smallcaps.sources.polygon.endpoints import ENDPOINTS
 from tests.ingest.test_rest_rows import AS_OF, FIRST, LAST, judged
 from tests.sources.vendor_bodies import BODIES
