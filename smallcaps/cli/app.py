@@ -42,12 +42,13 @@ from smallcaps.ingest.reference import ingest_splits
 from smallcaps.ingest.rest import chosen, wanted
 from smallcaps.ingest.routine import Step, carry_out, has_key, keys_of, rest_steps, routine_steps
 from smallcaps.labels.daily import label_daily
-from smallcaps.lake import REGISTRY, Lake, declared
+from smallcaps.lake import REGISTRY, Lake, Stale, declared, stale
 from smallcaps.lake.dictionary import data_dictionary
 from smallcaps.lake.quality_results import State, latest_states
 from smallcaps.lake.trace import Trace, trace
 from smallcaps.microstructure.features import extract_features
 from smallcaps.refine.job import refine
+from smallcaps.refresh import refresh
 from smallcaps.sources.endpoints import ENDPOINTS
 from smallcaps.sources.polygon.bucket import Folder
 from smallcaps.sources.polygon.credentials import read_key
@@ -232,6 +233,37 @@ def refine_command(
     lake, settings = _open()
     written = timed("refine", lake.spark, lambda: refine(lake, settings, *days, chosen_tables))
     output.print_json(json.dumps(written))
+
+
+@app.command("stale")
+def stale_command(
+    name: Annotated[str | None, typer.Argument(metavar="TABLE", help="One table.")] = None,
+) -> None:
+    """Show what was made of rows that have changed since."""
+    lake, _ = _open()
+    with working("stale", lake.spark):
+        found = stale(lake, None if name is None else [name])
+    if not found:
+        output.print("Nothing is stale.")
+        return
+    table = RichTable("table", "made by", "stale days", "from", "to", "changed since")
+    for one in found:
+        days = (str(len(one.days)), str(one.days[0]), str(one.days[-1])) if one.days else ("all", "", "")
+        table.add_row(one.table, one.job, *days, ", ".join(one.changed))
+    output.print(table)
+
+
+@app.command("refresh")
+def refresh_command() -> None:
+    """Make what is stale again, exactly those days; models are trained by hand."""
+    lake, settings = _open()
+
+    def told(one: Stale) -> None:
+        days = f"{len(one.days)} days" if one.days else "all"
+        messages.print(f"{one.table}: {days}, since {', '.join(one.changed)} changed")
+
+    made = timed("refresh", lake.spark, lambda: refresh(lake, settings, told))
+    output.print_json(json.dumps({f"{one.table} ({one.job})": len(one.days) or "all" for one in made}))
 
 
 @detect_app.command("daily")

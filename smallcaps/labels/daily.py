@@ -150,5 +150,6 @@ def label_daily(lake: Lake, settings: Settings, first: date, last: date) -> int:
     """Label the daily events from `first` to `last` and replace their labels; returns the rows written."""
     with recorded_run(lake, "label", {"from": first, "to": last}, settings.digest()) as run:
         days = between("session_date", first, last)
-        events, bars = run.read("gold.events").where(days), run.read("silver.bars_1d")
+        # Whether a name is gone for good every later day may tell.
+        events, bars = run.read_days("gold.events", first, last), run.read_days("silver.bars_1d", first, None)
         return run.replace("gold.event_labels", daily_labels(events, bars, settings.labels), days).rows

@@ -4,6 +4,7 @@ from smallcaps.lake.datafiles import DataFile, DataFileWriter, file_schema
 from smallcaps.lake.quality import RULE, Rule, judge, judge_repeats
 from smallcaps.lake.registry import REGISTRY, declared
 from smallcaps.lake.runs import Run, last_runs, recorded_run, stands
+from smallcaps.lake.staleness import Stale, stale
 from smallcaps.lake.store import Commit, Lake, between, sql_literal, with_nulls
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Lake",
     "Rule",
     "Run",
+    "Stale",
     "between",
     "declared",
     "file_schema",
@@ -23,6 +25,7 @@ __all__ = [
     "last_runs",
     "recorded_run",
     "sql_literal",
+    "stale",
     "stands",
     "with_nulls",
 ]

@@ -11,7 +11,13 @@ _ANY_SYMBOL = Column("symbol", "string", "Ticker as the vendor writes it; null w
 _VENDOR_ID = Column("vendor_id", "string", "The vendor's id of the record; ids may repeat")
 
 
-def _snapshot(name: str, comment: str, *columns: Column, also_key: tuple[str, ...] = ()) -> Table:
+def _snapshot(
+    name: str,
+    comment: str,
+    *columns: Column,
+    also_key: tuple[str, ...] = (),
+    tells_of: tuple[str, str] | None = None,
+) -> Table:
     """A table of snapshots. A record is named by its place in a body, since the vendor's own ids repeat."""
     return Table(
         name=name,
@@ -19,6 +25,7 @@ def _snapshot(name: str, comment: str, *columns: Column, also_key: tuple[str, ..
         owner="ingest",
         columns=(*columns, *_SNAPSHOT),
         key=("endpoint", "as_of", *also_key, "source_sha256", "source_line"),
+        tells_of=tells_of,
     )
 
 
@@ -220,6 +227,7 @@ SHORT_VOLUME = _snapshot(
         for facility in _FACILITIES
         for exempt, words in (("", "not exempt"), ("_exempt", "exempt"))
     ),
+    tells_of=("trade_date", "trade_date"),
 )
 FLOAT = _snapshot(
     "bronze.float",

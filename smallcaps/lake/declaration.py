@@ -40,6 +40,9 @@ class Column:
 
 RUN_ID = Column("run_id", "string", "The run that wrote the row (see ops.runs); no part of the content", nullable=False)
 
+FIRST_DAY, LAST_DAY = "DATE'1900-01-01'", "DATE'9999-12-30'"
+"""SQL of days that none is before or after; the day after the last one is still a date."""
+LOG_RETENTION = "interval 520 weeks"
 ROWS_A_DAY_BEFORE = "{rows_a_day_before}"
 """In a measure: the median of rows a day on the last days before the first one to be written; null where too few are known."""
 ROWS_REFUSED = "{rows_refused}"
@@ -99,7 +102,8 @@ class Table:
 
     `key` identifies a row; `partition_by` is a folder level; `sort_by` orders rows inside a file; `constraints` are SQL
     conditions that every row meets, enforced by Delta; `expectations` are what the table's quality suite (lake/suites.py) has
-    beyond key, required columns and conditions. Every table ends with `run_id`.
+    beyond key, required columns and conditions. `tells_of` is SQL for the first and last day that a row tells something of; see
+    `span`. Every table ends with `run_id`.
     """
 
     name: str
@@ -111,6 +115,7 @@ class Table:
     sort_by: tuple[str, ...] = ()
     constraints: dict[str, str] = field(default_factory=dict)
     expectations: tuple[Expectation, ...] = ()
+    tells_of: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -130,6 +135,24 @@ class Table:
     def path(self) -> str:
         """Folder under the lake's root."""
         return self.name.replace(".", "/")
+
+    @property
+    def span(self) -> tuple[str, str]:
+        """SQL for the first and last day that a row tells something of: as declared, else its session, else all days since it
+        was known, else all.
+        """
+        names = {column.name for column in self.columns}
+        if self.tells_of is not None:
+            return self.tells_of
+        if "session_date" in names:
+            return "session_date", "session_date"
+        return ("cast(known_at AS date)" if "known_at" in names else FIRST_DAY), LAST_DAY
+
+    @property
+    def is_of_days(self) -> bool:
+        """Whether each row belongs to one day."""
+        first, last = self.span
+        return first == last
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
@@ -163,6 +186,9 @@ class Table:
             for column in self.all_columns
         )
         properties = {"smallcaps.key": ",".join(self.key), "delta.enableDeletionVectors": "false"}
+        if self.layer != "ops":
+            # What rows were made of can be told as long as the log goes back to it.
+            properties["delta.logRetentionDuration"] = LOG_RETENTION
         properties |= {f"delta.constraints.{name}": condition for name, condition in self.conditions.items()}
         listed = ", ".join(f"{quote(name)} = {quote(value)}" for name, value in properties.items())
         partitions = f"\nPARTITIONED BY ({', '.join(self.partition_by)})" if self.partition_by else ""

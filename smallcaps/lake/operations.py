@@ -13,7 +13,10 @@ RUNS = Table(
         Column("code_version", "string", "Package version and commit; + where files were changed", nullable=False),
         Column("settings_hash", "string", "Digest of what was to be computed", nullable=False),
         Column(
-            "inputs", "array<struct<table:string,version:bigint>>", "Tables read, with Delta versions", nullable=False
+            "inputs",
+            "array<struct<table:string,version:bigint,first:date,last:date>>",
+            "Tables read, with Delta versions (−1: not there) and the days read (null: all)",
+            nullable=False,
         ),
         Column("outputs", "array<struct<table:string,version:bigint,rows:bigint>>", "Tables written", nullable=False),
         Column("rows_in", "bigint", "Rows judged", "rows", nullable=False),

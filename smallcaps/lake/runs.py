@@ -7,10 +7,11 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, date, datetime
+from functools import reduce
 from typing import Any
 
 from pyspark import StorageLevel
@@ -35,6 +36,8 @@ from smallcaps.lake.suites import (
 )
 from smallcaps.version import code_version
 
+ABSENT = -1
+"""Version of a table that is not there."""
 WARNINGS = logging.getLogger("smallcaps.quality")
 """Told of every expectation at severity warn that fails."""
 
@@ -59,6 +62,7 @@ class Run:
         self.lake = lake
         self.run_id = run_id
         self.inputs: dict[str, int] = {}
+        self.days_read: dict[str, tuple[date | None, date | None]] = {}
         self.outputs: dict[str, Commit] = {}
         self.rows_kept = 0
         self.rows_refused = 0
@@ -67,6 +71,25 @@ class Run:
 
     def read(self, name: str) -> DataFrame:
         """A table at the version it has now; the version is recorded and every later read of the run sees the same."""
+        self.days_read[name] = (None, None)
+        return self._pinned(name)
+
+    def read_days(self, name: str, first: date | None, last: date | None) -> DataFrame:
+        """As `read`, those rows of a table of days that are from `first` to `last` (None: no bound), which is recorded, too."""
+        day, _ = declared(name).span
+        known = self.days_read.get(name, (first, last))
+        self.days_read[name] = (_bound(min, known[0], first), _bound(max, known[1], last))
+        bounds = [F.expr(day) >= F.lit(first)] * (first is not None) + [F.expr(day) <= F.lit(last)] * (last is not None)
+        return reduce(DataFrame.where, bounds, self._pinned(name))
+
+    def has(self, name: str) -> bool:
+        """Whether the table is there; that it was not is recorded, as version ABSENT."""
+        if self.lake.exists(name):
+            return True
+        self.inputs[name], self.days_read[name] = ABSENT, (None, None)
+        return False
+
+    def _pinned(self, name: str) -> DataFrame:
         if name not in self.inputs:
             self.lake.read(name)
             self.inputs[name] = self.lake.version(name)
@@ -187,6 +210,11 @@ class Run:
         return commit
 
 
+def _bound(furthest: Callable[..., date], one: date | None, other: date | None) -> date | None:
+    """The wider of two bounds, None being none."""
+    return None if one is None or other is None else furthest(one, other)
+
+
 @contextmanager
 def recorded_run(lake: Lake, job: str, arguments: Mapping[str, Any], settings_hash: str) -> Iterator[Run]:
     """Run a job and record it, whether it succeeds or fails.
@@ -206,7 +234,10 @@ def recorded_run(lake: Lake, job: str, arguments: Mapping[str, Any], settings_ha
             "arguments": _spelled(arguments),
             "code_version": code_version(),
             "settings_hash": settings_hash,
-            "inputs": [{"table": table, "version": version} for table, version in run.inputs.items()],
+            "inputs": [
+                dict(zip(("table", "version", "first", "last"), (table, version, *run.days_read[table]), strict=True))
+                for table, version in run.inputs.items()
+            ],
             "outputs": [asdict(commit) for commit in run.outputs.values()],
             "rows_in": run.rows_kept + run.rows_refused,
             "rows_kept": run.rows_kept,

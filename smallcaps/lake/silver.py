@@ -1,6 +1,6 @@
 """Silver: clean and labelled. Prices stay as traded; what adjusts them stands beside them."""
 
-from smallcaps.lake.declaration import Column, Expectation, Table, every, few_refused, mostly, rows_as_before
+from smallcaps.lake.declaration import LAST_DAY, Column, Expectation, Table, every, few_refused, mostly, rows_as_before
 
 SECURITY_ID = Column(
     "security_id",
@@ -59,6 +59,7 @@ SECURITIES = Table(
         Column("as_of", "date", "Day as of which the vendor said so; null of 'symbol'"),
     ),
     key=("symbol", "valid_from"),
+    tells_of=("valid_from", f"coalesce(date_sub(valid_to, 1), delisted_on, {LAST_DAY})"),
     constraints={"some_days": "valid_to IS NULL OR valid_from < valid_to"},
 )
 CALENDAR = Table(
@@ -104,6 +105,7 @@ ADJUSTMENTS = Table(
         Column("source_sha256", "string", "Raw file it came from", nullable=False),
     ),
     key=("security_id", "execution_date"),
+    tells_of=("execution_date", LAST_DAY),
     constraints={"positive_factor": "price_factor > 0"},
     expectations=(
         mostly("factor_plausible", "Splits are by at most 1,000", "price_factor BETWEEN 0.001 AND 1000", most=0),

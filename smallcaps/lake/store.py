@@ -12,6 +12,7 @@ import deltalake
 import pyarrow as pa
 from delta.tables import DeltaTable
 from deltalake import write_deltalake
+from deltalake.exceptions import DeltaError
 from pyarrow import fs
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -152,8 +153,7 @@ class Lake:
         # Rows that stay share files with rows that go, which takes Spark's writer.
         rows = self.empty(name)
         if files:
-            paths = [f"{location}/{file.path}" for file in files]
-            rows = self.spark.read.schema(table.schema).option("basePath", location).parquet(*paths)
+            rows = self.read_files(name, [file.path for file in files])
         commit = self.replace(name, rows, where, run_id)
         delete_files(location, files)
         return commit
@@ -197,13 +197,38 @@ class Lake:
         done = merge.when_not_matched_insert_all().execute()
         return Commit(name, self.version(name), done["num_target_rows_inserted"])
 
+    def files(self, name: str, version: int | None = None) -> dict[str, tuple[date, date] | None]:
+        """The files of a table, at `version` if given, as the log says: for each its first and last day, of tables of days.
+
+        None where that is not known. A version that the log does not go back to has none.
+        """
+        try:
+            found = self._native(name, version).get_add_actions(flatten=True)
+        except DeltaError:
+            return {}
+        columns = {column: found[column].to_pylist() for column in found.schema.names}
+        paths, (day, _) = columns["path"], declared(name).span
+        first = columns.get(f"min.{day}", columns.get(f"partition.{day}", [None] * len(paths)))
+        last = columns.get(f"max.{day}", first)
+        known = declared(name).is_of_days
+        return {
+            path: (low, high) if known and low is not None and high is not None else None
+            for path, low, high in zip(paths, first, last, strict=True)
+        }
+
+    def read_files(self, name: str, paths: Sequence[str]) -> DataFrame:
+        """The rows of some of a table's files, whatever version they are of; files that are gone have none."""
+        location = self.location(name)
+        reader = self.spark.read.schema(declared(name).schema).option("basePath", location)
+        return reader.option("ignoreMissingFiles", True).parquet(*[f"{location}/{path}" for path in paths])
+
     def _has_files(self, name: str, partitions: Mapping[str, Sequence[date | str]]) -> bool:
         """Whether there are rows in these partitions, as the log alone says."""
         return bool(self._native(name).file_uris(partition_filters(partitions) or None))
 
-    def _native(self, name: str) -> deltalake.DeltaTable:
+    def _native(self, name: str, version: int | None = None) -> deltalake.DeltaTable:
         location = self.location(name)
-        return deltalake.DeltaTable(location, storage_options=storage_options(location))
+        return deltalake.DeltaTable(location, version, storage_options=storage_options(location))
 
     @staticmethod
     def _arrow(name: str, rows: Sequence[Mapping[str, Any]], run_id: str) -> pa.Table:

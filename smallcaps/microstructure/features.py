@@ -198,10 +198,11 @@ def extract_features(lake: Lake, settings: Settings, first: date, last: date) ->
     """
     with recorded_run(lake, "features", {"from": first, "to": last}, settings.digest()) as run:
         days = between("session_date", first, last)
-        events = run.read("gold.events").where(days).where("grain <> 'daily'").persist(StorageLevel.MEMORY_AND_DISK)
+        of_days = run.read_days("gold.events", first, last)
+        events = of_days.where("grain <> 'daily'").persist(StorageLevel.MEMORY_AND_DISK)
         if missing := [name for name in ("silver.trades", "silver.quotes") if not lake.exists(name)]:
             raise BadInput(f"{' and '.join(missing)} not written yet: features need trades and quotes.")
-        trades, quotes = run.read("silver.trades").where(days), run.read("silver.quotes").where(days)
+        trades, quotes = (run.read_days(name, first, last) for name in ("silver.trades", "silver.quotes"))
         features = event_features(events, trades, quotes, settings.microstructure)
         written = run.replace("gold.event_features", features, days).rows
         run.note = f"{events.count()} events, {written} with trades in their window"

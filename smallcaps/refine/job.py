@@ -44,6 +44,7 @@ BRONZE_SNAPSHOTS = (
     *("bronze.tickers", "bronze.short_interest", "bronze.short_volume", "bronze.float"),
     *("bronze.financials", "bronze.filings", "bronze.news"),
 )
+JOB = "refine"
 SECURITIES = "silver.securities"
 UNIVERSE_LOOK_BACK_DAYS = 45
 """Calendar days that hold the sessions that membership looks back at, and the one before the first day."""
@@ -74,11 +75,12 @@ class Work:
 
     def read(self, name: str) -> DataFrame:
         """A table; without rows where it was never written."""
-        return self.run.read(name) if self.run.lake.exists(name) else self.run.lake.empty(name)
+        return self.run.read(name) if self.run.has(name) else self.run.lake.empty(name)
 
     def of_days(self, name: str) -> DataFrame:
         """The rows of a table that belong to the range."""
-        return self.read(name).where(self.days)
+        there = self.run.has(name)
+        return self.run.read_days(name, self.first, self.last) if there else self.run.lake.empty(name)
 
     def differ(self, bar: str, found: DataFrame) -> None:
         """Put differences of a kind of bar in place of those of the range."""
@@ -125,7 +127,6 @@ def refine(
     known = [step.table for step in STEPS]
     if unknown := set(tables or ()) - set(known):
         raise BadInput(f"refine makes no {', '.join(sorted(unknown))}. Tables: {', '.join(known)}.")
-    arguments = {"from": first, "to": last}
     days = between("session_date", first, last)
     conditions = dict.fromkeys(BRONZE_BY_DAY, days) | dict.fromkeys(BRONZE_SNAPSHOTS, "true")
     # So many rows that only those of the range are made again.
@@ -133,17 +134,20 @@ def refine(
     there = {
         name for name, rows in conditions.items() if lake.exists(name) and not lake.read(name).where(rows).isEmpty()
     }
-    written: dict[str, int] = {}
     if not there:
-        with recorded_run(lake, "refine", arguments, settings.digest()):
+        with recorded_run(lake, JOB, {"from": first, "to": last}, settings.digest()):
             raise BadInput(f"Bronze holds nothing from {first} to {last}. Run `smallcaps ingest flatfiles` first.")
-    for step in STEPS:
-        if (tables is None or step.table in tables) and there & set(step.sources):
-            with recorded_run(lake, "refine", {"table": step.table, **arguments}, settings.digest()) as run:
-                step.make(Work(run, settings, first, last))
-            if step.table in run.outputs:
-                written[step.table] = run.outputs[step.table].rows
-    return written
+    steps = [step for step in STEPS if (tables is None or step.table in tables) and there & set(step.sources)]
+    made = {step.table: make_again(lake, settings, step.table, first, last) for step in steps}
+    return {table: rows for table, rows in made.items() if rows is not None}
+
+
+def make_again(lake: Lake, settings: Settings, table: str, first: date, last: date) -> int | None:
+    """Make a table of STEPS from `first` to `last`, whatever bronze holds; returns the rows written, None where it made none."""
+    step = next(step for step in STEPS if step.table == table)
+    with recorded_run(lake, JOB, {"table": table, "from": first, "to": last}, settings.digest()) as run:
+        step.make(Work(run, settings, first, last))
+    return run.outputs[table].rows if table in run.outputs else None
 
 
 def _calendar(work: Work) -> None:
@@ -220,7 +224,7 @@ def _differences(work: Work) -> None:
         minutes = bars.judged_vendor_minutes(work.of_days("bronze.bars_1m"), work.calendar)
         ours = work.of_days("silver.bars_1m").where("source = 'trades'")
         work.differ("bars_1m", differences.minute_differences(ours, sound(minutes), trades))
-    adjusted = securities.latest(work.read("bronze.bars_1d_adjusted")).where(work.days)
+    adjusted = securities.latest(work.of_days("bronze.bars_1d_adjusted"))
     if not adjusted.isEmpty():
         day = adjusted.agg(F.max("as_of")).collect()[0][0]
         stretches = adjustments.cumulative_factors(work.read("silver.adjustments"))
@@ -261,7 +265,7 @@ def _short_interest(work: Work) -> None:
 
 def _short_volume(work: Work) -> None:
     """Of the range: a record belongs to one day for ever."""
-    records = work.read("bronze.short_volume").withColumnRenamed("trade_date", "session_date").where(work.days)
+    records = work.of_days("bronze.short_volume").withColumnRenamed("trade_date", "session_date")
     known = work.published(records, "session_date", publication.SHORT_VOLUME)
     judged = short_volume.judged_short_volume(work.identified(known), work.calendar)
     work.run.replace_judged("silver.short_volume", judged, short_volume.REASONS, work.days)

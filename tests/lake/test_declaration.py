@@ -91,6 +91,7 @@ def test_the_ddl_makes_a_table_that_is_as_declared_quotes_and_all(spark: SparkSe
         "smallcaps.key": "symbol,day",
         "delta.constraints.positive": "price > 0",
         "delta.enableDeletionVectors": "false",
+        "delta.logRetentionDuration": "interval 520 weeks",
     }
 
 

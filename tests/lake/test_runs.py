@@ -50,7 +50,7 @@ def test_a_run_records_its_arguments_inputs_outputs_and_counts(lake: Lake, spark
     assert json.loads(row["arguments"]) == {"from": "2015-06-01", "symbols": None}
     assert (row["settings_hash"], row["code_version"]) == ("digest", code_version())
     assert (row["rows_in"], row["rows_kept"], row["rows_quarantined"]) == (3, 2, 1)
-    assert row["inputs"] == [{"table": TABLE, "version": commit.version}]
+    assert row["inputs"] == [{"table": TABLE, "version": commit.version, "first": None, "last": None}]
     assert {(out["table"], out["rows"]) for out in row["outputs"]} == {(TABLE, 2), ("ops.quarantine", 1)}
     assert row["duration_seconds"] > 0
     assert {row.run_id for row in lake.read(TABLE).collect()} == {run.run_id}
