@@ -12,8 +12,10 @@ from typing import Annotated
 import typer
 from rich.table import Table as RichTable
 
-from smallcaps.cli.console import DAY, output, started, timed
+from smallcaps.cli.console import DAY, output, started, timed, working
 from smallcaps.config import load_settings
+from smallcaps.errors import BadData
+from smallcaps.lake import Lake
 from smallcaps.sources.polygon.credentials import key_in_environment
 from smallcaps.sources.simulator.settings import MarketSettings
 
@@ -73,6 +75,27 @@ def simulate_facts_command(
 
         write_market_page(market, facts, page)
         output.print(f"The page is at {page}", soft_wrap=True)
+
+
+@simulate_app.command("faults")
+def simulate_faults_command(market: Market) -> None:
+    """Show what became of every planted fault in a lake that was refined from this market; exit code 3 where one is missed."""
+    from smallcaps.serving.fault_account import account, unaccounted
+
+    settings = load_settings()
+    lake = Lake(settings.lake, started(settings))
+    with working("simulate faults", lake.spark):
+        accounts, alarms = account(lake, market)
+    planted = RichTable("fault", "planted", "accounted for as", "missed", title="Planted faults")
+    for one in accounts:
+        words = ", ".join(f"{word} {count}" for word, count in one.words.items())
+        planted.add_row(one.kind, str(one.planted), words, "\n".join(one.missed))
+    sound = RichTable("table", "said", "rows", "share of its rows", title="Said of rows without a fault")
+    for alarm in alarms:
+        sound.add_row(alarm.table, alarm.word, f"{alarm.rows:,}", f"{alarm.share:.4%}")
+    output.print(planted, sound)
+    if missed := unaccounted(accounts):
+        raise BadData(f"{len(missed)} planted faults are not accounted for: {', '.join(missed)}.")
 
 
 @simulate_app.command("serve")

@@ -93,19 +93,20 @@ QUALITY_RESULTS = Table(
 _BAR = "struct<open:double,high:double,low:double,close:double,volume:double>"
 DIFFERENCES = Table(
     name="ops.differences",
-    comment="Bars of the vendor's and ours that differ, with the reason",
+    comment="Bars of the vendor's and ours that differ, or that others contradict, with the reason",
     owner="refine",
     columns=(
         Column(
             "bar",
             "string",
-            "bars_1m (vendor's and of trades) or bars_1d_adjusted (vendor's and our splits)",
+            "bars_1m (vendor's and of trades), bars_1h (vendor's and its minutes), bars_1d_adjusted (vendor's and our splits), "
+            "bars_1d or bars_1m_adjusted (alone)",
             nullable=False,
-            values=("bars_1m", "bars_1d_adjusted"),
+            values=("bars_1m", "bars_1h", "bars_1d", "bars_1d_adjusted", "bars_1m_adjusted"),
         ),
         Column("symbol", "string", "Ticker that day", nullable=False),
         Column("session_date", "date", "XNYS session", nullable=False),
-        Column("ts", "timestamp", "Start of the minute, or the day's open", "UTC", nullable=False),
+        Column("ts", "timestamp", "Start of the bar; of a day its open", "UTC", nullable=False),
         Column(
             "reason",
             "string",
@@ -119,12 +120,16 @@ DIFFERENCES = Table(
                 "we_lack_minute",
                 "unexplained",
                 "adjustment",
+                "isolated_price",
+                "minutes_missing",
+                "vwap_outside",
+                "move_without_volume",
             ),
         ),
         Column("ours", _BAR, "Our bar; null where there is none", "$, shares"),
         Column("vendor", _BAR, "The vendor's; null where there is none", "$, shares"),
     ),
-    key=("bar", "symbol", "ts"),
+    key=("bar", "symbol", "ts", "reason"),
 )
 
 TABLES = (RUNS, LEDGER, QUARANTINE, QUALITY_RESULTS, DIFFERENCES)

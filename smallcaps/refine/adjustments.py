@@ -5,6 +5,21 @@ from pyspark.sql import functions as F
 
 from smallcaps.lake import Rule, judge, judge_repeats
 
+RATIOS = (1.5, *range(2, 11))
+RATIO_TOLERANCE = 0.03
+"""Splits of 2:3 and of 1:2 to 1:10, either way, are looked for; how near a logarithm must come, as a share of it (DOMAIN.md)."""
+UNEXPLAINED = 0.15
+"""What may be left of an overnight return (a logarithm) that a split explains; more is not unusual, but not of another ratio."""
+
+
+def like_a_split(move: str) -> str:
+    """SQL condition that `move`, the absolute logarithm of an overnight return, is that of one of RATIOS."""
+    listed = ", ".join(f"{ratio}D" for ratio in RATIOS)
+    return f"exists(array({listed}), ratio -> abs({move} - ln(ratio)) <= {RATIO_TOLERANCE}D * ln(ratio))"
+
+
+_WITH = "abs(ln(open_after / (close_before * price_factor)))"
+_WITHOUT = "abs(ln(open_after / close_before))"
 RULES = (
     Rule(
         "impossible_ratio",
@@ -15,8 +30,13 @@ RULES = (
     Rule("no_change", "split_from = split_to", "the ratio is 1"),
     Rule(
         "split_contradicts_price",
-        "abs(ln(open_after / (close_before * price_factor))) > abs(ln(open_after / close_before))",
+        f"{_WITH} > {_WITHOUT}",
         "the overnight return is larger with the split than without it",
+    ),
+    Rule(
+        "split_of_another_ratio",
+        f"{_WITH} > {UNEXPLAINED} AND {like_a_split(_WITHOUT)}",
+        "the overnight return is that of a split of another ratio",
     ),
 )
 DUPLICATE = "duplicate_split"
@@ -65,7 +85,7 @@ def judged_splits(splits: DataFrame, bars: DataFrame) -> DataFrame:
     checked = factored.withColumn(
         "checked_against_price", F.expr("close_before IS NOT NULL AND open_after IS NOT NULL")
     )
-    sound = judge(judge(checked, RULES[:2]), [_where_checked(RULES[2])])
+    sound = judge(judge(checked, RULES[:2]), [_where_checked(rule) for rule in RULES[2:]])
     return judge_repeats(sound, ("security_id", "execution_date"), ("source_sha256", "source_line"), DUPLICATE)
 
 

@@ -4,7 +4,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from smallcaps.lake import Rule, judge, judge_repeats
-from smallcaps.refine.adjustments import with_factor
+from smallcaps.refine.adjustments import like_a_split, with_factor
 from smallcaps.refine.labels import label
 
 _DAY_OF_START = "to_date(from_utc_timestamp(timestamp_micros(window_start_ns div 1000), 'America/New_York'))"
@@ -46,9 +46,6 @@ def judged_daily(bars: DataFrame, calendar: DataFrame) -> DataFrame:
     )
 
 
-RATIOS = (1.5, *range(2, 11))
-RATIO_TOLERANCE = 0.03
-"""Splits of 2:3 and of 1:2 to 1:10, either way, are looked for; how near a logarithm must come, as a share of it (DOMAIN.md)."""
 LOOK_BACK_DAYS = 20
 """A close from longer ago says nothing about a split of today."""
 
@@ -79,10 +76,8 @@ def with_missing_splits(bars: DataFrame, is_sound: Column) -> DataFrame:
 
     marked = bars.withColumns({f"_{name}": former(name) for name in ("close", "cumulative_factor", "session_date")})
     overnight = "abs(ln(try_divide(open, _close)))"
-    listed = ", ".join(f"{ratio}D" for ratio in RATIOS)
-    like_a_split = f"exists(array({listed}), ratio -> abs({overnight} - ln(ratio)) <= {RATIO_TOLERANCE}D * ln(ratio))"
     recent = f"datediff(session_date, _session_date) <= {LOOK_BACK_DAYS} AND cumulative_factor = _cumulative_factor"
-    verdict = F.coalesce(F.expr(f"{recent} AND {like_a_split}"), F.lit(False))
+    verdict = F.coalesce(F.expr(f"{recent} AND {like_a_split(overnight)}"), F.lit(False))
     return marked.withColumn("possible_missing_split", verdict).drop("_close", "_cumulative_factor", "_session_date")
 
 

@@ -8,6 +8,7 @@ reads of silver is what an earlier one wrote.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -46,8 +47,8 @@ BRONZE_SNAPSHOTS = (
 )
 JOB = "refine"
 SECURITIES = "silver.securities"
-UNIVERSE_LOOK_BACK_DAYS = 45
-"""Calendar days that hold the sessions that membership looks back at, and the one before the first day."""
+MONTH_BEFORE_DAYS = 45
+"""Calendar days that hold the 20 sessions that membership and differences look back at, and the one before the first day."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,6 @@ class Work:
         """The rows of a table that belong to the range."""
         there = self.run.has(name)
         return self.run.read_days(name, self.first, self.last) if there else self.run.lake.empty(name)
-
-    def differ(self, bar: str, found: DataFrame) -> None:
-        """Put differences of a kind of bar in place of those of the range."""
-        rows = found.withColumn("bar", F.lit(bar))
-        self.run.replace("ops.differences", rows, f"bar = '{bar}' AND {self.days}")
 
     @property
     def resumptions(self) -> DataFrame:
@@ -219,19 +215,30 @@ def _bars_1m(work: Work) -> None:
 
 
 def _differences(work: Work) -> None:
-    trades = work.of_days("silver.trades")
-    if not trades.isEmpty():
-        minutes = bars.judged_vendor_minutes(work.of_days("bronze.bars_1m"), work.calendar)
-        ours = work.of_days("silver.bars_1m").where("source = 'trades'")
-        work.differ("bars_1m", differences.minute_differences(ours, sound(minutes), trades))
+    minutes = sound(bars.judged_vendor_minutes(work.of_days("bronze.bars_1m"), work.calendar))
+    hours = work.of_days("silver.bars_1h").where("source = 'vendor'")
+    ours, before = work.of_days("silver.bars_1m"), work.since(MONTH_BEFORE_DAYS)
+    of_trades = ours.where("source = 'trades'")
     adjusted = securities.latest(work.of_days("bronze.bars_1d_adjusted"))
-    if not adjusted.isEmpty():
-        day = adjusted.agg(F.max("as_of")).collect()[0][0]
-        stretches = adjustments.cumulative_factors(work.read("silver.adjustments"))
-        of_day = stretches.where(f"from_date <= DATE'{day}' AND to_date > DATE'{day}'").select(
-            "security_id", F.col("cumulative_factor").alias("factor")
-        )
-        work.differ("bars_1d_adjusted", differences.day_differences(work.of_days("silver.bars_1d"), of_day, adjusted))
+    # The vendor says the factors of the day on which it was asked.
+    asked = adjusted.agg(F.max("as_of").alias("asked"))
+    stretches = adjustments.cumulative_factors(work.read("silver.adjustments")).crossJoin(F.broadcast(asked))
+    of_day = stretches.where("from_date <= asked AND to_date > asked").select(
+        "security_id", F.col("cumulative_factor").alias("factor")
+    )
+    found = {
+        "bars_1m": (
+            differences.minute_differences(of_trades, minutes, work.of_days("silver.trades")),
+            differences.isolated_minutes(ours),
+            differences.outside_averages(work.of_days("bronze.bars_1m")),
+        ),
+        "bars_1d": (differences.moves_without_volume(before.of_days("silver.bars_1d")).where(work.days),),
+        "bars_1h": (differences.incomplete_hours(hours, minutes),),
+        "bars_1d_adjusted": (differences.day_differences(work.of_days("silver.bars_1d"), of_day, adjusted),),
+        "bars_1m_adjusted": (differences.outside_averages(securities.latest(work.of_days("bronze.bars_1m_adjusted"))),),
+    }
+    rows = [one.withColumn("bar", F.lit(bar)) for bar, ones in found.items() for one in ones]
+    work.run.replace("ops.differences", reduce(DataFrame.unionByName, rows), work.days)
 
 
 def _bars_1h(work: Work) -> None:
@@ -292,7 +299,7 @@ def _news(work: Work) -> None:
 
 
 def _universe(work: Work) -> None:
-    before = work.since(UNIVERSE_LOOK_BACK_DAYS)
+    before = work.since(MONTH_BEFORE_DAYS)
     filed = (
         work.read("silver.fundamentals")
         .where("shares_outstanding > 0")
@@ -330,7 +337,7 @@ STEPS = (
     Step("silver.bars_1h", ("bronze.bars_1h", "bronze.bars_1m", "bronze.trades"), _bars_1h),
     Step("silver.quotes", ("bronze.quotes",), _quotes),
     Step("silver.short_sale_restrictions", ("bronze.bars_1d",), _short_sale_restrictions),
-    Step("ops.differences", ("bronze.trades", "bronze.bars_1d_adjusted"), _differences),
+    Step("ops.differences", ("bronze.bars_1d", "bronze.bars_1m", "bronze.trades"), _differences),
     Step("silver.short_interest", ("bronze.short_interest",), _short_interest),
     Step("silver.short_volume", ("bronze.short_volume",), _short_volume),
     Step("silver.float", ("bronze.float",), _float),

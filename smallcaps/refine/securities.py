@@ -152,10 +152,15 @@ def identify(frame: DataFrame, securities: DataFrame, day: str = "session_date",
 
 def identify_filer(filed: DataFrame, securities: DataFrame) -> DataFrame:
     """`filed` (with symbol, cik, filing_date, as_of) with security_id: who has the symbol on the as_of day, else who had it on
-    the filing's; never a company of another CIK.
+    the filing's, else who had it last before; never a company of another CIK.
 
-    The vendor names a company by its symbol of today. A company that is delisted has none, and its last one may be another's.
+    The vendor names a company by its symbol of today. A company that is delisted has none, its last one may be another's, and
+    it may go on filing.
     """
     now = identify(filed, securities, "as_of", by_cik=True).withColumnRenamed("security_id", "_now")
-    then = identify(now, securities, "filing_date", by_cik=True)
-    return then.withColumn("security_id", F.coalesce("_now", "security_id")).drop("_now")
+    then = identify(now, securities, "filing_date", by_cik=True).withColumnRenamed("security_id", "_then")
+    ended = securities.where("cik IS NOT NULL AND valid_to IS NOT NULL")
+    last = ended.groupBy("symbol", "cik").agg(F.max_by(F.struct("security_id", "valid_to"), "valid_to").alias("_last"))
+    before = F.expr("CASE WHEN _last.valid_to <= filing_date THEN _last.security_id END")
+    joined = then.join(F.broadcast(last), ["symbol", "cik"], "left")
+    return joined.withColumn("security_id", F.coalesce("_now", "_then", before)).drop("_now", "_then", "_last")

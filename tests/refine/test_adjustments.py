@@ -17,7 +17,9 @@ SPLITS = [
     ("FWD", EX, 1.0, 2.0),
     ("REV", EX, 10.0, 1.0),
     ("FRAC", EX, 1.0, 1.0299),
-    ("EVEN", EX, 1.0, 4.0),
+    ("EVEN", EX, 16.0, 25.0),
+    ("OTHER", EX, 1.0, 3.0),
+    ("OTHERREV", EX, 3.0, 2.0),
     ("GAPPY", EX, 1.0, 3.0),
     ("WRONG", EX, 1.0, 2.0),
     ("WRONGREV", EX, 10.0, 1.0),
@@ -49,8 +51,12 @@ BARS = [
     ("REV", ON, 6.3, 6.0),
     ("FRAC", BEFORE, 10.0, 10.0),
     ("FRAC", ON, 9.71, 9.7),
-    ("EVEN", BEFORE, 20.0, 20.0),
-    ("EVEN", ON, 10.0, 10.0),
+    ("EVEN", BEFORE, 25.0, 25.0),
+    ("EVEN", ON, 19.99, 20.0),
+    ("OTHER", BEFORE, 20.0, 20.0),
+    ("OTHER", ON, 10.2, 10.0),
+    ("OTHERREV", BEFORE, 2.0, 2.0),
+    ("OTHERREV", ON, 6.1, 6.0),
     ("GAPPY", date(2015, 5, 20), 30.0, 30.0),
     ("GAPPY", date(2015, 6, 12), 11.0, 11.0),
     ("WRONG", BEFORE, 20.0, 20.0),
@@ -102,8 +108,8 @@ def of(verdicts: dict[tuple[str, int], Row], symbol: str) -> list[Row]:
         ("REV", 10.0),
         # 1 / 1.0299 = 0.97097; |ln(9.71 / 9.7097)| = 0.00003 < |ln(0.971)| = 0.0294
         ("FRAC", 1 / 1.0299),
-        # |ln(10 / (20 · ¼))| = ln 2 = |ln(10 / 20)|: not larger with the split, so it stands.
-        ("EVEN", 0.25),
+        # |ln(19.99 / (25 · 16/25))| = 0.2226 < |ln(19.99 / 25)| = 0.2236: hardly smaller, and no ratio's, so it stands.
+        ("EVEN", 0.64),
         # Nine days before and eleven after: |ln(11 / 10)| = 0.095 < |ln(11 / 30)| = 1.003
         ("GAPPY", 1 / 3),
     ],
@@ -125,6 +131,15 @@ def test_a_split_that_makes_the_overnight_return_larger_contradicts_the_price(
     assert of(verdicts, "WRONG")[0]["_rule"] == "split_contradicts_price"
     # 10 → 1: |ln(6.6 / (6 · 10))| = 2.207 > |ln(6.6 / 6)| = 0.095
     assert of(verdicts, "WRONGREV")[0]["_rule"] == "split_contradicts_price"
+
+
+def test_a_split_that_the_overnight_return_tells_to_be_another_is_refused(
+    verdicts: dict[tuple[str, int], Row],
+) -> None:
+    # 1 → 3 is listed. |ln(10.2 / 20)| = 0.673 is within 3 % of ln 2 = 0.693, and |ln(10.2 / (20 · ⅓))| = 0.425 is left.
+    assert of(verdicts, "OTHER")[0]["_rule"] == "split_of_another_ratio"
+    # 3 → 2 is listed. ln(6.1 / 2) = 1.115 is within 3 % of ln 3 = 1.099, and ln(6.1 / (2 · 1.5)) = 0.710 is left.
+    assert of(verdicts, "OTHERREV")[0]["_rule"] == "split_of_another_ratio"
 
 
 @pytest.mark.parametrize("symbol", ["ZERO", "ZEROFROM", "NEG", "NAN", "INF", "NONE"])

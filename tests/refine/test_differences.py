@@ -5,9 +5,18 @@ from decimal import Decimal
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from smallcaps.lake import declared
-from smallcaps.refine.differences import adjusted, day_differences, minute_differences
+from smallcaps.refine.differences import (
+    adjusted,
+    day_differences,
+    incomplete_hours,
+    isolated_minutes,
+    minute_differences,
+    moves_without_volume,
+    outside_averages,
+)
 from tests.sources.vendor_files import new_york_ns
 
 DAY = date(2015, 11, 24)
@@ -83,7 +92,109 @@ def test_every_difference_has_its_reason_and_agreement_has_no_row(reasons: dict[
         ("A", "15:20"): "late_report",
     }
     (reason,) = (column for column in declared("ops.differences").columns if column.name == "reason")
-    assert set(reasons.values()) | {"adjustment"} == set(reason.values)
+    others = {"adjustment", "isolated_price", "minutes_missing", "vwap_outside", "move_without_volume"}
+    assert set(reasons.values()) | others == set(reason.values)
+
+
+def flat(price: float) -> Bar:
+    return price, price, price, price, 100
+
+
+def test_a_price_far_beyond_the_minutes_before_and_after_is_told(spark: SparkSession) -> None:
+    bars = [
+        ("HIGH", "10:00", flat(10.0)),
+        ("HIGH", "10:01", (10.0, 10.8, 10.0, 10.0, 500)),  # 10.8 = 1.08 × 10
+        ("HIGH", "10:05", flat(10.0)),
+        ("NEAR", "10:00", flat(10.0)),
+        ("NEAR", "10:01", (10.0, 10.79, 10.0, 10.0, 500)),
+        ("NEAR", "10:02", flat(10.0)),
+        ("LOW", "10:00", flat(10.8)),
+        ("LOW", "10:01", (10.8, 10.8, 10.0, 10.8, 500)),  # 10 × 1.08 = 10.8
+        ("LOW", "10:02", flat(10.8)),
+        ("STEP", "10:00", flat(10.0)),
+        ("STEP", "10:01", flat(12.0)),  # The next minute went along.
+        ("STEP", "10:02", flat(12.0)),
+        ("FIRST", "10:00", flat(12.0)),  # Nothing before it.
+        ("FIRST", "10:01", flat(10.0)),
+    ]
+    found = isolated_minutes(minutes(spark, bars).withColumn("source", F.lit("vendor"))).collect()
+    assert {(row.symbol, row.reason, row.ours, row.vendor.high) for row in found} == {
+        ("HIGH", "isolated_price", None, 10.8),
+        ("LOW", "isolated_price", None, 10.8),
+    }
+    (own, _) = isolated_minutes(minutes(spark, bars).withColumn("source", F.lit("trades"))).collect()
+    assert own.vendor is None
+    assert own.ours is not None
+
+
+def test_an_hour_that_its_minutes_lack_round_lots_of_is_told(spark: SparkSession) -> None:
+    def bar(symbol: str, clock: str, volume: int, transactions: int) -> tuple[object, ...]:
+        return symbol, DAY, at(clock), 10.0, 10.0, 10.0, 10.0, volume, transactions
+
+    columns = "symbol string, session_date date, ts timestamp, open double, high double, low double, close double"
+    hours = [
+        bar("NONE", "10:00", 5_000, 20),
+        bar("WHOLE", "10:00", 6_000, 60),
+        # 59 minutes of 100 shares in a trade each; the hour has 4 more trades in the one minute without a bar.
+        bar("LACKS", "10:00", 5_900 + 400, 59 + 4),
+        bar("ODD", "10:00", 5_900 + 399, 59 + 4),  # Fewer than 100 shares a trade: odd lots set no price.
+        bar("BLOCK", "10:00", 5_900 + 9_000, 59 + 2),  # Two trades, fewer than 3 a minute: they may have set none.
+    ]
+    symbols = {"WHOLE": 60, "LACKS": 59, "ODD": 59, "BLOCK": 59}
+    of_minutes = [bar(symbol, f"10:{n:02}", 100, 1) for symbol, count in symbols.items() for n in range(count)]
+    both = [
+        spark.createDataFrame(rows, f"{columns}, volume bigint, transactions bigint") for rows in (hours, of_minutes)
+    ]
+    found = {row.symbol: row for row in incomplete_hours(*both).collect()}
+    assert found.keys() == {"NONE", "LACKS"}
+    assert found["NONE"].ours is None
+    assert (found["LACKS"].ours.volume, found["LACKS"].vendor.volume) == (5_900.0, 6_300.0)
+
+
+def test_mean_prices_outside_the_range_in_several_bars_are_told(spark: SparkSession) -> None:
+    def rows(symbol: str, outside: tuple[int, ...], vwap: float) -> list[tuple[object, ...]]:
+        return [
+            (symbol, DAY, new_york_ns("2015-11-24", f"10:{n:02}"), *USUAL, vwap if n in outside else 10.0)
+            for n in range(12)
+        ]
+
+    bars = [
+        *rows("HIGH", (2, 3, 5, 6), 11.011),  # 11 × 1.001; four of the bars 2 to 6, no further apart than four.
+        *rows("LOW", (0, 1, 2, 3), 8.991),
+        *rows("NEAR", (2, 3, 5, 6), 11.01),
+        *rows("THREE", (2, 3, 5), 12.0),
+        *rows("SPREAD", (0, 3, 6, 9), 12.0),  # Never four among nine, but around the 4th and the 7th bar three.
+    ]
+    columns = (
+        "symbol string, session_date date, window_start_ns bigint, open double, high double, low double, close double"
+    )
+    frame = spark.createDataFrame(bars, f"{columns}, volume bigint, vwap double")
+    found = outside_averages(frame).collect()
+    assert sorted((row.symbol, row.ts.astimezone(UTC).minute) for row in found) == [
+        *(("HIGH", minute) for minute in (2, 3, 5, 6)),
+        *(("LOW", minute) for minute in (0, 1, 2, 3)),
+    ]
+
+
+def test_a_far_move_that_nobody_traded_on_is_told(spark: SparkSession) -> None:
+    def rows(symbol: str, opens: float, volume: int, factor: float = 1.0) -> list[tuple[object, ...]]:
+        at_open = datetime(2015, 11, 24, 14, 30, tzinfo=UTC)
+        usual = [(symbol, symbol, DAY, n, at_open, 10.0, 10.0, 10.0, 10.0, 1_000, False, 1.0) for n in (1, 2)]
+        return [*usual, (symbol, symbol, DAY, 3, at_open, *[opens] * 4, volume, False, factor)]
+
+    bars = [
+        *rows("LISTED", 5.0, 2_000, factor=0.5),
+        *rows("MISSING", 6.67, 1_500),  # ln(6.67 / 10) = −0.405
+        *rows("OTHER", 6.67, 1_500, factor=0.5),  # ln(6.67 / 5) = 0.288
+        *rows("NEWS", 6.67, 4_600),  # $30,682 of usually $10,000
+        *rows("LITTLE", 7.9, 1_000),  # ln 0.79 = −0.236
+    ]
+    columns = (
+        "security_id string, symbol string, session_date date, session_number int, open_at timestamp, open double, high double, "
+        "low double, close double, volume bigint, zero_volume boolean, cumulative_factor double"
+    )
+    found = moves_without_volume(spark.createDataFrame(bars, columns)).collect()
+    assert sorted(row.symbol for row in found) == ["MISSING", "OTHER"]
 
 
 def daily(spark: SparkSession) -> DataFrame:

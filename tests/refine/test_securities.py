@@ -179,6 +179,11 @@ def test_a_row_belongs_to_whoever_had_the_symbol_that_day(spark: SparkSession, k
 def test_a_filing_belongs_to_whoever_has_the_symbol_now_else_to_whoever_had_it_then(
     spark: SparkSession, known: DataFrame
 ) -> None:
+    dead = spark.createDataFrame(
+        [("FIGI0", "DEAD", JANUARY, MAY, "0010")],
+        "security_id string, symbol string, valid_from date, valid_to date, cik string",
+    )
+    known = known.unionByName(dead, allowMissingColumns=True)
     filed = spark.createDataFrame(
         [
             ("META", None, MARCH, AS_OF, "the vendor names it by its symbol of today"),
@@ -186,6 +191,8 @@ def test_a_filing_belongs_to_whoever_has_the_symbol_now_else_to_whoever_had_it_t
             ("TWICE", "0002", MARCH, AS_OF, "the same company"),
             ("TWICE", "0009", MARCH, AS_OF, "another company"),
             ("LATE", None, APRIL, AS_OF, "reused, and nothing tells the companies apart"),
+            ("DEAD", "0010", JUNE, AS_OF, "delisted, and still filing"),
+            ("DEAD", "0009", JUNE, AS_OF, "another company than the delisted one"),
         ],
         "symbol string, cik string, filing_date date, as_of date, why string",
     )
@@ -195,4 +202,6 @@ def test_a_filing_belongs_to_whoever_has_the_symbol_now_else_to_whoever_had_it_t
         "the same company": "FIGI4",
         "another company": None,
         "reused, and nothing tells the companies apart": "FIGI3",
+        "delisted, and still filing": "FIGI0",
+        "another company than the delisted one": None,
     }

@@ -19,6 +19,8 @@ DUPLICATE_ROWS, REPUBLISHED = "duplicate_rows", "republished_file"
 SPLIT_MISSING, SPLIT_DOUBLED, SPLIT_WRONG = "split_missing", "split_doubled", "split_wrong_ratio"
 REUSED_TICKER, TWO_COMPANIES = "reused_ticker", "ticker_listed_twice"
 TICK_FAULTS = (CANCELLED,)
+LIVELY, BUSY = 2_000, 15_000
+"""Orders a day from which on a name shows its faults; where a minute without a trade is none, from which on it lacks one."""
 LATE_SECONDS = 900
 """How late a bad print is reported."""
 DAY_FAULTS = (BAD_PRINT, MISSING_MINUTE, BARS_STOP, WRONG_HOUR, VWAP_OUTSIDE, DUPLICATE_ROWS)
@@ -54,13 +56,15 @@ def plan_faults(history: History) -> list[Fault]:
     generator = generator_of(settings.seed, 7)
     stocks = [security for security in history.securities if security.kind in ("CS", "ADRC")]
     symbols = {symbol for security in stocks for symbol in (security.symbol, security.former)}
-    lively = [plan for plan in history.plans if plan.symbol in symbols and plan.liquidity.orders >= 2_000]
+    lively = [plan for plan in history.plans if plan.symbol in symbols and plan.liquidity.orders >= LIVELY]
     busy = {(episode.symbol, episode.session_date) for episode in history.episodes}
     each = max(2, len(history.plans) // 1_500)
     faults = []
     ticked = {hours.day for hours in history.sessions[len(history.sessions) - settings.tick_days :]}
     for kind in (*DAY_FAULTS, *TICK_FAULTS):
-        pool = [plan for plan in lively if kind not in TICK_FAULTS or plan.hours.day in ticked]
+        least = BUSY if kind == MISSING_MINUTE else LIVELY
+        pool = [plan for plan in lively if plan.liquidity.orders >= least]
+        pool = [plan for plan in pool if kind not in TICK_FAULTS or plan.hours.day in ticked]
         places = generator.permutation(len(pool))
         chosen = [
             pool[int(place)] for place in places if (pool[int(place)].symbol, pool[int(place)].hours.day) not in busy
