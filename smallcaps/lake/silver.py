@@ -633,8 +633,68 @@ NEWS = Table(
     sort_by=("published_at", "symbol"),
     constraints={"known_sentiment": "sentiment IS NULL OR sentiment IN ('positive', 'neutral', 'negative')"},
 )
+MACRO = Table(
+    name="silver.macro",
+    comment="Figures of the economy by vintage, FRED's and the vendor's beside each other. At a moment holds, of each series, "
+    "observation and source, the highest version with known_at up to it",
+    owner="refine",
+    columns=(
+        Column(
+            "series",
+            "string",
+            "Our name (sources/economy/figures.py); the surveys of manufacturers stand for the PMI, which FRED may not have",
+            nullable=False,
+            values=(
+                *("cpi", "cpi_core", "cpi_unadjusted", "vendor_cpi_core", "cpi_year_over_year"),
+                *("ppi", "ppi_commodities", "pce", "pce_core", "pce_spending"),
+                *("payrolls", "unemployment_rate", "participation_rate", "hourly_earnings", "job_openings"),
+                *("policy_rate_upper", "policy_rate_lower", "manufacturing_philadelphia", "manufacturing_new_york"),
+                *("yield_1_month", "yield_3_month", "yield_6_month"),
+                *(f"yield_{years}_year" for years in (1, 2, 3, 5, 7, 10, 20, 30)),
+                *("inflation_market_5_year", "inflation_market_10_year", "inflation_forward_years_5_to_10"),
+                *(f"inflation_model_{years}_year" for years in (1, 5, 10, 30)),
+            ),
+        ),
+        Column("observation_date", "date", "Day it is about, or first day of the month", nullable=False),
+        Column("grain", "string", "What it is about", nullable=False, values=("month", "day")),
+        Column("source", "string", "Who says it", nullable=False, values=("fred", "vendor")),
+        _VERSION,
+        Column(
+            "vintage",
+            "date",
+            "First day on which FRED's archive was seen to have it in force; null of the vendor, who keeps no vintages",
+        ),
+        _KNOWN_AT,
+        Column(
+            "known_by",
+            "string",
+            "What known_at rests on: calendar, the minute of the release; vintage, the end of its day in New York; lag, the "
+            "latest that is usual; receipt, the end of the as_of day, since the figure may have been revised before",
+            nullable=False,
+            values=("calendar", "vintage", "lag", "receipt"),
+        ),
+        Column("value", "double", "Figure, in its unit; null: taken back"),
+        Column("unit", "string", "Its unit", nullable=False),
+        Column("release", "string", "What it comes out with (sources/economy/series.py)", nullable=False),
+        Column("source_series", "string", "FRED's id or the vendor's name of the series", nullable=False),
+        Column("as_of", "date", "Day as of which the vendor first said so; null of FRED"),
+        _SAID[1],
+    ),
+    key=("series", "observation_date", "source", "version"),
+    sort_by=("series", "observation_date"),
+    constraints={"only_fred_has_vintages": "(source = 'fred') = (vintage IS NOT NULL)"},
+    expectations=(
+        mostly(
+            "known_after_it_began",
+            "Nothing is known before the period that it is about",
+            "unix_date(observation_date) * 86400L <= unix_seconds(known_at)",
+            most=0,
+        ),
+        few_refused(0.01),
+    ),
+)
 
 TABLES = (
     *(SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, BARS_1H, TRADES, QUOTES),
-    *(SHORT_SALE_RESTRICTIONS, UNIVERSE, SHORT_INTEREST, SHORT_VOLUME, FLOAT, FUNDAMENTALS, FILINGS, NEWS),
+    *(SHORT_SALE_RESTRICTIONS, UNIVERSE, SHORT_INTEREST, SHORT_VOLUME, FLOAT, FUNDAMENTALS, FILINGS, NEWS, MACRO),
 )

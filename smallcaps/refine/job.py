@@ -24,6 +24,7 @@ from smallcaps.refine import (
     free_float,
     fundamentals,
     halts,
+    macro,
     news,
     publication,
     securities,
@@ -43,6 +44,7 @@ BRONZE_BY_DAY = (
 BRONZE_SNAPSHOTS = (
     *("bronze.tickers", "bronze.short_interest", "bronze.short_volume", "bronze.float"),
     *("bronze.financials", "bronze.filings", "bronze.news"),
+    *("bronze.macro_vintages", "bronze.economy"),
 )
 JOB = "refine"
 SECURITIES = "silver.securities"
@@ -291,6 +293,11 @@ def _news(work: Work) -> None:
     work.run.replace_judged("silver.news", judged, news.REASONS, None)
 
 
+def _macro(work: Work) -> None:
+    judged = macro.judged_macro(work.read("bronze.macro_vintages"), work.read("bronze.economy"))
+    work.run.replace_judged("silver.macro", judged, macro.REASONS, None)
+
+
 def _universe(work: Work) -> None:
     before = work.since(UNIVERSE_LOOK_BACK_DAYS)
     filed = (
@@ -337,6 +344,7 @@ STEPS = (
     Step("silver.fundamentals", ("bronze.financials",), _fundamentals),
     Step("silver.filings", ("bronze.filings",), _filings),
     Step("silver.news", ("bronze.news",), _news),
+    Step("silver.macro", ("bronze.macro_vintages", "bronze.economy"), _macro),
     Step("silver.universe", ("bronze.bars_1d",), _universe),
 )
 """What `refine` makes, in order."""
