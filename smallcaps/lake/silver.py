@@ -1,5 +1,7 @@
 """Silver: clean and labelled. Prices stay as traded; what adjusts them stands beside them."""
 
+from dataclasses import replace
+
 from smallcaps.lake.declaration import LAST_DAY, Column, Expectation, Table, every, few_refused, mostly, rows_as_before
 
 SECURITY_ID = Column(
@@ -693,8 +695,112 @@ MACRO = Table(
         few_refused(0.01),
     ),
 )
+OWNERSHIP = Table(
+    name="silver.ownership",
+    comment="What insiders (forms 3 and 4) and institutions (13F) own and trade, a row a line of a filing. Known from 04:00 New "
+    "York of the first session after the filing date; other lines under the same number are a further version of the whole "
+    "filing, an amendment is a filing of its own. Shares are as filed: before later splits",
+    owner="refine",
+    columns=(
+        replace(
+            SECURITY_ID,
+            comment="Whose it is; of insiders that of the first ticker. Null of institutions' positions where nothing tells "
+            "whose CUSIP it is: that of a security alone is known whose listing is in bronze.ipos",
+            nullable=True,
+        ),
+        Column("symbol", "string", "Ticker that the vendor named on the as_of day; null of institutions; case matters"),
+        Column("kind", "string", "Who files", nullable=False, values=("insider", "institution")),
+        Column("form", "string", "Form", nullable=False, values=("3", "3/A", "4", "4/A", "13F-HR", "13F-HR/A")),
+        Column("accession_number", "string", "SEC's number of the filing", nullable=False),
+        Column("line", "int", "Number of the line, from 1, in the vendor's order", nullable=False),
+        _VERSION,
+        _KNOWN_AT,
+        _FILING_DATE,
+        Column(
+            "is_amendment",
+            "boolean",
+            "Amends an earlier filing: in its place or beside it, the vendor does not tell",
+            nullable=False,
+        ),
+        Column("amends_filing_of", "date", "Of an amendment, when the filing was made that it amends; insiders only"),
+        Column(
+            "period",
+            "date",
+            "Of insiders the earliest transaction, or the day on which one became an insider; else the quarter's last day",
+        ),
+        Column("holder_cik", "string", "SEC's Central Index Key of the insider or the institution"),
+        Column("holder_name", "string", "The insider; null of institutions, of which the vendor has the key only"),
+        Column(
+            "relations",
+            "array<string>",
+            "What the insider is: director, officer, ten_percent_owner, other; empty of institutions",
+            nullable=False,
+        ),
+        Column("officer_title", "string", "The insider's office"),
+        Column("cik", "string", "SEC's Central Index Key of the company; null of institutions' positions"),
+        Column("issuer_name", "string", "Whose security it is, as filed"),
+        Column("cusip", "string", "CUSIP of an institution's position"),
+        Column("security_title", "string", "Common Stock, COM, …"),
+        Column(
+            "instrument",
+            "string",
+            "What it is; null where an insider's filing does not tell",
+            values=("non_derivative", "derivative", "put", "call", "debt"),
+        ),
+        Column(
+            "entry", "string", "What is owned, or a change of it", nullable=False, values=("holding", "transaction")
+        ),
+        Column("transaction_date", "date", "When it was done"),
+        Column(
+            "transaction_code",
+            "string",
+            "P bought and S sold in the market, A granted, F withheld for tax, M exercised, …",
+        ),
+        Column("acquired_or_disposed", "string", "A acquired, D disposed of"),
+        Column("is_by_plan", "boolean", "Made under a Rule 10b5-1 plan"),
+        Column("shares", _SHARES, "How many were acquired or disposed of, as filed; null of a holding", "shares"),
+        Column("price", "double", "At which price, as filed", "$"),
+        Column("shares_after", _SHARES, "How many are owned, after it where it is a change; as filed", "shares"),
+        Column("principal", "bigint", "Of debt, how much is owned", "$"),
+        Column(
+            "value",
+            "double",
+            "Of a transaction shares × price; of a position its value as filed: until the end of 2022 filers wrote thousands",
+            "$",
+        ),
+        Column("is_direct", "boolean", "Owned by the insider himself"),
+        Column("underlying_shares", _SHARES, "How many shares a derivative is on", "shares"),
+        Column("exercise_price", "double", "Of a derivative", "$"),
+        Column("expiration_date", "date", "When a derivative ends"),
+        *_SAID,
+    ),
+    key=("accession_number", "form", "version", "line"),
+    sort_by=("security_id", "filing_date"),
+    constraints={
+        "insiders_are_of_somebody": "security_id IS NOT NULL OR kind = 'institution'",
+        "known_relations": "size(array_except(relations, array('director', 'officer', 'ten_percent_owner', 'other'))) = 0",
+        "not_negative": "coalesce(least(shares, shares_after), 0) >= 0",
+    },
+    expectations=(
+        mostly(
+            "after_its_period", "A filing is about days before it", "coalesce(period <= filing_date, true)", most=0.001
+        ),
+        few_refused(0.05),
+    ),
+)
 
 TABLES = (
     *(SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, BARS_1H, TRADES, QUOTES),
-    *(SHORT_SALE_RESTRICTIONS, UNIVERSE, SHORT_INTEREST, SHORT_VOLUME, FLOAT, FUNDAMENTALS, FILINGS, NEWS, MACRO),
+    *(
+        SHORT_SALE_RESTRICTIONS,
+        UNIVERSE,
+        SHORT_INTEREST,
+        SHORT_VOLUME,
+        FLOAT,
+        FUNDAMENTALS,
+        FILINGS,
+        NEWS,
+        MACRO,
+        OWNERSHIP,
+    ),
 )

@@ -26,6 +26,7 @@ from smallcaps.refine import (
     halts,
     macro,
     news,
+    ownership,
     publication,
     securities,
     short_interest,
@@ -44,7 +45,7 @@ BRONZE_BY_DAY = (
 BRONZE_SNAPSHOTS = (
     *("bronze.tickers", "bronze.short_interest", "bronze.short_volume", "bronze.float"),
     *("bronze.financials", "bronze.filings", "bronze.news"),
-    *("bronze.macro_vintages", "bronze.economy"),
+    *("bronze.macro_vintages", "bronze.economy", "bronze.insider_filings", "bronze.institutional_holdings"),
 )
 JOB = "refine"
 SECURITIES = "silver.securities"
@@ -298,6 +299,13 @@ def _macro(work: Work) -> None:
     work.run.replace_judged("silver.macro", judged, macro.REASONS, None)
 
 
+def _ownership(work: Work) -> None:
+    lines = ownership.filed_lines(work.read("bronze.insider_filings"), work.read("bronze.institutional_holdings"))
+    filed = identify_filer(work.published(lines, "filing_date", publication.FILING), work.read(SECURITIES))
+    judged = ownership.judged_ownership(filed, ownership.cusips(work.read("bronze.ipos"), work.read(SECURITIES)))
+    work.run.replace_judged("silver.ownership", judged, ownership.REASONS, None)
+
+
 def _universe(work: Work) -> None:
     before = work.since(UNIVERSE_LOOK_BACK_DAYS)
     filed = (
@@ -345,6 +353,7 @@ STEPS = (
     Step("silver.filings", ("bronze.filings",), _filings),
     Step("silver.news", ("bronze.news",), _news),
     Step("silver.macro", ("bronze.macro_vintages", "bronze.economy"), _macro),
+    Step("silver.ownership", ("bronze.insider_filings", "bronze.institutional_holdings"), _ownership),
     Step("silver.universe", ("bronze.bars_1d",), _universe),
 )
 """What `refine` makes, in order."""

@@ -21,7 +21,7 @@ from tests.ingest.test_rest_rows import BODIES, FIRST, LAST, judged
 pytestmark = pytest.mark.slow
 
 TABLES = [step.table for step in STEPS if set(step.sources) <= set(BRONZE_SNAPSHOTS)]
-OF_SECURITIES = [name for name in TABLES if name != "silver.macro"]
+OF_SECURITIES = [name for name in TABLES if name not in ("silver.macro", "silver.ownership")]
 LATER = date(2015, 3, 26)
 CHANGED = {"bronze.short_interest": "short_interest", "bronze.float": "free_float", "bronze.economy": "value"}
 Rows = dict[str, list[dict[str, Any]]]
@@ -83,8 +83,9 @@ def at(*instant: int) -> int:
 def test_every_table_is_made_without_a_row_by_day(story: Story) -> None:
     # A and BApA trade, GONE did; of them only A has an identity of its own.
     # Of the economy the vendor has four yields and rates of the 20th, an index, an expectation and a yield of the 23rd, and the
-    # archive two figures of one month.
-    assert story.written == {"silver.securities": 1, **dict.fromkeys(OF_SECURITIES, 1), "silver.macro": 9}
+    # archive two figures of one month; of ownership there are forms 3 and 4 of A and a position.
+    others = {"silver.macro": 9, "silver.ownership": 3}
+    assert story.written == {"silver.securities": 1, **dict.fromkeys(OF_SECURITIES, 1), **others}
     assert {run["outcome"] for run in story.runs} == {"succeeded"}
 
 
@@ -119,6 +120,15 @@ def test_a_figure_of_the_economy_is_known_when_its_source_says(story: Story) -> 
     assert found["yield_10_year", "vendor", 23, 1] == (at(2015, 3, 28, 22), "lag")
 
 
+def test_ownership_is_known_on_the_session_after_it_was_filed_and_a_position_is_of_nobody_we_know(story: Story) -> None:
+    found = [(row["form"], row["security_id"], row["known_at"]) for row in story.before["silver.ownership"]]
+    assert sorted(found, key=str) == [
+        ("13F-HR", None, at(2015, 3, 23, 8)),
+        ("3", "BBG000000001", at(2015, 3, 24, 8)),
+        ("4", "BBG000000001", at(2015, 3, 24, 8)),
+    ]
+
+
 def test_the_new_statements_are_one_row_and_the_old_report_of_the_period_is_none(story: Story) -> None:
     (row,) = story.before["silver.fundamentals"]
     assert row["revenue"] == 416161000000
@@ -128,11 +138,17 @@ def test_the_new_statements_are_one_row_and_the_old_report_of_the_period_is_none
 
 
 def test_what_is_of_nobody_is_quarantined_and_counted(story: Story) -> None:
-    assert story.refused == {("silver.news", "no_identity")}
+    assert story.refused == {
+        ("silver.news", "no_identity"),
+        # A form that names no company, a line without a form that names none either, a position of no quarter.
+        ("silver.ownership", "no_identity"),
+        ("silver.ownership", "after_its_filing"),
+    }
     counts = {json.loads(run["arguments"])["table"]: (run["rows_in"], run["rows_quarantined"]) for run in story.runs}
     assert {table: counts[table] for table in TABLES} == dict.fromkeys(TABLES, (1, 0)) | {
         "silver.news": (2, 1),
         "silver.macro": (9, 0),
+        "silver.ownership": (6, 3),
     }
 
 
