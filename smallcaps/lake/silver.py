@@ -788,19 +788,93 @@ OWNERSHIP = Table(
         few_refused(0.05),
     ),
 )
+_SECTORS = (
+    *("communication", "consumer_discretionary", "consumer_staples", "energy", "financials", "health_care"),
+    *("industrials", "materials", "real_estate", "technology", "utilities"),
+)
+
+
+def _benchmark(name: str, fund: str) -> tuple[Column, ...]:
+    """What a name has to do with a fund."""
+    needs = "null below 40 sessions on which both have a return"
+    return (
+        Column(f"{name}_fund", "string", f"Fund on {fund}", nullable=name == "sector"),
+        Column(f"{name}_return", "double", "Its return, as daily_return", "share"),
+        Column(
+            f"beta_{name}",
+            "double",
+            f"Slope of daily_return on it over the 60 sessions up to the day; {needs}, and where the fund never moved",
+        ),
+        Column(
+            f"correlation_{name}", "double", f"Correlation with it over the same; {needs}, and where either never moved"
+        ),
+    )
+
+
+SECTORS = Table(
+    name="silver.sectors",
+    comment="Sector of each name and day, its return, and how it went with the market and the sector in the 60 sessions up to "
+    "the day; a row a daily bar, the funds' own among them",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SYMBOL,
+        SESSION_DATE,
+        Column("known_at", "timestamp", "The session's close, but for a sector of hindsight", "UTC", nullable=False),
+        Column("sic_code", "string", "SIC code of the company, as the vendor has it; null where it has none"),
+        Column(
+            "sector",
+            "string",
+            "By SIC code and date (refine/sectors.csv), of a sector's fund that sector; null where nothing tells",
+            values=_SECTORS,
+        ),
+        Column(
+            "is_sector_known",
+            "boolean",
+            "The code was said on a day before; false: only later, so of hindsight; null where there is no code",
+        ),
+        Column(
+            "daily_return",
+            "double",
+            "Close against the close of the session before, in the shares of the day; null where either has no volume, or a "
+            "split may be missing",
+            "share",
+        ),
+        *_benchmark("market", "the whole market"),
+        *_benchmark("small_cap", "small companies"),
+        *_benchmark("sector", "the sector"),
+        Column("n", "int", "Sessions with a return among the 60 up to the day", "sessions", nullable=False),
+    ),
+    key=("security_id", "session_date"),
+    sort_by=("symbol", "session_date"),
+    constraints={
+        f"{name}_correlation_in_range": f"correlation_{name} IS NULL OR correlation_{name} BETWEEN -1 AND 1"
+        for name in ("market", "small_cap", "sector")
+    },
+    expectations=(
+        mostly(
+            "beta_plausible", "Betas to the market are moderate", "coalesce(abs(beta_market) <= 10, true)", most=0.01
+        ),
+        Expectation(
+            "classified",
+            "Where companies' details were taken in at all, most names have a sector",
+            "IF(count(sic_code) = 0, 0D, 1 - count(sector) / count(*))",
+            most=0.5,
+            severity="warn",
+        ),
+        Expectation(
+            "market_there",
+            "Where the market's fund has bars at all, it has a return on almost every day",
+            "IF(count(market_return) = 0, 0D, 1 - count(daily_return + market_return) / greatest(count(daily_return), 1))",
+            most=0.05,
+            severity="warn",
+        ),
+        rows_as_before(),
+    ),
+)
 
 TABLES = (
     *(SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, BARS_1H, TRADES, QUOTES),
-    *(
-        SHORT_SALE_RESTRICTIONS,
-        UNIVERSE,
-        SHORT_INTEREST,
-        SHORT_VOLUME,
-        FLOAT,
-        FUNDAMENTALS,
-        FILINGS,
-        NEWS,
-        MACRO,
-        OWNERSHIP,
-    ),
+    *(SHORT_SALE_RESTRICTIONS, UNIVERSE, SHORT_INTEREST, SHORT_VOLUME, FLOAT, FUNDAMENTALS, FILINGS, NEWS),
+    *(MACRO, OWNERSHIP, SECTORS),
 )

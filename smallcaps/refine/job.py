@@ -28,6 +28,7 @@ from smallcaps.refine import (
     news,
     ownership,
     publication,
+    sectors,
     securities,
     short_interest,
     short_sales,
@@ -334,6 +335,13 @@ def _universe(work: Work) -> None:
     work.run.replace("silver.universe", rows.where(work.days), work.days)
 
 
+def _sectors(work: Work) -> None:
+    bars = work.since(sectors.LOOK_BACK_DAYS).of_days("silver.bars_1d")
+    classes = sectors.classified(work.read("bronze.ticker_details"))
+    rows = sectors.sectors(bars, classes, sectors.fund_returns(bars))
+    work.run.replace("silver.sectors", rows.where(work.days), work.days)
+
+
 STEPS = (
     Step("silver.calendar", BRONZE_BY_DAY, _calendar),
     Step(SECURITIES, (*BRONZE_BY_DAY, "bronze.tickers"), _securities),
@@ -355,5 +363,6 @@ STEPS = (
     Step("silver.macro", ("bronze.macro_vintages", "bronze.economy"), _macro),
     Step("silver.ownership", ("bronze.insider_filings", "bronze.institutional_holdings"), _ownership),
     Step("silver.universe", ("bronze.bars_1d",), _universe),
+    Step("silver.sectors", ("bronze.bars_1d",), _sectors),
 )
 """What `refine` makes, in order."""
