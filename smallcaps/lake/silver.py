@@ -836,8 +836,8 @@ SECTORS = Table(
         Column(
             "daily_return",
             "double",
-            "Close against the close of the session before, in the shares of the day; null where either has no volume, or a "
-            "split may be missing",
+            "Close against the close of the session before, in the shares of the day, without dividends; null where either has "
+            "no volume, or a split may be missing",
             "share",
         ),
         *_benchmark("market", "the whole market"),
