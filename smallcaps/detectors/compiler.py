@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from smallcaps.config import LiquidityFloor
 from smallcaps.detectors.declaration import Detector, Feature, Grain, digest
-from smallcaps.detectors.expressions import significant
+from smallcaps.refine.rounding import significant
 
 EVENT_COLUMNS: dict[str, str] = {
     "ts": "timestamp",

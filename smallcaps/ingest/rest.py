@@ -14,7 +14,7 @@ fails, nothing more is asked, and nothing is typed before a later run has the re
 import gzip
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import pyarrow as pa
 from pyspark import StorageLevel
@@ -125,6 +125,7 @@ def ingest_endpoint(lake: Lake, settings: Settings, key: Key, endpoint: Endpoint
     """
     if endpoint.names is not None:
         want = replace(want, symbols=endpoint.names)
+    want = replace(want, first=want.first - timedelta(days=endpoint.look_back_days))
     arguments = {"endpoint": endpoint.name, **asdict(want)}
     with recorded_run(lake, JOB, arguments, settings.digest()) as run:
         symbols = _symbols(run, want) if endpoint.scope.by_symbol else None

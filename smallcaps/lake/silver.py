@@ -1,5 +1,7 @@
 """Silver: clean and labelled. Prices stay as traded; what adjusts them stands beside them."""
 
+from dataclasses import replace
+
 from smallcaps.lake.declaration import LAST_DAY, Column, Expectation, Table, every, few_refused, mostly, rows_as_before
 
 SECURITY_ID = Column(
@@ -633,8 +635,246 @@ NEWS = Table(
     sort_by=("published_at", "symbol"),
     constraints={"known_sentiment": "sentiment IS NULL OR sentiment IN ('positive', 'neutral', 'negative')"},
 )
+MACRO = Table(
+    name="silver.macro",
+    comment="Figures of the economy by vintage, FRED's and the vendor's beside each other. At a moment holds, of each series, "
+    "observation and source, the highest version with known_at up to it",
+    owner="refine",
+    columns=(
+        Column(
+            "series",
+            "string",
+            "Our name (sources/economy/figures.py); the surveys of manufacturers stand for the PMI, which FRED may not have",
+            nullable=False,
+            values=(
+                *("cpi", "cpi_core", "cpi_unadjusted", "vendor_cpi_core", "cpi_year_over_year"),
+                *("ppi", "ppi_commodities", "pce", "pce_core", "pce_spending"),
+                *("payrolls", "unemployment_rate", "participation_rate", "hourly_earnings", "job_openings"),
+                *("policy_rate_upper", "policy_rate_lower", "manufacturing_philadelphia", "manufacturing_new_york"),
+                *("yield_1_month", "yield_3_month", "yield_6_month"),
+                *(f"yield_{years}_year" for years in (1, 2, 3, 5, 7, 10, 20, 30)),
+                *("inflation_market_5_year", "inflation_market_10_year", "inflation_forward_years_5_to_10"),
+                *(f"inflation_model_{years}_year" for years in (1, 5, 10, 30)),
+            ),
+        ),
+        Column("observation_date", "date", "Day it is about, or first day of the month", nullable=False),
+        Column("grain", "string", "What it is about", nullable=False, values=("month", "day")),
+        Column("source", "string", "Who says it", nullable=False, values=("fred", "vendor")),
+        _VERSION,
+        Column(
+            "vintage",
+            "date",
+            "First day on which FRED's archive was seen to have it in force; null of the vendor, who keeps no vintages",
+        ),
+        _KNOWN_AT,
+        Column(
+            "known_by",
+            "string",
+            "What known_at rests on: calendar, the minute of the release; vintage, the end of its day in New York; lag, the "
+            "latest that is usual; receipt, the end of the as_of day, since the figure may have been revised before",
+            nullable=False,
+            values=("calendar", "vintage", "lag", "receipt"),
+        ),
+        Column("value", "double", "Figure, in its unit; null: taken back"),
+        Column("unit", "string", "Its unit", nullable=False),
+        Column("release", "string", "What it comes out with (sources/economy/series.py)", nullable=False),
+        Column("source_series", "string", "FRED's id or the vendor's name of the series", nullable=False),
+        Column("as_of", "date", "Day as of which the vendor first said so; null of FRED"),
+        _SAID[1],
+    ),
+    key=("series", "observation_date", "source", "version"),
+    sort_by=("series", "observation_date"),
+    constraints={"only_fred_has_vintages": "(source = 'fred') = (vintage IS NOT NULL)"},
+    expectations=(
+        mostly(
+            "known_after_it_began",
+            "Nothing is known before the period that it is about",
+            "unix_date(observation_date) * 86400L <= unix_seconds(known_at)",
+            most=0,
+        ),
+        few_refused(0.01),
+    ),
+)
+OWNERSHIP = Table(
+    name="silver.ownership",
+    comment="What insiders (forms 3 and 4) and institutions (13F) own and trade, a row a line of a filing. Known from 04:00 New "
+    "York of the first session after the filing date; other lines under the same number are a further version of the whole "
+    "filing, an amendment is a filing of its own. Shares are as filed: before later splits",
+    owner="refine",
+    columns=(
+        replace(
+            SECURITY_ID,
+            comment="Whose it is; of insiders that of the first ticker. Null of institutions' positions where nothing tells "
+            "whose CUSIP it is: that of a security alone is known whose listing is in bronze.ipos",
+            nullable=True,
+        ),
+        Column("symbol", "string", "Ticker that the vendor named on the as_of day; null of institutions; case matters"),
+        Column("kind", "string", "Who files", nullable=False, values=("insider", "institution")),
+        Column("form", "string", "Form", nullable=False, values=("3", "3/A", "4", "4/A", "13F-HR", "13F-HR/A")),
+        Column("accession_number", "string", "SEC's number of the filing", nullable=False),
+        Column("line", "int", "Number of the line, from 1, in the vendor's order", nullable=False),
+        _VERSION,
+        _KNOWN_AT,
+        _FILING_DATE,
+        Column(
+            "is_amendment",
+            "boolean",
+            "Amends an earlier filing: in its place or beside it, the vendor does not tell",
+            nullable=False,
+        ),
+        Column("amends_filing_of", "date", "Of an amendment, when the filing was made that it amends; insiders only"),
+        Column(
+            "period",
+            "date",
+            "Of insiders the earliest transaction, or the day on which one became an insider; else the quarter's last day",
+        ),
+        Column("holder_cik", "string", "SEC's Central Index Key of the insider or the institution"),
+        Column("holder_name", "string", "The insider; null of institutions, of which the vendor has the key only"),
+        Column(
+            "relations",
+            "array<string>",
+            "What the insider is: director, officer, ten_percent_owner, other; empty of institutions",
+            nullable=False,
+        ),
+        Column("officer_title", "string", "The insider's office"),
+        Column("cik", "string", "SEC's Central Index Key of the company; null of institutions' positions"),
+        Column("issuer_name", "string", "Whose security it is, as filed"),
+        Column("cusip", "string", "CUSIP of an institution's position"),
+        Column("security_title", "string", "Common Stock, COM, …"),
+        Column(
+            "instrument",
+            "string",
+            "What it is; null where an insider's filing does not tell",
+            values=("non_derivative", "derivative", "put", "call", "debt"),
+        ),
+        Column(
+            "entry", "string", "What is owned, or a change of it", nullable=False, values=("holding", "transaction")
+        ),
+        Column("transaction_date", "date", "When it was done"),
+        Column(
+            "transaction_code",
+            "string",
+            "P bought and S sold in the market, A granted, F withheld for tax, M exercised, …",
+        ),
+        Column("acquired_or_disposed", "string", "A acquired, D disposed of"),
+        Column("is_by_plan", "boolean", "Made under a Rule 10b5-1 plan"),
+        Column("shares", _SHARES, "How many were acquired or disposed of, as filed; null of a holding", "shares"),
+        Column("price", "double", "At which price, as filed", "$"),
+        Column("shares_after", _SHARES, "How many are owned, after it where it is a change; as filed", "shares"),
+        Column("principal", "bigint", "Of debt, how much is owned", "$"),
+        Column(
+            "value",
+            "double",
+            "Of a transaction shares × price; of a position its value as filed: until the end of 2022 filers wrote thousands",
+            "$",
+        ),
+        Column("is_direct", "boolean", "Owned by the insider himself"),
+        Column("underlying_shares", _SHARES, "How many shares a derivative is on", "shares"),
+        Column("exercise_price", "double", "Of a derivative", "$"),
+        Column("expiration_date", "date", "When a derivative ends"),
+        *_SAID,
+    ),
+    key=("accession_number", "form", "version", "line"),
+    sort_by=("security_id", "filing_date"),
+    constraints={
+        "insiders_are_of_somebody": "security_id IS NOT NULL OR kind = 'institution'",
+        "known_relations": "size(array_except(relations, array('director', 'officer', 'ten_percent_owner', 'other'))) = 0",
+        "not_negative": "coalesce(least(shares, shares_after), 0) >= 0",
+    },
+    expectations=(
+        mostly(
+            "after_its_period", "A filing is about days before it", "coalesce(period <= filing_date, true)", most=0.001
+        ),
+        few_refused(0.05),
+    ),
+)
+_SECTORS = (
+    *("communication", "consumer_discretionary", "consumer_staples", "energy", "financials", "health_care"),
+    *("industrials", "materials", "real_estate", "technology", "utilities"),
+)
+
+
+def _benchmark(name: str, fund: str) -> tuple[Column, ...]:
+    """What a name has to do with a fund."""
+    needs = "null below 40 sessions on which both have a return"
+    return (
+        Column(f"{name}_fund", "string", f"Fund on {fund}", nullable=name == "sector"),
+        Column(f"{name}_return", "double", "Its return, as daily_return", "share"),
+        Column(
+            f"beta_{name}",
+            "double",
+            f"Slope of daily_return on it over the 60 sessions up to the day; {needs}, and where the fund never moved",
+        ),
+        Column(
+            f"correlation_{name}", "double", f"Correlation with it over the same; {needs}, and where either never moved"
+        ),
+    )
+
+
+SECTORS = Table(
+    name="silver.sectors",
+    comment="Sector of each name and day, its return, and how it went with the market and the sector in the 60 sessions up to "
+    "the day; a row a daily bar, the funds' own among them",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SYMBOL,
+        SESSION_DATE,
+        Column("known_at", "timestamp", "The session's close, but for a sector of hindsight", "UTC", nullable=False),
+        Column("sic_code", "string", "SIC code of the company, as the vendor has it; null where it has none"),
+        Column(
+            "sector",
+            "string",
+            "By SIC code and date (refine/sectors.csv), of a sector's fund that sector; null where nothing tells",
+            values=_SECTORS,
+        ),
+        Column(
+            "is_sector_known",
+            "boolean",
+            "The code was said on a day before; false: only later, so of hindsight; null where there is no code",
+        ),
+        Column(
+            "daily_return",
+            "double",
+            "Close against the close of the session before, in the shares of the day, without dividends; null where either has "
+            "no volume, or a split may be missing",
+            "share",
+        ),
+        *_benchmark("market", "the whole market"),
+        *_benchmark("small_cap", "small companies"),
+        *_benchmark("sector", "the sector"),
+        Column("n", "int", "Sessions with a return among the 60 up to the day", "sessions", nullable=False),
+    ),
+    key=("security_id", "session_date"),
+    sort_by=("symbol", "session_date"),
+    constraints={
+        f"{name}_correlation_in_range": f"correlation_{name} IS NULL OR correlation_{name} BETWEEN -1 AND 1"
+        for name in ("market", "small_cap", "sector")
+    },
+    expectations=(
+        mostly(
+            "beta_plausible", "Betas to the market are moderate", "coalesce(abs(beta_market) <= 10, true)", most=0.01
+        ),
+        Expectation(
+            "classified",
+            "Where companies' details were taken in at all, most names have a sector",
+            "IF(count(sic_code) = 0, 0D, 1 - count(sector) / count(*))",
+            most=0.5,
+            severity="warn",
+        ),
+        Expectation(
+            "market_there",
+            "Where the market's fund has bars at all, it has a return on almost every day",
+            "IF(count(market_return) = 0, 0D, 1 - count(daily_return + market_return) / greatest(count(daily_return), 1))",
+            most=0.05,
+            severity="warn",
+        ),
+        rows_as_before(),
+    ),
+)
 
 TABLES = (
     *(SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, BARS_1H, TRADES, QUOTES),
     *(SHORT_SALE_RESTRICTIONS, UNIVERSE, SHORT_INTEREST, SHORT_VOLUME, FLOAT, FUNDAMENTALS, FILINGS, NEWS),
+    *(MACRO, OWNERSHIP, SECTORS),
 )

@@ -25,8 +25,11 @@ from smallcaps.refine import (
     free_float,
     fundamentals,
     halts,
+    macro,
     news,
+    ownership,
     publication,
+    sectors,
     securities,
     short_interest,
     short_sales,
@@ -44,6 +47,7 @@ BRONZE_BY_DAY = (
 BRONZE_SNAPSHOTS = (
     *("bronze.tickers", "bronze.short_interest", "bronze.short_volume", "bronze.float"),
     *("bronze.financials", "bronze.filings", "bronze.news"),
+    *("bronze.macro_vintages", "bronze.economy", "bronze.insider_filings", "bronze.institutional_holdings"),
 )
 JOB = "refine"
 SECURITIES = "silver.securities"
@@ -298,6 +302,18 @@ def _news(work: Work) -> None:
     work.run.replace_judged("silver.news", judged, news.REASONS, None)
 
 
+def _macro(work: Work) -> None:
+    judged = macro.judged_macro(work.read("bronze.macro_vintages"), work.read("bronze.economy"))
+    work.run.replace_judged("silver.macro", judged, macro.REASONS, None)
+
+
+def _ownership(work: Work) -> None:
+    lines = ownership.filed_lines(work.read("bronze.insider_filings"), work.read("bronze.institutional_holdings"))
+    filed = identify_filer(work.published(lines, "filing_date", publication.FILING), work.read(SECURITIES))
+    judged = ownership.judged_ownership(filed, ownership.cusips(work.read("bronze.ipos"), work.read(SECURITIES)))
+    work.run.replace_judged("silver.ownership", judged, ownership.REASONS, None)
+
+
 def _universe(work: Work) -> None:
     before = work.since(MONTH_BEFORE_DAYS)
     filed = (
@@ -326,6 +342,13 @@ def _universe(work: Work) -> None:
     work.run.replace("silver.universe", rows.where(work.days), work.days)
 
 
+def _sectors(work: Work) -> None:
+    bars = work.since(sectors.LOOK_BACK_DAYS).of_days("silver.bars_1d")
+    classes = sectors.classified(work.read("bronze.ticker_details"))
+    rows = sectors.sectors(bars, classes, sectors.fund_returns(bars))
+    work.run.replace("silver.sectors", rows.where(work.days), work.days)
+
+
 STEPS = (
     Step("silver.calendar", BRONZE_BY_DAY, _calendar),
     Step(SECURITIES, (*BRONZE_BY_DAY, "bronze.tickers"), _securities),
@@ -344,6 +367,9 @@ STEPS = (
     Step("silver.fundamentals", ("bronze.financials",), _fundamentals),
     Step("silver.filings", ("bronze.filings",), _filings),
     Step("silver.news", ("bronze.news",), _news),
+    Step("silver.macro", ("bronze.macro_vintages", "bronze.economy"), _macro),
+    Step("silver.ownership", ("bronze.insider_filings", "bronze.institutional_holdings"), _ownership),
     Step("silver.universe", ("bronze.bars_1d",), _universe),
+    Step("silver.sectors", ("bronze.bars_1d",), _sectors),
 )
 """What `refine` makes, in order."""

@@ -12,7 +12,7 @@
 from datetime import date
 from functools import reduce
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from smallcaps.lake import Rule, declared, judge, with_nulls
@@ -35,17 +35,22 @@ def latest(frame: DataFrame) -> DataFrame:
     return frame.join(F.broadcast(frame.agg(F.max("as_of").alias("as_of"))), "as_of")
 
 
+def own_identity() -> Column:
+    """security_id of a row of the vendor's that names a FIGI or a CIK with its type; null of one that names neither."""
+    by_cik = F.concat(F.lit("C:"), "cik", F.lit(":"), F.coalesce("ticker_type", F.lit("")))
+    return F.coalesce("composite_figi", by_cik)
+
+
 def judged_instruments(tickers: DataFrame, details: DataFrame) -> DataFrame:
     """The latest rows of bronze.tickers, judged, with security_id, identity_source, delisted_on.
 
     A row that names neither FIGI nor CIK has no identity of its own (null): its days are left to step 3.
     """
     named = latest(details).select("symbol", F.col("cik").alias("_named")).distinct()
-    by_cik = F.concat(F.lit("C:"), "cik", F.lit(":"), F.coalesce("ticker_type", F.lit("")))
     rows = (
         latest(tickers)
         .join(F.broadcast(named), "symbol", "left")
-        .withColumn("security_id", F.coalesce("composite_figi", by_cik))
+        .withColumn("security_id", own_identity())
         .withColumn("identity_source", F.expr("CASE WHEN composite_figi IS NOT NULL THEN 'figi' ELSE 'cik' END"))
         .withColumn("delisted_on", F.to_date("delisted_at"))
     )

@@ -15,10 +15,10 @@ from smallcaps.sources.economy.endpoints import MACRO_VINTAGES
 from smallcaps.sources.economy.series import SERIES
 from smallcaps.sources.polygon.bucket import Folder
 from smallcaps.sources.polygon.credentials import Key
-from smallcaps.sources.polygon.endpoints import Source
+from smallcaps.sources.polygon.endpoints import ENDPOINTS, Source
 from smallcaps.sources.simulator.layout import write_records
 from smallcaps.sources.simulator.server import running
-from tests.sources.simulator.server.market import write_market
+from tests.sources.simulator.server.market import DAYS, write_market
 
 KEY = "0123456789abcdef-that-nobody-may-see"
 FIRST, LAST = date(2025, 12, 1), date(2026, 6, 5)
@@ -92,6 +92,24 @@ def test_a_wrong_key_is_bad_input_and_is_not_told(lake: Lake, settings: Settings
                 lake, settings.model_copy(update={"fred": fred}), Key(KEY), MACRO_VINTAGES, wanted(FIRST, LAST)
             )
     assert KEY not in str(raised.value)
+
+
+@pytest.mark.slow
+def test_the_vendors_figures_of_a_month_are_asked_for_on_days_long_after_it(
+    lake: Lake, settings: Settings, market: Path
+) -> None:
+    day = date(2026, 6, 5)
+    with running(market, KEY) as place:
+        vendor = settings.vendor.model_copy(update={"origin": place.origin, "requests_per_second": 1000.0})
+        own = settings.model_copy(update={"vendor": vendor})
+        for name in ("inflation", "treasury_yields"):
+            ingest_endpoint(lake, own, Key(KEY), ENDPOINTS[name], wanted(day, day, as_of=date(2026, 6, 8)))
+    found = lake.read("bronze.economy").selectExpr("series", "cast(observation_date AS string)").collect()
+    # April's prices come out in May. Of yields what is two weeks old is not asked for again, nor what is of later days.
+    assert {tuple(row) for row in found} == {
+        *(("cpi", "2026-04-01"), ("cpi_core", "2026-04-01")),
+        *((f"yield_{years}_year", str(at)) for years in (1, 10) for at in DAYS if at <= day),
+    }
 
 
 def test_without_a_key_the_routine_leaves_fred_out(lake: Lake, settings: Settings, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ SILVER = (
     "bars_1h",
     "short_sale_restrictions",
     "universe",
+    "sectors",
     "bars_1d",
     "bars_1m",
     "trades",
@@ -224,6 +225,13 @@ def test_a_price_carried_over_a_day_without_trades_contradicts_no_split(story: S
     assert list(daily(story, "CARRIED")["cumulative_factor"]) == [1.0, 0.5, 0.5]
 
 
+def test_returns_are_in_the_shares_of_the_day_and_from_session_to_session(story: Story) -> None:
+    frame = story.after["silver.sectors"].set_index(["symbol", "session_date"])["daily_return"].round(12)
+    assert list(frame["HALVED"].dropna()) == [0.0, round(10.2 / 10 - 1, 12), round(10 / 10.2 - 1, 12)]
+    # What was carried is no price of its own.
+    assert frame["CARRIED"].isna().all()
+
+
 def test_minute_bars_are_built_from_trades_and_the_vendors_are_used_where_there_are_none(story: Story) -> None:
     bars = story.after["silver.bars_1m"]
     found = {
@@ -309,6 +317,7 @@ def test_rows_in_are_rows_kept_and_rows_quarantined(story: Story) -> None:
             "silver.bars_1h": 3,
             "silver.short_sale_restrictions": 0,
             "silver.universe": 12,  # Of Wednesday the eight bars of Tuesday, of Friday the four of Wednesday.
+            "silver.sectors": 15,
             "ops.differences": 2,  # Of TICK on Tuesday: the vendor has 77 shares at 10:00, and a bar at 10:05 without a trade.
         }
     )

@@ -15,14 +15,15 @@ from smallcaps.config import Settings
 from smallcaps.lake import Lake, declared, last_runs
 from smallcaps.lake.quality import sound
 from smallcaps.refine.job import BRONZE_SNAPSHOTS, STEPS, refine
-from smallcaps.sources.polygon.endpoints import ENDPOINTS
-from tests.ingest.test_rest_rows import AS_OF, FIRST, LAST, judged
-from tests.sources.vendor_bodies import BODIES
+from smallcaps.sources.endpoints import ENDPOINTS
+from tests.ingest.test_rest_rows import BODIES, FIRST, LAST, judged
 
 pytestmark = pytest.mark.slow
 
 TABLES = [step.table for step in STEPS if set(step.sources) <= set(BRONZE_SNAPSHOTS)]
+OF_SECURITIES = [name for name in TABLES if name not in ("silver.macro", "silver.ownership")]
 LATER = date(2015, 3, 26)
+CHANGED = {"bronze.short_interest": "short_interest", "bronze.float": "free_float", "bronze.economy": "value"}
 Rows = dict[str, list[dict[str, Any]]]
 
 
@@ -58,12 +59,15 @@ def story(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.Temp
         rows = reduce(
             DataFrame.unionByName, [sound(judged(spark, name, BODIES[name])).select(*columns) for name in names]
         )
+        if table == "bronze.macro_vintages":
+            # The body was asked for by the name of a symbol.
+            rows = rows.withColumn("series", F.lit("UNRATE"))
         lake.replace(table, rows, None, "ingest")
         bronze[table] = rows
     written = refine(lake, settings, FIRST, LAST)
     runs, before = last_runs(lake, ["refine"]), read_all(lake)
     refused = {(row.table_name, row.rule) for row in lake.read("ops.quarantine").collect()}
-    for table, column in (("bronze.short_interest", "short_interest"), ("bronze.float", "free_float")):
+    for table, column in CHANGED.items():
         changed = bronze[table].withColumns({"as_of": F.lit(LATER), column: F.col(column) + 1})
         lake.append(table, changed, "ingest")
     refine(lake, settings, FIRST, LAST, TABLES)
@@ -78,14 +82,18 @@ def at(*instant: int) -> int:
 
 def test_every_table_is_made_without_a_row_by_day(story: Story) -> None:
     # A and BApA trade, GONE did; of them only A has an identity of its own.
-    assert story.written == {"silver.securities": 1, **dict.fromkeys(TABLES, 1)}
+    # Of the economy the vendor has four yields and rates of the 20th, an index, an expectation and a yield of the 23rd, and the
+    # archive two figures of one month; of ownership there are forms 3 and 4 of A and a position.
+    others = {"silver.macro": 9, "silver.ownership": 3}
+    assert story.written == {"silver.securities": 1, **dict.fromkeys(OF_SECURITIES, 1), **others}
     assert {run["outcome"] for run in story.runs} == {"succeeded"}
 
 
 def test_each_row_is_whose_it_is_and_known_when_its_rule_says(story: Story) -> None:
     found = {
         name: (row["security_id"], row["symbol"], row["version"], row["known_at"])
-        for name, (row,) in story.before.items()
+        for name in OF_SECURITIES
+        for row in story.before[name]
     }
     of_a = ("BBG000000001", "A", 1)
     assert found == {
@@ -100,6 +108,27 @@ def test_each_row_is_whose_it_is_and_known_when_its_rule_says(story: Story) -> N
     }
 
 
+def test_a_figure_of_the_economy_is_known_when_its_source_says(story: Story) -> None:
+    found = {
+        (row["series"], row["source"], row["observation_date"].day, row["version"]): (row["known_at"], row["known_by"])
+        for row in story.before["silver.macro"]
+    }
+    # The archive's days of 2015-03-20 and 23 are over at midnight, in summer 04:00 UTC; so is the as_of day, the 25th.
+    assert found["unemployment_rate", "fred", 1, 1] == (at(2015, 3, 21, 4), "vintage")
+    assert found["unemployment_rate", "fred", 1, 2] == (at(2015, 3, 24, 4), "vintage")
+    # A yield of Monday the 23rd five days later at 18:00.
+    assert found["yield_10_year", "vendor", 23, 1] == (at(2015, 3, 28, 22), "lag")
+
+
+def test_ownership_is_known_on_the_session_after_it_was_filed_and_a_position_is_of_nobody_we_know(story: Story) -> None:
+    found = [(row["form"], row["security_id"], row["known_at"]) for row in story.before["silver.ownership"]]
+    assert sorted(found, key=str) == [
+        ("13F-HR", None, at(2015, 3, 23, 8)),
+        ("3", "BBG000000001", at(2015, 3, 24, 8)),
+        ("4", "BBG000000001", at(2015, 3, 24, 8)),
+    ]
+
+
 def test_the_new_statements_are_one_row_and_the_old_report_of_the_period_is_none(story: Story) -> None:
     (row,) = story.before["silver.fundamentals"]
     assert row["revenue"] == 416161000000
@@ -109,16 +138,29 @@ def test_the_new_statements_are_one_row_and_the_old_report_of_the_period_is_none
 
 
 def test_what_is_of_nobody_is_quarantined_and_counted(story: Story) -> None:
-    assert story.refused == {("silver.news", "no_identity")}
+    assert story.refused == {
+        ("silver.news", "no_identity"),
+        # A form that names no company, a line without a form that names none either, a position of no quarter.
+        ("silver.ownership", "no_identity"),
+        ("silver.ownership", "after_its_filing"),
+    }
     counts = {json.loads(run["arguments"])["table"]: (run["rows_in"], run["rows_quarantined"]) for run in story.runs}
-    assert {table: counts[table] for table in TABLES} == dict.fromkeys(TABLES, (1, 0)) | {"silver.news": (2, 1)}
+    assert {table: counts[table] for table in TABLES} == dict.fromkeys(TABLES, (1, 0)) | {
+        "silver.news": (2, 1),
+        "silver.macro": (9, 0),
+        "silver.ownership": (6, 3),
+    }
 
 
 def test_a_later_snapshot_adds_versions_and_leaves_every_earlier_row(story: Story) -> None:
     changed = {"silver.short_interest", "silver.float"}
     for name, rows in story.after.items():
-        assert [row for row in rows if row["as_of"] == AS_OF] == story.before[name]
-        assert [row["version"] for row in rows] == ([1, 2] if name in changed else [1])
+        assert [row for row in rows if row["as_of"] != LATER] == story.before[name]
+    for name in OF_SECURITIES:
+        assert [row["version"] for row in story.after[name]] == ([1, 2] if name in changed else [1])
     # The change of the 26th is seen when that day is over, and short interest not before its rule.
     known = {name: max(row["known_at"] for row in story.after[name]) for name in changed}
     assert known == {"silver.short_interest": at(2015, 4, 2, 0), "silver.float": at(2015, 3, 27, 4)}
+    later = [row for row in story.after["silver.macro"] if row["as_of"] == LATER]
+    assert {(row["version"], row["known_by"]) for row in later} == {(2, "receipt")}
+    assert len(later) == 7

@@ -107,7 +107,7 @@ def market(tmp_path: Path) -> Path:
         tmp_path / "truth" / "securities.jsonl",
         [
             *({"symbol": symbol, "kind": "CS", "liquidity": name} for symbol, name in CLASSES.items()),
-            {"symbol": "MKTX", "kind": "ETF", "liquidity": "liquid"},
+            {"symbol": "SPY", "kind": "ETF", "liquidity": "liquid"},
         ],
     )
     settings = {"symbols": 3, "days": 2, "last_day": "2026-10-30", "seed": 7, "hidden_share": 0.5}
@@ -295,7 +295,7 @@ def test_spreads_count_by_the_time_that_they_last(market: Path) -> None:
     # 30 quotes, 1 tick for the first 5,850 s of 23,400, then 3 ticks, then 40 for the last second.
     at = [*range(29), 5_850, 23_399]
     rows = quotes("THN", DAYS[1], at, [1] * 29 + [3, 40])
-    write_tape(market, "quotes", DAYS[1], pa.concat_tables([rows, quotes("MKTX", DAYS[1], at, [9] * 31)]))
+    write_tape(market, "quotes", DAYS[1], pa.concat_tables([rows, quotes("SPY", DAYS[1], at, [9] * 31)]))
     spreads = shapes_of(market)["thin"].spreads
     assert spreads[1] == pytest.approx(5_850 / 23_400)
     assert spreads[3] == pytest.approx(17_549 / 23_400)

@@ -1,6 +1,7 @@
 """When a figure was out: the day and minute in releases.csv where a source tells it, else the latest that is usual.
 
-This is about the first figure of a period. Revisions have a day of their own in bronze.macro_vintages (realtime_start).
+This is about the first figure of a period. Revisions have a day of their own in bronze.macro_vintages (realtime_start). Series
+go by FRED's id or by our name (figures.py).
 """
 
 import calendar
@@ -13,8 +14,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from smallcaps.calendar.sessions import NEW_YORK
-from smallcaps.sources.economy.series import BY_NAME, CLOSURES, NEAR_CLOSURE_DAYS, SERIES, Grain, Release
+from smallcaps.sources.economy.figures import FIGURES, Figure
+from smallcaps.sources.economy.series import BY_NAME, CLOSURES, NEAR_CLOSURE_DAYS, SERIES, Grain, Release, Series
 
+_NAMED: tuple[Series | Figure, ...] = (*SERIES, *FIGURES)
 DATED = "series string, observation_date date, released_at timestamp"
 RULES = "series string, monthly boolean, lag_days int, closes boolean, at string"
 
@@ -60,13 +63,13 @@ def release_frames(spark: SparkSession) -> tuple[DataFrame, DataFrame]:
     """The same as two small frames to broadcast: dated releases by series and observation_date, and the rule of each series."""
     dated = [
         (series.name, period, instant)
-        for series in SERIES
+        for series in _NAMED
         for (release, period), instant in released().items()
         if release == series.release.name
     ]
     rules = [
         (one.name, one.grain is Grain.MONTH, one.release.lag_days, one.release.closes, f"{one.release.at:%H:%M:%S}")
-        for one in SERIES
+        for one in _NAMED
     ]
     return spark.createDataFrame(dated, DATED), spark.createDataFrame(rules, RULES)
 

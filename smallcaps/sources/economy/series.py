@@ -50,6 +50,10 @@ PHILADELPHIA = Release("philadelphia", 0, _EVENING)
 """Within the month itself, on its third Thursday as a rule."""
 NEW_YORK = Release("new_york", 0, _EVENING)
 """Within the month itself, about its middle."""
+INCOME = Release("income", 40, _MORNING, closes=True)
+"""Personal income and outlays: four to five weeks after the month."""
+EXPECTATIONS = Release("expectations", 30, _EVENING, closes=True)
+"""Expected inflation: the market's at the month's end, the Federal Reserve Bank of Cleveland's model with the consumer prices."""
 
 CLOSURES = ((date(2013, 10, 1), date(2013, 10, 16)), (date(2025, 10, 1), date(2025, 11, 12)))
 """When offices that close were shut, first and last day, as told at bls.gov (blog/2013/post-government-shutdown-updates-…) and

@@ -4,7 +4,7 @@ A request is a path and a query with places: `{symbol}`, `{from}`, `{to}` (days,
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import urlencode
 
@@ -60,7 +60,8 @@ class Endpoint:
     name, and a bare `*` for everything that no other field reads. Columns `symbol`, `session_date`, `as_of`, … that no
     field gives come from the request. `records` is the path of the records in the body, empty where it is itself the list.
     `within` is the column that `{from}` and `{to}` restrict. `routine`: part of `ingest all`. `asked`: the column that gets
-    what stood for `{symbol}`; `names`: what stands for it instead of the symbols wanted.
+    what stood for `{symbol}`; `names`: what stands for it instead of the symbols wanted. `look_back_days`: by so many days it is
+    asked for more than the days wanted, since a record comes out, or is changed, long after the day that it is about.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Endpoint:
     source: Source = Source.VENDOR
     asked: str = "symbol"
     names: tuple[str, ...] | None = None
+    look_back_days: int = 0
 
     @property
     def template(self) -> str:
@@ -258,8 +260,8 @@ def _filed(name: str, form: str, table: str, fields: tuple[Field, ...]) -> Endpo
     )
 
 
-def _economy(name: str) -> Endpoint:
-    return _snapshot(
+def _economy(name: str, look_back_days: int) -> Endpoint:
+    one = _snapshot(
         name,
         f"/fed/v1/{name.replace('_', '-')}",
         _fields("bronze.economy", "series value", observation_date="date"),
@@ -268,6 +270,11 @@ def _economy(name: str) -> Endpoint:
         shape=Shape.VALUE,
         within="observation_date",
     )
+    return replace(one, look_back_days=look_back_days)
+
+
+_YIELDS_LATE, _MONTHS_LATE = 14, 400
+"""Days in which a day's yields are surely out; and a month's figures, with the revisions of the year after it."""
 
 
 _FACILITIES = ("nyse", "nasdaq_carteret", "nasdaq_chicago", "adf")
@@ -497,7 +504,8 @@ _DECLARED = (
         },
         within="published_at",
     ),
-    *(_economy(name) for name in ("treasury_yields", "inflation", "inflation_expectations", "labor_market")),
+    _economy("treasury_yields", _YIELDS_LATE),
+    *(_economy(name, _MONTHS_LATE) for name in ("inflation", "inflation_expectations", "labor_market")),
     _snapshot(
         "snapshots",
         "/v2/snapshot/locale/us/markets/stocks/tickers",

@@ -59,6 +59,15 @@ def vintages(first: date, last: date, seed: int) -> list[Record]:
     ]
 
 
+def in_force(records: list[Record]) -> dict[tuple[str, str], float]:
+    """Of `vintages` the figures that stand on the last day, by series and day."""
+    return {
+        (record["series_id"], record["date"]): float(record["value"])
+        for record in records
+        if record["realtime_end"] == STILL_IN_FORCE and record["value"] != "."
+    }
+
+
 def _series(series: Series, first: date, last: date, generator: np.random.Generator) -> Iterator[Record]:
     shape = _SHAPES.get(series.name, _RATE)
     periods = _months(last) if series.grain is Grain.MONTH else _weekdays(first, last)

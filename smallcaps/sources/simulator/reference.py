@@ -12,12 +12,14 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from smallcaps.calendar.sessions import sessions_between
+from smallcaps.sources.economy.figures import FIGURES
+from smallcaps.sources.economy.series import Grain
 from smallcaps.sources.polygon.conditions import trade_conditions
 from smallcaps.sources.simulator import faults as fault_kinds
 from smallcaps.sources.simulator.faults import Fault
 from smallcaps.sources.simulator.history import History
 from smallcaps.sources.simulator.layout import write_records
-from smallcaps.sources.simulator.macro import vintages
+from smallcaps.sources.simulator.macro import in_force, vintages
 from smallcaps.sources.simulator.ownership import ownership
 from smallcaps.sources.simulator.plan import generator_of
 from smallcaps.sources.simulator.session import VENUES as TRADING_VENUES
@@ -86,9 +88,14 @@ class _Reference:
             **self.financials(),
             "filings": self.filings(),
             **ownership(self.history),
-            **economy(self.first, self.last, self.history.settings.seed),
-            "fred_vintages": vintages(self.first, self.last, self.history.settings.seed),
+            **self.economy(),
         }
+
+    def economy(self) -> dict[str, list[Record]]:
+        """FRED's archive, and what the vendor has of the economy."""
+        seed = self.history.settings.seed
+        archive = vintages(self.first, self.last, seed)
+        return {"fred_vintages": archive, **economy(self.first, self.last, seed, in_force(archive))}
 
     def generator(self, stream: int, number: int = 0) -> np.random.Generator:
         return generator_of(self.history.settings.seed, 20 + stream, number)
@@ -576,20 +583,29 @@ def conditions() -> list[Record]:
     return [*sale, *quote]
 
 
-def economy(first: date, last: date, seed: int) -> dict[str, list[Record]]:
-    """Yields by session day; inflation, expectations and labour by month, two years back."""
+def economy(first: date, last: date, seed: int, known: dict[tuple[str, str], float]) -> dict[str, list[Record]]:
+    """Yields by session day; inflation, expectations and labour by month, two years back.
+
+    `known` are the archive's figures by FRED's id and day: what FRED has too the vendor has from there.
+    """
     generator = generator_of(seed, 30)
-    days = list(sessions_between(first - timedelta(days=60), last)["session_date"])
+    # A day's yields come out on the day after it.
+    days = [str(day) for day in sessions_between(first - timedelta(days=60), last)["session_date"]]
+    days = [day for day in days if ("DGS10", day) in known]
     level = 4.2 + np.cumsum(0.04 * generator.standard_normal(len(days)))
     slopes = {"1_month": 0.6, "3_month": 0.5, "6_month": 0.35, "1_year": 0.1, "2_year": -0.2, "3_year": -0.2,
               "5_year": -0.1, "7_year": 0.0, "10_year": 0.1, "20_year": 0.5, "30_year": 0.5}  # fmt: skip
     yields = [
-        {"date": day.isoformat(), **{f"yield_{name}": round(float(value) + add, 2) for name, add in slopes.items()}}
+        {
+            "date": day,
+            **{f"yield_{name}": round(float(value) + add, 2) for name, add in slopes.items()},
+            **_archived(known, day, Grain.DAY),
+        }
         for day, value in zip(days, level, strict=True)
     ]
-    # A month's figure appears in the next month: the last one is not out yet.
-    months = [date(last.year - 2 + place // 12, place % 12 + 1, 1) for place in range(36)]
-    months = [month for month in months if month < date(last.year, last.month, 1)]
+    # A month's figures appear in the next month: the last ones are not out yet.
+    months = [str(date(last.year - 2 + place // 12, place % 12 + 1, 1)) for place in range(36)]
+    months = [month for month in months if ("UNRATE", month) in known]
     growth = np.cumsum(0.002 + 0.001 * generator.standard_normal(len(months)))
     noise = generator.standard_normal((3, len(months)))
     inflation, expectations, labour = [], [], []
@@ -597,7 +613,7 @@ def economy(first: date, last: date, seed: int) -> dict[str, list[Record]]:
         index = 300 * float(np.exp(growth[place]))
         inflation.append(
             {
-                "date": month.isoformat(),
+                "date": month,
                 "cpi": round(index, 3),
                 "cpi_core": round(index * 1.03, 3),
                 "cpi_year_over_year": round(2.6 + 0.2 * float(noise[0, place]), 2),
@@ -608,7 +624,7 @@ def economy(first: date, last: date, seed: int) -> dict[str, list[Record]]:
         )
         expectations.append(
             {
-                "date": month.isoformat(),
+                "date": month,
                 "market_5_year": round(2.3 + 0.1 * float(noise[1, place]), 2),
                 "market_10_year": round(2.35 + 0.08 * float(noise[1, place]), 2),
                 "forward_years_5_to_10": round(2.4, 2),
@@ -620,11 +636,9 @@ def economy(first: date, last: date, seed: int) -> dict[str, list[Record]]:
         )
         labour.append(
             {
-                "date": month.isoformat(),
-                "unemployment_rate": round(4.1 + 0.1 * float(noise[2, place]), 1),
+                "date": month,
                 "labor_force_participation_rate": round(62.5 + 0.05 * float(noise[2, place]), 1),
-                "avg_hourly_earnings": round(34 + 0.1 * place, 2),
-                "job_openings": round(7_900 + 50 * float(noise[2, place]), 0),
+                **_archived(known, month, Grain.MONTH),
             }
         )
     return {
@@ -633,6 +647,12 @@ def economy(first: date, last: date, seed: int) -> dict[str, list[Record]]:
         "inflation_expectations": expectations,
         "labor_market": labour,
     }
+
+
+def _archived(known: dict[tuple[str, str], float], day: str, grain: Grain) -> Record:
+    """What is out of the series of a grain that FRED has too, under the vendor's names."""
+    both = [(one.vendor, one.fred) for one in FIGURES if one.grain is grain and one.vendor and one.fred]
+    return {name: known[series, day] for name, series in both if (series, day) in known}
 
 
 def _month_marks(first: date, last: date) -> list[date]:

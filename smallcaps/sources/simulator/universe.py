@@ -13,20 +13,20 @@ from smallcaps.sources.simulator.plan import Liquidity, generator_of
 from smallcaps.sources.simulator.settings import MarketSettings
 
 SECTORS = (
-    ("XTEC", "Technology", "7372", "Services-Prepackaged Software"),
-    ("XHLT", "Health Care", "2834", "Pharmaceutical Preparations"),
-    ("XFIN", "Financials", "6022", "State Commercial Banks"),
-    ("XENG", "Energy", "1311", "Crude Petroleum & Natural Gas"),
-    ("XIND", "Industrials", "3569", "General Industrial Machinery & Equipment"),
-    ("XMAT", "Materials", "1040", "Gold and Silver Ores"),
-    ("XRET", "Consumer Discretionary", "5651", "Retail-Family Clothing Stores"),
-    ("XSTP", "Consumer Staples", "2086", "Bottled & Canned Soft Drinks"),
-    ("XCOM", "Communication", "4899", "Communications Services"),
-    ("XUTL", "Utilities", "4911", "Electric Services"),
-    ("XREL", "Real Estate", "6798", "Real Estate Investment Trusts"),
+    ("XLK", "Technology", "7372", "Services-Prepackaged Software"),
+    ("XLV", "Health Care", "2834", "Pharmaceutical Preparations"),
+    ("XLF", "Financials", "6022", "State Commercial Banks"),
+    ("XLE", "Energy", "1311", "Crude Petroleum & Natural Gas"),
+    ("XLI", "Industrials", "3569", "General Industrial Machinery & Equipment"),
+    ("XLB", "Materials", "1040", "Gold and Silver Ores"),
+    ("XLY", "Consumer Discretionary", "5651", "Retail-Family Clothing Stores"),
+    ("XLP", "Consumer Staples", "2086", "Bottled & Canned Soft Drinks"),
+    ("XLC", "Communication", "4899", "Communications Services"),
+    ("XLU", "Utilities", "4911", "Electric Services"),
+    ("XLRE", "Real Estate", "6798", "Real Estate Investment Trusts"),
 )
-"""Fund, sector, SIC code, SIC description."""
-MARKET_FUND, SMALL_CAP_FUND = "MKTX", "SMLX"
+"""Fund, sector, SIC code, SIC description. The funds have the tickers of those that real names are measured by."""
+MARKET_FUND, SMALL_CAP_FUND = "SPY", "IWM"
 TEST_SYMBOL = "ZVZZT"
 SUFFIXES = {"WARRANT": "w", "PFD": "pA"}
 """What the vendor writes after the ticker of the company's stock."""
@@ -121,7 +121,7 @@ def _identifiers(number: int) -> tuple[str, str, str]:
 def _ticker(generator: np.random.Generator, taken: set[str]) -> str:
     while True:
         length = int(generator.choice([3, 4], p=[0.2, 0.8]))
-        # No X in front: those are the funds; no Z: those are the exchanges' test symbols.
+        # Up to V: every fund has one of the letters W to Y, the exchanges' test symbols a Z.
         letters = [string.ascii_uppercase[int(place)] for place in generator.integers(0, 22, length)]
         symbol = "".join(letters)
         if symbol not in taken:
