@@ -36,13 +36,13 @@ from smallcaps.detectors.manifest import build_manifest
 from smallcaps.detectors.registry import GRAINS
 from smallcaps.errors import BUG_EXIT_CODE, BadData, BadInput, FailedDependency, SmallcapsError
 from smallcaps.ingest.feed import ingest_feed
-from smallcaps.ingest.flatfile_rows import BRONZE
 from smallcaps.ingest.flatfiles import ingest_flatfiles, vendor_files
 from smallcaps.ingest.reference import ingest_splits
 from smallcaps.ingest.rest import chosen, wanted
 from smallcaps.ingest.routine import Step, carry_out, has_key, keys_of, rest_steps, routine_steps
 from smallcaps.labels.daily import label_daily
-from smallcaps.lake import REGISTRY, Lake, Stale, declared, stale
+from smallcaps.lake import REGISTRY, TOPICS, Lake, Stale, declared, declared_topic, stale
+from smallcaps.lake.declaration import Table, Topic
 from smallcaps.lake.dictionary import data_dictionary
 from smallcaps.lake.quality_results import State, latest_states
 from smallcaps.lake.trace import Trace, trace
@@ -53,6 +53,7 @@ from smallcaps.sources.endpoints import ENDPOINTS
 from smallcaps.sources.polygon.bucket import Folder
 from smallcaps.sources.polygon.credentials import read_key
 from smallcaps.sources.polygon.endpoints import Source
+from smallcaps.sources.polygon.flatfiles import OWN_KINDS, VENDOR_KINDS
 from smallcaps.spark.jars import fetch_jars
 from smallcaps.version import code_version
 
@@ -149,7 +150,9 @@ def ingest_flatfiles_command(
     root: Annotated[
         str | None, typer.Option(help="Folder or s3:// URL that holds us_stocks_sip/; default: the vendor's bucket.")
     ] = None,
-    kinds: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(BRONZE),
+    kinds: Annotated[
+        str, typer.Option(help=f"Comma-separated; a simulated market also has {', '.join(OWN_KINDS)}.")
+    ] = ",".join(VENDOR_KINDS),
     symbols: Symbols = None,
 ) -> None:
     """Take the vendor's flat files into raw and bronze; of the vendor's bucket only what is not here already."""
@@ -398,19 +401,23 @@ def _print_rows(rows: DataFrame, form: Format) -> None:
 
 @app.command("tables")
 def tables_command(
-    name: Annotated[str | None, typer.Argument(help="One table, with its columns.")] = None,
+    name: Annotated[str | None, typer.Argument(help="One table or topic, with its columns.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the data dictionary.")] = False,
+    json_schema: Annotated[
+        bool, typer.Option("--json-schema", help="Print a topic's messages as JSON Schema.")
+    ] = False,
 ) -> None:
-    """List the tables, or describe one."""
+    """List the tables and the topics of the live feed, or describe one."""
     if markdown:
         sys.stdout.write(data_dictionary())
         return
+    if json_schema:
+        topic = declared_topic(name or "")
+        _open()
+        sys.stdout.write(topic.json_schema + "\n")
+        return
     if name is not None:
-        table = declared(name)
-        described = RichTable("column", "type", "unit", "meaning", title=f"{table.name}: {table.comment}")
-        for column in table.all_columns:
-            described.add_row(column.name, escape(column.type), column.unit, escape(column.comment))
-        output.print(described)
+        output.print(_columns(declared_topic(name) if name in TOPICS else declared(name)))
         return
     lake, _ = _open()
     listed = RichTable("table", "version", "written by", "what it holds")
@@ -418,6 +425,17 @@ def tables_command(
         version = str(lake.version(table.name)) if lake.exists(table.name) else "–"
         listed.add_row(table.name, version, table.owner, table.comment)
     output.print(listed)
+    topics = RichTable("topic", "version", "key", "lands in", "what it holds", title="Topics of the live feed")
+    for topic in TOPICS.values():
+        topics.add_row(topic.name, str(topic.version), topic.key, topic.table.name, topic.comment)
+    output.print(topics)
+
+
+def _columns(declaration: Table | Topic) -> RichTable:
+    described = RichTable("column", "type", "unit", "meaning", title=f"{declaration.name}: {declaration.comment}")
+    for column in declaration.all_columns if isinstance(declaration, Table) else declaration.columns:
+        described.add_row(column.name, escape(column.type), column.unit, escape(column.comment))
+    return described
 
 
 @app.command("quality")

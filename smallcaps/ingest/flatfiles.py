@@ -25,7 +25,7 @@ from smallcaps.lake.files import open_filesystem
 from smallcaps.lake.quality import RECEIVED, refused
 from smallcaps.sources.polygon.bucket import FileSource, VendorBucket
 from smallcaps.sources.polygon.credentials import read_file_keys
-from smallcaps.sources.polygon.flatfiles import HEADERS, FileFault, FlatFile
+from smallcaps.sources.polygon.flatfiles import HEADERS, FileFault, FlatFile, folder_of
 from smallcaps.spark import on_executors
 
 
@@ -76,7 +76,7 @@ def ingest_flatfiles(
     if not files:
         raise BadInput(
             f"No flat files of {', '.join(kinds)} from {first} to {last} under {source.name}. "
-            "Expected us_stocks_sip/<kind>/YYYY/MM/YYYY-MM-DD.csv.gz there."
+            f"Expected {folder_of(kinds[0]).replace(kinds[0], '<kind>')}/YYYY/MM/YYYY-MM-DD.csv.gz there."
         )
     arguments = {"root": source.name, "kinds": list(kinds), "from": first, "to": last, "symbols": symbols}
     with recorded_run(lake, "ingest flatfiles", arguments, settings.digest()) as run:
@@ -210,7 +210,7 @@ def _take(run: Run, source: FileSource, files: list[RawFile], symbols: Sequence[
 def _fetched(source: FileSource, raw_root: str, file: RawFile) -> RawFile:
     """The file, copied to the raw zone under its checksum."""
     filesystem, base = open_filesystem(raw_root)
-    folder = f"flatfiles/us_stocks_sip/{file.kind}/{file.session_date:%Y/%m}"
+    folder = f"flatfiles/{folder_of(file.kind)}/{file.session_date:%Y/%m}"
     filesystem.create_dir(f"{base}/{folder}")
     part = f"{base}/{folder}/{file.session_date}.part"
     checksum, size = source.copy(file.source, file.etag, partial(filesystem.open_output_stream, part, compression=None))

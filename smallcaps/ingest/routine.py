@@ -6,7 +6,6 @@ from typing import Any
 
 from smallcaps.config import Settings
 from smallcaps.errors import SmallcapsError
-from smallcaps.ingest.flatfile_rows import BRONZE
 from smallcaps.ingest.flatfiles import ingest_flatfiles
 from smallcaps.ingest.rest import Wanted, chosen, ingest_endpoint, service_of
 from smallcaps.lake import Lake
@@ -14,6 +13,7 @@ from smallcaps.sources.endpoints import ENDPOINTS
 from smallcaps.sources.polygon.bucket import FileSource
 from smallcaps.sources.polygon.credentials import FRED_VARIABLES, VARIABLES, Key, key_in_environment, read_key
 from smallcaps.sources.polygon.endpoints import Source
+from smallcaps.sources.polygon.flatfiles import VENDOR_KINDS
 
 Step = tuple[str, Callable[[], Any]]
 Keys = Mapping[Source, Key]
@@ -48,10 +48,10 @@ def routine_steps(lake: Lake, settings: Settings, keys: Keys, files: FileSource,
 
 
 def file_steps(lake: Lake, settings: Settings, files: FileSource, want: Wanted) -> list[Step]:
-    """A step for each kind of flat file."""
+    """A step for each kind of the vendor's flat files."""
     return [
         (kind, partial(ingest_flatfiles, lake, settings, files, [kind], want.first, want.last, want.symbols))
-        for kind in BRONZE
+        for kind in VENDOR_KINDS
     ]
 
 
