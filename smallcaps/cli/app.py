@@ -29,6 +29,7 @@ from rich.tree import Tree
 from smallcaps import demo as main_job
 from smallcaps.cli.console import DAY, messages, output, started, timed, working
 from smallcaps.cli.doctor import EXTRAS, examine
+from smallcaps.cli.forecast import foretell
 from smallcaps.cli.simulate import simulate_app
 from smallcaps.config import Settings, load_settings
 from smallcaps.detectors.detect import INPUT_TABLE, chosen_detectors, detect, events, statement_of
@@ -37,9 +38,10 @@ from smallcaps.detectors.registry import GRAINS
 from smallcaps.errors import BUG_EXIT_CODE, BadData, BadInput, FailedDependency, SmallcapsError
 from smallcaps.ingest.feed import ingest_feed
 from smallcaps.ingest.flatfiles import ingest_flatfiles, vendor_files
+from smallcaps.ingest.forecast import file_forecasts, rest_forecasts
 from smallcaps.ingest.reference import ingest_splits
 from smallcaps.ingest.rest import chosen, wanted
-from smallcaps.ingest.routine import Step, carry_out, has_key, keys_of, rest_steps, routine_steps
+from smallcaps.ingest.routine import Step, carry_out, has_key, keys_of, rest_steps, routine_names, routine_steps
 from smallcaps.labels.daily import label_daily
 from smallcaps.lake import REGISTRY, TOPICS, Lake, Stale, declared, declared_topic, stale
 from smallcaps.lake.declaration import Table, Topic
@@ -78,6 +80,10 @@ To = Annotated[datetime, typer.Option("--to", formats=DAY, help="Last day, YYYY-
 Symbols = Annotated[str | None, typer.Option(help="Only these, comma-separated; case matters.")]
 AsOf = Annotated[
     datetime | None, typer.Option("--as-of", formats=DAY, help="Day of the reference data; default: New York's today.")
+]
+
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be asked for, requests, bytes and time; do nothing.")
 ]
 
 
@@ -154,11 +160,15 @@ def ingest_flatfiles_command(
         str, typer.Option(help=f"Comma-separated; a simulated market also has {', '.join(OWN_KINDS)}.")
     ] = ",".join(VENDOR_KINDS),
     symbols: Symbols = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Take the vendor's flat files into raw and bronze; of the vendor's bucket only what is not here already."""
     days, names = _days(first, last), _names(symbols)
     source = vendor_files(load_settings().vendor) if root is None else Folder(root)
     lake, settings = _open()
+    if dry_run:
+        foretell(lake, file_forecasts(lake, source, kinds.split(","), *days))
+        return
     result = timed(
         "ingest flatfiles",
         lake.spark,
@@ -184,12 +194,17 @@ def ingest_rest_command(
     last: To,
     symbols: Symbols = None,
     as_of: AsOf = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Take REST endpoints of the vendor and FRED into bronze; what is there already is not asked for again."""
     want = wanted(*_days(first, last), _names(symbols), as_of.date() if as_of else None)
     # What is wrong is told before Spark starts.
-    keys = keys_of(load_settings(), (endpoint.source for endpoint in chosen(endpoints.split(","), want)))
+    named = chosen(endpoints.split(","), want)
+    keys = {} if dry_run else keys_of(load_settings(), (endpoint.source for endpoint in named))
     lake, settings = _open()
+    if dry_run:
+        foretell(lake, rest_forecasts(lake, settings, named, want))
+        return
     _carry_out(lake, rest_steps(lake, settings, keys, endpoints.split(","), want))
 
 
@@ -205,15 +220,22 @@ def ingest_feed_command(
 
 @ingest_app.command("--all", hidden=True)
 @ingest_app.command("all")
-def ingest_all_command(first: From, last: To, symbols: Symbols = None, as_of: AsOf = None) -> None:
+def ingest_all_command(
+    first: From, last: To, symbols: Symbols = None, as_of: AsOf = None, dry_run: DryRun = False
+) -> None:
     """Take everything in that is taken in day by day. What fails does not stop the rest."""
     want = wanted(*_days(first, last), _names(symbols), as_of.date() if as_of else None)
     settings = load_settings()
     sources = [source for source in Source if source is Source.VENDOR or has_key(settings, source)]
     if Source.FRED not in sources:
         messages.print("FRED_API_KEY is not set: economic figures by vintage (macro_vintages) are left out.")
-    keys, files = keys_of(settings, sources), vendor_files(settings.vendor)
+    named = chosen(routine_names(sources), want)
+    keys, files = {} if dry_run else keys_of(settings, sources), vendor_files(settings.vendor)
     lake, settings = _open()
+    if dry_run:
+        rest = rest_forecasts(lake, settings, named, want)
+        foretell(lake, [*rest, *file_forecasts(lake, files, VENDOR_KINDS, want.first, want.last)])
+        return
     _carry_out(lake, routine_steps(lake, settings, keys, files, want))
 
 

@@ -1,6 +1,6 @@
 """Everything that is taken in day by day, as named steps; one that fails does not stop the others."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -41,10 +41,14 @@ def rest_steps(lake: Lake, settings: Settings, keys: Keys, names: Sequence[str],
     ]
 
 
+def routine_names(sources: Container[Source]) -> list[str]:
+    """The endpoints of these sources that `ingest all` asks."""
+    return [name for name, endpoint in ENDPOINTS.items() if endpoint.routine and endpoint.source in sources]
+
+
 def routine_steps(lake: Lake, settings: Settings, keys: Keys, files: FileSource, want: Wanted) -> list[Step]:
     """What `ingest all` does, in order: each source of the day adds its steps here. A source without a key is left out."""
-    names = [name for name, endpoint in ENDPOINTS.items() if endpoint.routine and endpoint.source in keys]
-    return [*rest_steps(lake, settings, keys, names, want), *file_steps(lake, settings, files, want)]
+    return [*rest_steps(lake, settings, keys, routine_names(keys), want), *file_steps(lake, settings, files, want)]
 
 
 def file_steps(lake: Lake, settings: Settings, files: FileSource, want: Wanted) -> list[Step]:
