@@ -35,6 +35,7 @@ EXTRAS = {
         "duckdb>=1.4",
         "hypothesis>=6.140",
         "import-linter>=2.5",
+        "jsonschema>=4.23",
         "massive==2.9.1",
         "moto[s3,server]>=5.1",
         "mypy>=1.18",

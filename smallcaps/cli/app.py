@@ -29,6 +29,7 @@ from rich.tree import Tree
 from smallcaps import demo as main_job
 from smallcaps.cli.console import DAY, messages, output, started, timed, working
 from smallcaps.cli.doctor import EXTRAS, examine
+from smallcaps.cli.forecast import foretell
 from smallcaps.cli.simulate import simulate_app
 from smallcaps.config import Settings, load_settings
 from smallcaps.detectors.detect import INPUT_TABLE, chosen_detectors, detect, events, statement_of
@@ -36,13 +37,14 @@ from smallcaps.detectors.manifest import build_manifest
 from smallcaps.detectors.registry import GRAINS
 from smallcaps.errors import BUG_EXIT_CODE, BadData, BadInput, FailedDependency, SmallcapsError
 from smallcaps.ingest.feed import ingest_feed
-from smallcaps.ingest.flatfile_rows import BRONZE
 from smallcaps.ingest.flatfiles import ingest_flatfiles, vendor_files
+from smallcaps.ingest.forecast import file_forecasts, rest_forecasts
 from smallcaps.ingest.reference import ingest_splits
 from smallcaps.ingest.rest import chosen, wanted
-from smallcaps.ingest.routine import Step, carry_out, has_key, keys_of, rest_steps, routine_steps
+from smallcaps.ingest.routine import Step, carry_out, has_key, keys_of, rest_steps, routine_names, routine_steps
 from smallcaps.labels.daily import label_daily
-from smallcaps.lake import REGISTRY, Lake, Stale, declared, stale
+from smallcaps.lake import REGISTRY, TOPICS, Lake, Stale, declared, declared_topic, stale
+from smallcaps.lake.declaration import Table, Topic
 from smallcaps.lake.dictionary import data_dictionary
 from smallcaps.lake.quality_results import State, latest_states
 from smallcaps.lake.trace import Trace, trace
@@ -53,6 +55,7 @@ from smallcaps.sources.endpoints import ENDPOINTS
 from smallcaps.sources.polygon.bucket import Folder
 from smallcaps.sources.polygon.credentials import read_key
 from smallcaps.sources.polygon.endpoints import Source
+from smallcaps.sources.polygon.flatfiles import OWN_KINDS, VENDOR_KINDS
 from smallcaps.spark.jars import fetch_jars
 from smallcaps.version import code_version
 
@@ -77,6 +80,10 @@ To = Annotated[datetime, typer.Option("--to", formats=DAY, help="Last day, YYYY-
 Symbols = Annotated[str | None, typer.Option(help="Only these, comma-separated; case matters.")]
 AsOf = Annotated[
     datetime | None, typer.Option("--as-of", formats=DAY, help="Day of the reference data; default: New York's today.")
+]
+
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be asked for, requests, bytes and time; do nothing.")
 ]
 
 
@@ -149,13 +156,19 @@ def ingest_flatfiles_command(
     root: Annotated[
         str | None, typer.Option(help="Folder or s3:// URL that holds us_stocks_sip/; default: the vendor's bucket.")
     ] = None,
-    kinds: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(BRONZE),
+    kinds: Annotated[
+        str, typer.Option(help=f"Comma-separated; a simulated market also has {', '.join(OWN_KINDS)}.")
+    ] = ",".join(VENDOR_KINDS),
     symbols: Symbols = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Take the vendor's flat files into raw and bronze; of the vendor's bucket only what is not here already."""
     days, names = _days(first, last), _names(symbols)
     source = vendor_files(load_settings().vendor) if root is None else Folder(root)
     lake, settings = _open()
+    if dry_run:
+        foretell(lake, file_forecasts(lake, source, kinds.split(","), *days))
+        return
     result = timed(
         "ingest flatfiles",
         lake.spark,
@@ -181,12 +194,17 @@ def ingest_rest_command(
     last: To,
     symbols: Symbols = None,
     as_of: AsOf = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Take REST endpoints of the vendor and FRED into bronze; what is there already is not asked for again."""
     want = wanted(*_days(first, last), _names(symbols), as_of.date() if as_of else None)
     # What is wrong is told before Spark starts.
-    keys = keys_of(load_settings(), (endpoint.source for endpoint in chosen(endpoints.split(","), want)))
+    named = chosen(endpoints.split(","), want)
+    keys = {} if dry_run else keys_of(load_settings(), (endpoint.source for endpoint in named))
     lake, settings = _open()
+    if dry_run:
+        foretell(lake, rest_forecasts(lake, settings, named, want))
+        return
     _carry_out(lake, rest_steps(lake, settings, keys, endpoints.split(","), want))
 
 
@@ -202,15 +220,22 @@ def ingest_feed_command(
 
 @ingest_app.command("--all", hidden=True)
 @ingest_app.command("all")
-def ingest_all_command(first: From, last: To, symbols: Symbols = None, as_of: AsOf = None) -> None:
+def ingest_all_command(
+    first: From, last: To, symbols: Symbols = None, as_of: AsOf = None, dry_run: DryRun = False
+) -> None:
     """Take everything in that is taken in day by day. What fails does not stop the rest."""
     want = wanted(*_days(first, last), _names(symbols), as_of.date() if as_of else None)
     settings = load_settings()
     sources = [source for source in Source if source is Source.VENDOR or has_key(settings, source)]
     if Source.FRED not in sources:
         messages.print("FRED_API_KEY is not set: economic figures by vintage (macro_vintages) are left out.")
-    keys, files = keys_of(settings, sources), vendor_files(settings.vendor)
+    named = chosen(routine_names(sources), want)
+    keys, files = {} if dry_run else keys_of(settings, sources), vendor_files(settings.vendor)
     lake, settings = _open()
+    if dry_run:
+        rest = rest_forecasts(lake, settings, named, want)
+        foretell(lake, [*rest, *file_forecasts(lake, files, VENDOR_KINDS, want.first, want.last)])
+        return
     _carry_out(lake, routine_steps(lake, settings, keys, files, want))
 
 
@@ -398,19 +423,23 @@ def _print_rows(rows: DataFrame, form: Format) -> None:
 
 @app.command("tables")
 def tables_command(
-    name: Annotated[str | None, typer.Argument(help="One table, with its columns.")] = None,
+    name: Annotated[str | None, typer.Argument(help="One table or topic, with its columns.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the data dictionary.")] = False,
+    json_schema: Annotated[
+        bool, typer.Option("--json-schema", help="Print a topic's messages as JSON Schema.")
+    ] = False,
 ) -> None:
-    """List the tables, or describe one."""
+    """List the tables and the topics of the live feed, or describe one."""
     if markdown:
         sys.stdout.write(data_dictionary())
         return
+    if json_schema:
+        topic = declared_topic(name or "")
+        _open()
+        sys.stdout.write(topic.json_schema + "\n")
+        return
     if name is not None:
-        table = declared(name)
-        described = RichTable("column", "type", "unit", "meaning", title=f"{table.name}: {table.comment}")
-        for column in table.all_columns:
-            described.add_row(column.name, escape(column.type), column.unit, escape(column.comment))
-        output.print(described)
+        output.print(_columns(declared_topic(name) if name in TOPICS else declared(name)))
         return
     lake, _ = _open()
     listed = RichTable("table", "version", "written by", "what it holds")
@@ -418,6 +447,17 @@ def tables_command(
         version = str(lake.version(table.name)) if lake.exists(table.name) else "–"
         listed.add_row(table.name, version, table.owner, table.comment)
     output.print(listed)
+    topics = RichTable("topic", "version", "key", "lands in", "what it holds", title="Topics of the live feed")
+    for topic in TOPICS.values():
+        topics.add_row(topic.name, str(topic.version), topic.key, topic.table.name, topic.comment)
+    output.print(topics)
+
+
+def _columns(declaration: Table | Topic) -> RichTable:
+    described = RichTable("column", "type", "unit", "meaning", title=f"{declaration.name}: {declaration.comment}")
+    for column in declaration.all_columns if isinstance(declaration, Table) else declaration.columns:
+        described.add_row(column.name, escape(column.type), column.unit, escape(column.comment))
+    return described
 
 
 @app.command("quality")

@@ -17,6 +17,7 @@ BRONZE = {
     "minute_aggs_v1": "bronze.bars_1m",
     "trades_v1": "bronze.trades",
     "quotes_v1": "bronze.quotes",
+    "book_v1": "bronze.book",
 }
 
 _BAR = (
@@ -25,11 +26,18 @@ _BAR = (
     Field("volume", "volume", SIZE),
     Field("transactions", "transactions", "bigint", optional=True),
 )
+_BOOK = (
+    Field("published_ns", "published_timestamp", "bigint"),
+    Field("made_ns", "made_timestamp", "bigint", optional=True, zero_is_none=True),
+    Field("sequence_number", "sequence_number", "bigint"),
+    *(Field(side, side, f"array<struct<price:{PRICE},size:{SIZE}>>") for side in ("bids", "asks")),
+)
 FIELDS: dict[str, tuple[Field, ...]] = {
     "day_aggs_v1": _BAR,
     "minute_aggs_v1": _BAR,
     "trades_v1": trade_fields("size"),
     "quotes_v1": QUOTE,
+    "book_v1": _BOOK,
 }
 """What each kind of file becomes."""
 

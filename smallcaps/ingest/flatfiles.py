@@ -25,8 +25,10 @@ from smallcaps.lake.files import open_filesystem
 from smallcaps.lake.quality import RECEIVED, refused
 from smallcaps.sources.polygon.bucket import FileSource, VendorBucket
 from smallcaps.sources.polygon.credentials import read_file_keys
-from smallcaps.sources.polygon.flatfiles import HEADERS, FileFault, FlatFile
+from smallcaps.sources.polygon.flatfiles import HEADERS, FileFault, FlatFile, folder_of
 from smallcaps.spark import on_executors
+
+JOB = "ingest flatfiles"
 
 
 def vendor_files(vendor: VendorSettings) -> VendorBucket:
@@ -65,22 +67,20 @@ def ingest_flatfiles(
     size is not fetched again; nor is it read again where bronze has all of its rows. Raises BadInput where there is nothing to
     read. After everything sound was written, BadData where whole files had to be refused, or the worst error of a transfer.
     """
-    if unknown := set(kinds) - set(BRONZE):
-        raise BadInput(f"Unknown kinds {', '.join(sorted(unknown))}. Kinds: {', '.join(BRONZE)}.")
+    kinds = known_kinds(kinds)
     if symbols is not None and not symbols:
         raise BadInput("No symbols were given: leave symbols out to take all of them.")
     if first > last:
         raise BadInput(f"The range is empty: {first} is after {last}.")
-    kinds = list(dict.fromkeys(kinds))
     files = source.files(kinds, first, last)
     if not files:
         raise BadInput(
             f"No flat files of {', '.join(kinds)} from {first} to {last} under {source.name}. "
-            "Expected us_stocks_sip/<kind>/YYYY/MM/YYYY-MM-DD.csv.gz there."
+            f"Expected {folder_of(kinds[0]).replace(kinds[0], '<kind>')}/YYYY/MM/YYYY-MM-DD.csv.gz there."
         )
     arguments = {"root": source.name, "kinds": list(kinds), "from": first, "to": last, "symbols": symbols}
-    with recorded_run(lake, "ingest flatfiles", arguments, settings.digest()) as run:
-        known = _known(run, files)
+    with recorded_run(lake, JOB, arguments, settings.digest()) as run:
+        known = known_files(run, files)
         here = [known[one] for file in files if (one := (file.path, file.etag, file.size)) in known]
         fresh = [
             RawFile(file.kind, file.session_date, file.path, file.etag)
@@ -105,6 +105,13 @@ def ingest_flatfiles(
         listed = "; ".join(f"{one.file.source}: {one.reason}" for one in faults[:_SHOWN])
         raise BadData(f"{len(faults)} of {len(taken)} files were refused (see ops.quarantine): {listed}.")
     return result
+
+
+def known_kinds(kinds: Sequence[str]) -> list[str]:
+    """The kinds, each once. Raises BadInput for one that there is not."""
+    if unknown := set(kinds) - set(BRONZE):
+        raise BadInput(f"Unknown kinds {', '.join(sorted(unknown))}. Kinds: {', '.join(BRONZE)}.")
+    return list(dict.fromkeys(kinds))
 
 
 _SHOWN = 5
@@ -149,7 +156,7 @@ class Taken:
 _Listed = tuple[str, str | None, int]
 
 
-def _known(run: Run, files: list[FlatFile]) -> dict[_Listed, RawFile]:
+def known_files(run: Run, files: list[FlatFile]) -> dict[_Listed, RawFile]:
     """Those of the files that the ledger has under the same ETag and size, by path, ETag and size."""
     if not run.lake.exists("ops.ledger") or all(file.etag is None for file in files):
         return {}
@@ -210,7 +217,7 @@ def _take(run: Run, source: FileSource, files: list[RawFile], symbols: Sequence[
 def _fetched(source: FileSource, raw_root: str, file: RawFile) -> RawFile:
     """The file, copied to the raw zone under its checksum."""
     filesystem, base = open_filesystem(raw_root)
-    folder = f"flatfiles/us_stocks_sip/{file.kind}/{file.session_date:%Y/%m}"
+    folder = f"flatfiles/{folder_of(file.kind)}/{file.session_date:%Y/%m}"
     filesystem.create_dir(f"{base}/{folder}")
     part = f"{base}/{folder}/{file.session_date}.part"
     checksum, size = source.copy(file.source, file.etag, partial(filesystem.open_output_stream, part, compression=None))

@@ -123,14 +123,10 @@ def ingest_endpoint(lake: Lake, settings: Settings, key: Key, endpoint: Endpoint
     Raises BadInput or FailedDependency where the vendor refuses or fails; BadData, after everything sound was written, where
     some answers were not sound.
     """
-    if endpoint.names is not None:
-        want = replace(want, symbols=endpoint.names)
-    want = replace(want, first=want.first - timedelta(days=endpoint.look_back_days))
+    want = named(endpoint, want)
     arguments = {"endpoint": endpoint.name, **asdict(want)}
     with recorded_run(lake, JOB, arguments, settings.digest()) as run:
-        symbols = _symbols(run, want) if endpoint.scope.by_symbol else None
-        plan = planned(lake.spark, endpoint, symbols, want.first, want.last, want.as_of)
-        plan = plan.persist(StorageLevel.MEMORY_AND_DISK)
+        plan = plan_of(run, endpoint, want).persist(StorageLevel.MEMORY_AND_DISK)
         try:
             total = plan.count()
             if not total:
@@ -149,6 +145,30 @@ def ingest_endpoint(lake: Lake, settings: Settings, key: Key, endpoint: Endpoint
     return Answered(asked, total - asked, rows, run.rows_refused)
 
 
+class NoSymbols(BadInput):
+    """Nobody said which symbols are wanted, and bronze.tickers has none for the as-of day yet."""
+
+
+def named(endpoint: Endpoint, want: Wanted) -> Wanted:
+    """`want` with the names of an endpoint that is asked for others than symbols, and the days that it is asked to look back."""
+    symbols = want.symbols if endpoint.names is None else endpoint.names
+    return replace(want, symbols=symbols, first=want.first - timedelta(days=endpoint.look_back_days))
+
+
+def plan_of(run: Run, endpoint: Endpoint, want: Wanted) -> DataFrame:
+    """The requests for what is wanted of an endpoint, as `planned` has them. Raises NoSymbols."""
+    symbols = _symbols(run, want) if endpoint.scope.by_symbol else None
+    return planned(run.lake.spark, endpoint, symbols, want.first, want.last, want.as_of)
+
+
+def unanswered(run: Run, endpoint: Endpoint, plan: DataFrame, as_of: date) -> DataFrame:
+    """The requests of a plan that bronze.bodies has no whole answer to."""
+    if not run.lake.exists(BODIES):
+        return plan
+    known = run.read(BODIES).where(kept(endpoint, as_of))
+    return plan.join(answered(plan, known).select("request"), "request", "left_anti")
+
+
 def service_of(settings: Settings, source: Source) -> ServiceSettings:
     """Where a source is asked, and how fast."""
     return {Source.VENDOR: settings.vendor, Source.FRED: settings.fred}[source]
@@ -162,7 +182,7 @@ def _symbols(run: Run, want: Wanted) -> DataFrame:
         run.read("bronze.tickers").where(f"as_of = DATE'{want.as_of}'") if run.lake.exists("bronze.tickers") else None
     )
     if tickers is None or tickers.isEmpty():
-        raise BadInput(
+        raise NoSymbols(
             f"bronze.tickers has nothing as of {want.as_of}: ingest the endpoints tickers and delisted_tickers first, or name "
             "the symbols."
         )
@@ -173,10 +193,7 @@ def _ask(
     run: Run, service: ServiceSettings, key: Key, endpoint: Endpoint, plan: DataFrame, as_of: date
 ) -> tuple[int, list[str]]:
     """Ask for what is not answered yet; returns how many requests that were, and the faults of answers."""
-    spark, todo = run.lake.spark, plan
-    if run.lake.exists(BODIES):
-        known = run.read(BODIES).where(_kept(endpoint, as_of))
-        todo = plan.join(answered(plan, known).select("request"), "request", "left_anti")
+    spark, todo = run.lake.spark, unanswered(run, endpoint, plan, as_of)
     place = F.row_number().over(Window.orderBy("request")) - 1
     todo = todo.select("request", F.floor(place / service.chunk).alias("chunk")).persist(StorageLevel.MEMORY_AND_DISK)
     faults: list[str] = []
@@ -193,7 +210,8 @@ def _ask(
     return count, faults
 
 
-def _kept(endpoint: Endpoint, as_of: date) -> str:
+def kept(endpoint: Endpoint, as_of: date) -> str:
+    """SQL condition over bronze.bodies: answers of an endpoint that hold for `as_of`."""
     return f"endpoint = {sql_literal(endpoint.name)} AND {as_of_clause(endpoint, as_of)}"
 
 
@@ -248,7 +266,7 @@ def _faults(run: Run) -> list[str]:
 
 def _write_bronze(run: Run, endpoint: Endpoint, plan: DataFrame, want: Wanted) -> int:
     """Type what the plan's answers hold and put it in place of what was asked for; returns the rows written."""
-    bodies = run.lake.read(BODIES).where(_kept(endpoint, want.as_of))
+    bodies = run.lake.read(BODIES).where(kept(endpoint, want.as_of))
     found = answered(plan, bodies)
     # What a faulty answer belongs to keeps its rows: a symbol whole, though others of its months may be sound.
     part = "symbol" if endpoint.scope.by_symbol else "first"

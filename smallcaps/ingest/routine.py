@@ -1,12 +1,11 @@
 """Everything that is taken in day by day, as named steps; one that fails does not stop the others."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from smallcaps.config import Settings
 from smallcaps.errors import SmallcapsError
-from smallcaps.ingest.flatfile_rows import BRONZE
 from smallcaps.ingest.flatfiles import ingest_flatfiles
 from smallcaps.ingest.rest import Wanted, chosen, ingest_endpoint, service_of
 from smallcaps.lake import Lake
@@ -14,6 +13,7 @@ from smallcaps.sources.endpoints import ENDPOINTS
 from smallcaps.sources.polygon.bucket import FileSource
 from smallcaps.sources.polygon.credentials import FRED_VARIABLES, VARIABLES, Key, key_in_environment, read_key
 from smallcaps.sources.polygon.endpoints import Source
+from smallcaps.sources.polygon.flatfiles import VENDOR_KINDS
 
 Step = tuple[str, Callable[[], Any]]
 Keys = Mapping[Source, Key]
@@ -41,17 +41,21 @@ def rest_steps(lake: Lake, settings: Settings, keys: Keys, names: Sequence[str],
     ]
 
 
+def routine_names(sources: Container[Source]) -> list[str]:
+    """The endpoints of these sources that `ingest all` asks."""
+    return [name for name, endpoint in ENDPOINTS.items() if endpoint.routine and endpoint.source in sources]
+
+
 def routine_steps(lake: Lake, settings: Settings, keys: Keys, files: FileSource, want: Wanted) -> list[Step]:
     """What `ingest all` does, in order: each source of the day adds its steps here. A source without a key is left out."""
-    names = [name for name, endpoint in ENDPOINTS.items() if endpoint.routine and endpoint.source in keys]
-    return [*rest_steps(lake, settings, keys, names, want), *file_steps(lake, settings, files, want)]
+    return [*rest_steps(lake, settings, keys, routine_names(keys), want), *file_steps(lake, settings, files, want)]
 
 
 def file_steps(lake: Lake, settings: Settings, files: FileSource, want: Wanted) -> list[Step]:
-    """A step for each kind of flat file."""
+    """A step for each kind of the vendor's flat files."""
     return [
         (kind, partial(ingest_flatfiles, lake, settings, files, [kind], want.first, want.last, want.symbols))
-        for kind in BRONZE
+        for kind in VENDOR_KINDS
     ]
 
 

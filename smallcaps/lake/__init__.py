@@ -2,7 +2,7 @@
 
 from smallcaps.lake.datafiles import DataFile, DataFileWriter, file_schema
 from smallcaps.lake.quality import RULE, Rule, judge, judge_repeats
-from smallcaps.lake.registry import REGISTRY, declared
+from smallcaps.lake.registry import REGISTRY, TOPICS, declared, declared_topic
 from smallcaps.lake.runs import Run, last_runs, recorded_run, stands
 from smallcaps.lake.staleness import Stale, stale
 from smallcaps.lake.store import Commit, Lake, between, sql_literal, with_nulls
@@ -10,6 +10,7 @@ from smallcaps.lake.store import Commit, Lake, between, sql_literal, with_nulls
 __all__ = [
     "REGISTRY",
     "RULE",
+    "TOPICS",
     "Commit",
     "DataFile",
     "DataFileWriter",
@@ -19,6 +20,7 @@ __all__ = [
     "Stale",
     "between",
     "declared",
+    "declared_topic",
     "file_schema",
     "judge",
     "judge_repeats",

@@ -167,7 +167,27 @@ LULD = Table(
     partition_by=("session_date",),
     sort_by=("symbol", "sip_ns", "sequence_number"),
 )
+_LEVELS = f"array<struct<price:{PRICE},size:{SIZE}>>"
+BOOK = Table(
+    name="bronze.book",
+    comment="Order books as received, up to 10 levels a side, of our own book_v1 files. The vendor sells no depth: these are the "
+    "simulated market's, until a feed of depth is there",
+    owner="ingest",
+    columns=(
+        SYMBOL,
+        _SESSION_DATE,
+        Column("published_ns", "bigint", "When the book was published", "ns since 1970 UTC", nullable=False),
+        Column("made_ns", "bigint", "When it was taken", "ns since 1970 UTC"),
+        Column("sequence_number", "bigint", "Order within a symbol and day"),
+        Column("bids", _LEVELS, "Levels of the bid, best first; empty where there is none", "$, shares"),
+        Column("asks", _LEVELS, "Levels of the offer, best first; empty where there is none", "$, shares"),
+        *SOURCE,
+    ),
+    key=("symbol", "session_date", "source_sha256", "source_line"),
+    partition_by=("session_date",),
+    sort_by=("symbol", "published_ns", "sequence_number"),
+)
 TABLES = (
     *(BODIES, BARS_1D, BARS_1H, BARS_1M, BARS_1D_ADJUSTED, BARS_1H_ADJUSTED, BARS_1M_ADJUSTED, BARS_1D_GROUPED),
-    *(TRADES, QUOTES, LULD),
+    *(TRADES, QUOTES, LULD, BOOK),
 )

@@ -163,12 +163,16 @@ def delete_files(location: str, files: Sequence[DataFile]) -> None:
 
 
 def _leaves(schema: pa.Schema, without: Sequence[str]) -> list[str]:
-    """Parquet's names of the columns, lists' elements included."""
-    return [
-        f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
-        for field in schema
-        if field.name not in without
-    ]
+    """Parquet's names of the columns, lists' elements and what is in them included."""
+    return [name for field in schema if field.name not in without for name in _named(field.name, field.type)]
+
+
+def _named(name: str, type_: pa.DataType) -> list[str]:
+    if pa.types.is_list(type_):
+        return _named(f"{name}.list.element", type_.value_type)
+    if pa.types.is_struct(type_):
+        return [leaf for part in type_ for leaf in _named(f"{name}.{part.name}", part.type)]
+    return [name]
 
 
 def _statistics(metadata: pq.FileMetaData) -> dict[str, Any]:

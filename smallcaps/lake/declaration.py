@@ -1,9 +1,10 @@
-"""What a table is: declared once, everything else (schema, DDL, dictionary, drift check, quality suite) is derived from it."""
+"""What a table is, and a topic: declared once, all else (schema, DDL, dictionary, drift check, quality suite) is derived."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from pyspark.sql.types import DataType, StructField, StructType, _parse_datatype_string
+from pyspark.sql.types import ArrayType, DataType, StructField, StructType, _parse_datatype_string
 
 
 @dataclass(frozen=True)
@@ -168,12 +169,7 @@ class Table:
     @property
     def schema(self) -> StructType:
         """The Spark schema, comments included."""
-        return StructType(
-            [
-                StructField(column.name, column.data_type, column.nullable, {"comment": column.described})
-                for column in self.all_columns
-            ]
-        )
+        return _schema(self.all_columns)
 
     def ddl(self, location: str) -> str:
         """The CREATE TABLE statement, constraints and key included."""
@@ -196,3 +192,107 @@ class Table:
             f"CREATE TABLE IF NOT EXISTS {self.name} (\n  {columns}\n) USING delta{partitions}\n"
             f"LOCATION {quote(location)}\nCOMMENT {quote(self.comment)}\nTBLPROPERTIES ({listed})"
         )
+
+
+ENVELOPE = (
+    Column("schema_version", "int", "Version of the topic's schema that the message was written by", nullable=False),
+    Column("event_ns", "bigint", "When it happened; of a bar its end", "ns since 1970 UTC", nullable=False),
+    Column("received_at", "timestamp", "When it came to us", "UTC", nullable=False),
+)
+"""What every message begins with."""
+ORIGIN = {
+    "source_sha256": "SHA-256 of the frame, body or file that it came in",
+    "source_line": "Its place in that, the first being 1; of a file the line",
+}
+"""The columns that say where a row comes from mean this in a message: with the table's key they make it land once."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic of the live feed. A message is a JSON object, keyed by `key`, with ENVELOPE and the columns of `table`.
+
+    So what landed goes through the same functions as history. `also` are columns that the table has not; `channel` is the
+    vendor's channel that it is fed from, None where there is none. `version` is raised when columns change. `partitions` and
+    `retention_hours` are what a broker begins with.
+    """
+
+    name: str
+    comment: str
+    table: Table
+    partitions: int
+    retention_hours: int
+    channel: str | None = None
+    version: int = 1
+    key: str = "symbol"
+    also: tuple[Column, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.key not in [column.name for column in self.columns]:
+            raise ValueError(f"{self.name}: the key {self.key} is no column of its messages")
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What a message holds."""
+        first = (*ENVELOPE, *self.also)
+        named = [column.name for column in first]
+        landed = (column for column in self.table.columns if column.name not in named)
+        return (*first, *(replace(column, comment=ORIGIN.get(column.name, column.comment)) for column in landed))
+
+    @property
+    def schema(self) -> StructType:
+        """The Spark schema by which a message's JSON is read, comments included."""
+        return _schema(self.columns)
+
+    @property
+    def json_schema(self) -> str:
+        """The same as JSON Schema (2020-12), for others. Integers can be beyond 2^53: read them as 64 bits."""
+        properties = {column.name: _json_type(column.data_type, column.nullable) for column in self.columns}
+        for column in self.columns:
+            properties[column.name]["description"] = column.described
+        properties["schema_version"]["const"] = self.version
+        return json.dumps(
+            {
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "title": self.name,
+                "description": self.comment,
+                "type": "object",
+                "properties": properties,
+                "required": [column.name for column in self.columns if not column.nullable],
+                "additionalProperties": False,
+            },
+            indent=2,
+            ensure_ascii=False,
+        )
+
+
+def _schema(columns: tuple[Column, ...]) -> StructType:
+    return StructType(
+        [
+            StructField(column.name, column.data_type, column.nullable, {"comment": column.described})
+            for column in columns
+        ]
+    )
+
+
+_JSON_TYPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "string": ("string", {}),
+    "boolean": ("boolean", {}),
+    "int": ("integer", {"minimum": -(2**31), "maximum": 2**31 - 1}),
+    "bigint": ("integer", {"minimum": -(2**63), "maximum": 2**63 - 1}),
+    "double": ("number", {}),
+    "decimal": ("number", {}),
+    "date": ("string", {"format": "date"}),
+    "timestamp": ("string", {"format": "date-time"}),
+}
+"""How Spark writes a type as JSON, by its name."""
+
+
+def _json_type(data_type: DataType, nullable: bool) -> dict[str, Any]:
+    if isinstance(data_type, ArrayType):
+        name, more = "array", {"items": _json_type(data_type.elementType, data_type.containsNull)}
+    elif isinstance(data_type, StructType):
+        parts = {one.name: _json_type(one.dataType, one.nullable) for one in data_type.fields}
+        name, more = "object", {"properties": parts}
+    else:
+        name, more = _JSON_TYPES[data_type.simpleString().split("(")[0]]
+    return {"type": [name, "null"] if nullable else name, **more}

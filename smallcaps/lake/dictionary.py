@@ -1,18 +1,43 @@
 """The data dictionary as Markdown, generated from the registry; docs/data-dictionary.md is its output."""
 
-from smallcaps.lake.declaration import Table
-from smallcaps.lake.registry import LAYERS, REGISTRY
+from smallcaps.lake.declaration import ENVELOPE, ORIGIN, Column, Table, Topic
+from smallcaps.lake.registry import LAYERS, REGISTRY, TOPICS
 
 
 def data_dictionary() -> str:
-    """Every table with its key, layout, constraints and columns."""
+    """Every table with its key, layout, constraints and columns, and every topic."""
     parts = [
         "# Data dictionary\n\nGenerated from the table registry by `smallcaps tables --markdown`; do not edit.\n",
     ]
     for layer in LAYERS:
         parts.append(f"## {layer}\n")
         parts += [_described(table) for table in REGISTRY.values() if table.layer == layer]
+    parts.append(_topics())
     return "\n".join(parts)
+
+
+def _topics() -> str:
+    lines = [
+        "## Topics of the live feed\n",
+        "What goes over Kafka. A message is a JSON object with the columns below, those of the table that it lands in, and those "
+        "named beside it. `smallcaps tables TOPIC --json-schema` prints the whole as JSON Schema. Partitions and retention are "
+        "for a start.\n",
+        "| topic | version | key | lands in | further columns | channel | partitions | retention | what |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *map(_topic, TOPICS.values()),
+        "",
+        *_columns(ENVELOPE),
+        *(f"| {name} |  |  | {comment} |" for name, comment in ORIGIN.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _topic(topic: Topic) -> str:
+    further = "; ".join(f"{column.name} {column.type}: {column.comment}" for column in topic.also)
+    return (
+        f"| {topic.name} | {topic.version} | {topic.key} | {topic.table.name} | {further} | {topic.channel or ''} "
+        f"| {topic.partitions} | {topic.retention_hours} h | {topic.comment} |"
+    )
 
 
 def _described(table: Table) -> str:
@@ -28,12 +53,15 @@ def _described(table: Table) -> str:
     if table.expectations:
         told = [f"`{one.name}` ({one.severity}): {one.words}" for one in table.expectations]
         lines.append("\nExpected beyond that: " + "; ".join(told) + ".")
-    lines += ["\n| column | type | unit | meaning |", "|---|---|---|---|"]
-    lines += [
+    return "\n".join([*lines, "", *_columns(table.all_columns)]) + "\n"
+
+
+def _columns(columns: tuple[Column, ...]) -> list[str]:
+    rows = [
         f"| {column.name} | {column.type}{'' if column.nullable else ' not null'} | {column.unit} | {column.comment} |"
-        for column in table.all_columns
+        for column in columns
     ]
-    return "\n".join(lines) + "\n"
+    return ["| column | type | unit | meaning |", "|---|---|---|---|", *rows]
 
 
 def _listed(names: tuple[str, ...]) -> str:

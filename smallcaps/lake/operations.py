@@ -36,7 +36,9 @@ LEDGER = Table(
     owner="ingest",
     columns=(
         Column("sha256", "string", "SHA-256 of the bytes", nullable=False),
-        Column("kind", "string", "day_aggs_v1, minute_aggs_v1, trades_v1, quotes_v1 or splits", nullable=False),
+        Column(
+            "kind", "string", "day_aggs_v1, minute_aggs_v1, trades_v1, quotes_v1, book_v1 or splits", nullable=False
+        ),
         Column("session_date", "date", "Day of the file; null for reference data"),
         Column("source", "string", "Where it came from", nullable=False),
         Column("raw_path", "string", "Where it is kept, under the lake's root", nullable=False),

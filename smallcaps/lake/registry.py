@@ -1,12 +1,13 @@
-"""The one list of tables."""
+"""The one list of tables, and that of topics."""
 
 from smallcaps.errors import BadInput
-from smallcaps.lake import bronze, bronze_reference, gold, operations, silver
-from smallcaps.lake.declaration import Table
+from smallcaps.lake import bronze, bronze_reference, gold, operations, silver, topics
+from smallcaps.lake.declaration import Table, Topic
 
 _MODULES = (bronze, bronze_reference, silver, gold, operations)
 REGISTRY: dict[str, Table] = {table.name: table for module in _MODULES for table in module.TABLES}
 LAYERS = ("bronze", "silver", "gold", "ops")
+TOPICS: dict[str, Topic] = {topic.name: topic for topic in topics.TOPICS}
 
 
 def declared(name: str) -> Table:
@@ -14,3 +15,10 @@ def declared(name: str) -> Table:
     if name not in REGISTRY:
         raise BadInput(f"There is no table {name!r}. Tables: {', '.join(REGISTRY)}.")
     return REGISTRY[name]
+
+
+def declared_topic(name: str) -> Topic:
+    """The declaration of a topic. Raises BadInput naming the topics there are."""
+    if name not in TOPICS:
+        raise BadInput(f"There is no topic {name!r}. Topics: {', '.join(TOPICS)}.")
+    return TOPICS[name]

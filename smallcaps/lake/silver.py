@@ -418,6 +418,58 @@ QUOTES = Table(
         rows_as_before(0.25, 4),
     ),
 )
+_LEVELS = "array<struct<price:double,size:double>>"
+BOOK = Table(
+    name="silver.book",
+    comment="Order books of up to 10 levels a side, with session labels, validity flags and whether they begin with the NBBO. "
+    "Levels are arrays: books of thin names are short. Only a simulated market fills it so far",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SYMBOL,
+        SESSION_DATE,
+        Column("ts", "timestamp", "When it was published, cut to microseconds", "UTC", nullable=False),
+        Column("published_ns", "bigint", "When it was published", "ns since 1970 UTC", nullable=False),
+        Column(
+            "made_ns",
+            "bigint",
+            "When it was taken; when published where that is missing",
+            "ns since 1970 UTC",
+            nullable=False,
+        ),
+        Column("sequence_number", "bigint", "Order within symbol and day", nullable=False),
+        _SESSION,
+        Column(
+            "bids", _LEVELS, "Levels of the bid, best first; empty where there is none", "$, shares", nullable=False
+        ),
+        Column(
+            "asks", _LEVELS, "Levels of the offer, best first; empty where there is none", "$, shares", nullable=False
+        ),
+        Column("is_two_sided", "boolean", "Both sides are there", nullable=False),
+        Column("is_crossed", "boolean", "Best bid above best offer", nullable=False),
+        Column("is_locked", "boolean", "Best bid equals best offer", nullable=False),
+        Column("is_stale", "boolean", "Published over 60 s after it was taken", nullable=False),
+        Column(
+            "is_at_nbbo",
+            "boolean",
+            "The best prices are those of the quote in force; null where no quote is known",
+        ),
+    ),
+    key=("symbol", "session_date", "published_ns", "sequence_number"),
+    partition_by=("session_date",),
+    sort_by=("symbol", "published_ns", "sequence_number"),
+    constraints={"ten_levels": "size(bids) <= 10 AND size(asks) <= 10"},
+    expectations=(
+        every("time_is_its_time", "ts is the time of publication, cut", "ts = timestamp_micros(published_ns div 1000)"),
+        mostly("two_sided", "Most books have both sides", "is_two_sided", most=0.25),
+        mostly("not_crossed", "Few books are crossed", "NOT is_crossed", most=0.02),
+        mostly(
+            "at_nbbo", "Where quotes are known, most books begin with them", "coalesce(is_at_nbbo, true)", most=0.05
+        ),
+        few_refused(0.01),
+        rows_as_before(0.25, 4),
+    ),
+)
 _KNOWN_AT = Column(
     "known_at",
     "timestamp",
@@ -874,7 +926,7 @@ SECTORS = Table(
 )
 
 TABLES = (
-    *(SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, BARS_1H, TRADES, QUOTES),
+    *(SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, BARS_1H, TRADES, QUOTES, BOOK),
     *(SHORT_SALE_RESTRICTIONS, UNIVERSE, SHORT_INTEREST, SHORT_VOLUME, FLOAT, FUNDAMENTALS, FILINGS, NEWS),
     *(MACRO, OWNERSHIP, SECTORS),
 )

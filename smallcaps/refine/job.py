@@ -20,6 +20,7 @@ from smallcaps.lake.quality import refused, sound
 from smallcaps.refine import (
     adjustments,
     bars,
+    book,
     differences,
     filings,
     free_float,
@@ -42,7 +43,7 @@ from smallcaps.refine.securities import identify, identify_filer
 
 BRONZE_BY_DAY = (
     *("bronze.bars_1d", "bronze.bars_1d_adjusted", "bronze.bars_1h", "bronze.bars_1m"),
-    *("bronze.trades", "bronze.quotes", "bronze.luld"),
+    *("bronze.trades", "bronze.quotes", "bronze.luld", "bronze.book"),
 )
 BRONZE_SNAPSHOTS = (
     *("bronze.tickers", "bronze.short_interest", "bronze.short_volume", "bronze.float"),
@@ -268,6 +269,12 @@ def _quotes(work: Work) -> None:
     work.run.replace_judged("silver.quotes", judged, ticks.REASONS, work.days, quotes.count())
 
 
+def _book(work: Work) -> None:
+    books = work.of_days("bronze.book")
+    judged = work.identified(book.judged_book(books, work.of_days("silver.quotes"), work.calendar))
+    work.run.replace_judged("silver.book", judged, book.REASONS, work.days, books.count())
+
+
 def _short_interest(work: Work) -> None:
     known = work.published(work.read("bronze.short_interest"), "settlement_date", publication.SHORT_INTEREST)
     judged = short_interest.judged_short_interest(work.identified(known, "settlement_date"))
@@ -359,6 +366,7 @@ STEPS = (
     Step("silver.bars_1m", ("bronze.bars_1m", "bronze.trades"), _bars_1m),
     Step("silver.bars_1h", ("bronze.bars_1h", "bronze.bars_1m", "bronze.trades"), _bars_1h),
     Step("silver.quotes", ("bronze.quotes",), _quotes),
+    Step("silver.book", ("bronze.book",), _book),
     Step("silver.short_sale_restrictions", ("bronze.bars_1d",), _short_sale_restrictions),
     Step("ops.differences", ("bronze.bars_1d", "bronze.bars_1m", "bronze.trades"), _differences),
     Step("silver.short_interest", ("bronze.short_interest",), _short_interest),

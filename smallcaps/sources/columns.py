@@ -3,6 +3,7 @@
 What a text means is the same as in `fields`; a test holds the two against each other. Absent is null here, not empty text.
 """
 
+import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.json as pj
 from numpy.typing import NDArray
 
 from smallcaps.sources.fields import Field
@@ -27,13 +29,17 @@ _SPACES = "".join(map(chr, range(33)))
 def read_column(text: pa.StringArray, field: Field, type_: pa.DataType) -> tuple[pa.Array, Mask | None]:
     """Texts of a field as values of `type_`, and the places of those that cannot be read (None where all can).
 
-    Types: string, int32, int64, decimal128, list of int32. A value is null where there is no text or it cannot be read.
+    Types: string, int32, int64, decimal128, list of int32, list of structs of decimals. A value is null where there is no text
+    or it cannot be read.
     """
     if pa.types.is_string(type_):
         return text, None
-    values = _lists(text, type_) if pa.types.is_list(type_) else _numbers(text, type_)
-    unread = None
-    if values.null_count > (0 if pa.types.is_list(type_) else text.null_count):
+    read = _numbers
+    if pa.types.is_list(type_):
+        read = _records if pa.types.is_struct(type_.value_type) else _lists
+    values, unread = read(text, type_), None
+    # No text is an empty list of numbers; else it is nothing.
+    if values.null_count > (0 if read is _lists else text.null_count):
         unread = np.asarray(pc.and_(text.is_valid(), values.is_null()))
     if field.zero_is_none:
         values = pc.if_else(pc.equal(values, 0), pa.scalar(None, type_), values)
@@ -54,6 +60,38 @@ def _lists(text: pa.StringArray, type_: pa.DataType) -> pa.Array:
     encoded = text.dictionary_encode()
     lists = pa.array([*_each(encoded.dictionary, _list), []], type_)
     return lists.take(encoded.indices.fill_null(len(lists) - 1))
+
+
+def _records(text: pa.StringArray, type_: pa.ListType) -> pa.Array:
+    """JSON: a list of objects; what an object lacks is null."""
+    # Arrow reads all at once or none, and takes no name that is not in the struct; then each is read by itself.
+    lines = pc.binary_join_element_wise('{"value":', text.fill_null("null"), "}", "")
+    content = "\n".join(lines.to_pylist()).encode()
+    options = pj.ParseOptions(explicit_schema=pa.schema([("value", type_)]), unexpected_field_behavior="error")
+    reading = pj.ReadOptions(use_threads=False, block_size=len(content) + 1)
+    with suppress(pa.ArrowInvalid):
+        values = pj.read_json(pa.BufferReader(content), reading, options)["value"].combine_chunks()
+        if len(values) == len(text):
+            return values
+    return pa.array(_each(text, partial(_objects, parts=list(type_.value_type))), type_)
+
+
+def _objects(text: str, parts: list[pa.Field]) -> list[dict[str, Decimal | None]] | None:
+    try:
+        items = json.loads(text, parse_int=str, parse_float=str)
+        read = [{part.name: _part(item.get(part.name), part.type) for part in parts} for item in items]
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return None
+    return read
+
+
+def _part(value: str | None, type_: pa.Decimal128Type) -> Decimal | None:
+    """A value of an object. Raises ValueError where it is no number."""
+    if value is None:
+        return None
+    if (number := _decimal(value, type_)) is None:
+        raise ValueError(value)
+    return number
 
 
 def _each(text: pa.StringArray, read: Callable[[str], Any]) -> list[Any]:

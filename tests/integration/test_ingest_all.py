@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
 from smallcaps.ingest.feed import ingest_feed
+from smallcaps.ingest.flatfiles import ingest_flatfiles
 from smallcaps.ingest.rest import wanted
 from smallcaps.ingest.routine import carry_out, routine_steps
 from smallcaps.lake import REGISTRY, Lake
@@ -32,6 +34,7 @@ pytestmark = pytest.mark.slow
 KEY = "key-that-nobody-may-see-7b1f"
 TROUBLE = {"too_many_every": 23, "unwell_every": 31, "cut_every": 37, "object_cut_every": 5, "range_forbidden_every": 2}
 FILES = {"bronze.bars_1d": "day", "bronze.bars_1m": "minute", "bronze.trades": "trades", "bronze.quotes": "quotes"}
+FILES |= {"bronze.book": "book"}
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,11 @@ def taken(
         files = VendorBucket(place.origin, "flatfiles", KeyPair(ACCESS_KEY, "unverified"))
         want = wanted(days[0], days[-1], as_of=days[-1])
         ingest_feed(lake, own, Key(KEY), 16)
-        carry_out(routine_steps(lake, own, keys, files, want))
+        # Order books are no routine: the vendor has none.
+        books = ("book", partial(ingest_flatfiles, lake, own, files, ["book_v1"], days[0], days[-1]))
+        carry_out([*routine_steps(lake, own, keys, files, want), books])
         first = account(place)
-        carry_out(routine_steps(lake, own, keys, files, want))
+        carry_out([*routine_steps(lake, own, keys, files, want), books])
         second = account(place)
     return Taken(lake, first["endpoints"], second["endpoints"], second["paths"][len(first["paths"]) :])
 

@@ -63,8 +63,9 @@ def run(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 def test_every_table_that_the_main_job_makes_holds_rows(root: Path, spark: SparkSession) -> None:
     lake = Lake(str(root), spark)
     # The sample has daily bars, trades, quotes and splits; the other tables of bronze come from REST, and what is made of them.
+    # Order books come of a simulated market alone.
     from_files = {"bronze.bars_1d", "bronze.trades", "bronze.quotes", "bronze.splits"}
-    from_rest = {step.table for step in STEPS if set(step.sources) <= set(BRONZE_SNAPSHOTS)}
+    from_rest = {step.table for step in STEPS if set(step.sources) <= {*BRONZE_SNAPSHOTS, "bronze.book"}}
     for name in REGISTRY:
         if name in from_files or not (name.startswith("bronze.") or name in from_rest):
             assert lake.exists(name), name
@@ -206,6 +207,11 @@ def test_tables_and_detectors_are_listed(run: Command) -> None:
     assert "gold.core_manifest" in out
     assert "relative_volume" in run("tables", "gold.events")[1]
     assert run("tables", "gold.nothing")[0] == 2
+    assert "Topics of the live feed" in out
+    assert "schema_version" in run("tables", "trades")[1]
+    assert json.loads(run("tables", "trades", "--json-schema")[1])["title"] == "trades"
+    code, _, said = run("tables", "--json-schema")
+    assert (code, "Topics: trades, quotes" in said) == (2, True)
     assert "consolidation_break" in run("detectors", "list")[1]
     for grain in ("daily", "minute", "trade"):
         assert run("detectors", "sql", grain)[1].startswith("WITH source AS")

@@ -105,6 +105,52 @@ def test_a_column_of_sound_numbers_has_nothing_unread() -> None:
     assert values.to_pylist() == [Decimal("1.5"), None, Decimal(2)]
 
 
+LEVELS = Field("value", "text", "array<struct<price:decimal(18,6),size:decimal(20,6)>>")
+LEVEL_TYPE = pa.list_(pa.struct([("price", pa.decimal128(18, 6)), ("size", pa.decimal128(20, 6))]))
+LEVEL_TEXTS = [
+    "[]",
+    '[{"price":9.99,"size":300}]',
+    '[{"price": 9.990000, "size": 3e2}, {"size":0.0015,"price":9.98}]',
+    '[{"price":9.99}]',
+    '[{"price":null,"size":1}]',
+    '[{"price":9.99,"size":1,"orders":3}]',
+    '[{"price":999999999999.999999,"size":1}]',
+]
+NO_LEVELS = [
+    "[",
+    "9.99",
+    '[{"price":9.99,"size":1}',
+    '[{"price":"ten","size":1}]',
+    "[9.99]",
+    '[{"price":1e30,"size":1}]',
+    "x",
+]
+
+
+def levels_by_arrow(texts: list[str | None]) -> list[object]:
+    values, unread = read_column(pa.array(texts, pa.string()), LEVELS, LEVEL_TYPE)
+    assert (unread is None) == (values.null_count == texts.count(None))
+    return [None if value is None else [tuple(level.values()) for level in value] for value in values.to_pylist()]
+
+
+def test_both_readers_read_lists_of_levels_the_same(spark: SparkSession) -> None:
+    frame = spark.createDataFrame(list(enumerate(LEVEL_TEXTS)), "place int, text string").orderBy("place")
+    by_spark = [[tuple(level) for level in row.value] for row in frame.selectExpr(f"{LEVELS.value} AS value").collect()]
+    # One by one and those without a surprise together take the fast way, all together the slow one.
+    assert [levels_by_arrow([text])[0] for text in LEVEL_TEXTS] == by_spark
+    assert levels_by_arrow(LEVEL_TEXTS[:2]) == by_spark[:2]
+    assert levels_by_arrow([*LEVEL_TEXTS, None, *NO_LEVELS]) == [*by_spark, None, *[None] * len(NO_LEVELS)]
+
+
+@pytest.mark.parametrize("text", NO_LEVELS)
+def test_what_is_no_list_of_levels_is_unread_and_spoils_no_other(text: str) -> None:
+    sound = '[{"price":9.99,"size":300}]'
+    values, unread = read_column(pa.array([sound, text, None, sound]), LEVELS, LEVEL_TYPE)
+    assert unread is not None
+    assert unread.tolist() == [False, True, False, False]
+    assert values.to_pylist()[0] == values.to_pylist()[3] == [{"price": Decimal("9.99"), "size": Decimal(300)}]
+
+
 def test_digits_of_other_scripts_are_no_numbers() -> None:
     # Spark takes them where it reads a decimal; no vendor writes them.
     for type_ in ("bigint", "int", "decimal(18,6)", "array<int>"):

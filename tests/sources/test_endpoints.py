@@ -6,7 +6,7 @@ import pytest
 
 from smallcaps.lake import REGISTRY
 from smallcaps.sources.endpoints import ENDPOINTS as ALL
-from smallcaps.sources.polygon.endpoints import ENDPOINTS, LULD, Endpoint, Freshness, Scope
+from smallcaps.sources.polygon.endpoints import CHANNELS, ENDPOINTS, Endpoint, Freshness, Scope
 from tests.sources.vendor_bodies import BODIES
 
 GIVEN = {"symbol", "session_date", "endpoint", "as_of", "received_at", "source_sha256", "source_line"}
@@ -73,7 +73,17 @@ def test_all_but_the_superseded_and_the_bulky_are_routine_and_tickers_come_first
 
 def test_every_table_of_the_vendors_is_filled_by_an_endpoint_or_the_feed() -> None:
     bronze = {name for name in REGISTRY if name.startswith("bronze.")}
-    assert {endpoint.table for endpoint in (*ALL.values(), LULD)} == bronze - {"bronze.bodies"}
+    # The vendor sells no depth.
+    own = {"bronze.bodies", "bronze.book"}
+    assert {endpoint.table for endpoint in (*ALL.values(), *CHANNELS.values())} == bronze - own
+
+
+@pytest.mark.parametrize("endpoint", CHANNELS.values(), ids=CHANNELS)
+def test_a_channels_fields_are_columns_of_its_table_and_give_what_may_not_be_null(endpoint: Endpoint) -> None:
+    columns = {column.name: column.type for column in endpoint.declared.columns}
+    assert {field.column: field.type for field in endpoint.fields}.items() <= columns.items()
+    required = {column.name for column in endpoint.declared.columns if not column.nullable}
+    assert required - {field.column for field in endpoint.fields if not field.optional} <= GIVEN
 
 
 def test_there_is_a_body_for_every_endpoint() -> None:

@@ -41,7 +41,8 @@ def fault_of(content: bytes, kind: str = "day_aggs_v1") -> FileFault:
 
 def test_the_headers_are_the_vendors_own() -> None:
     # POLYGON.md §3, "Headers (exact)".
-    assert {kind: tuple(header) for kind, header in flatfiles.HEADERS.items()} == COLUMNS
+    assert {kind: tuple(flatfiles.HEADERS[kind]) for kind in flatfiles.VENDOR_KINDS} == COLUMNS
+    assert set(flatfiles.HEADERS) - {*flatfiles.VENDOR_KINDS} == {"book_v1"}
 
 
 def test_rows_come_back_as_text_with_their_line_numbers() -> None:

@@ -21,10 +21,10 @@ from smallcaps.lake.files import open_filesystem
 from smallcaps.sources.polygon.credentials import KeyPair
 from smallcaps.sources.polygon.flatfiles import (
     BLOCK_BYTES,
-    PREFIX,
     FlatFile,
     copy_with_checksum,
     flat_file,
+    folder_of,
     list_files,
 )
 
@@ -96,7 +96,7 @@ class VendorBucket:
         found = []
         for kind in kinds:
             for year, month in _months(first, last):
-                for page in self._pages(client, f"{PREFIX}/{kind}/{year}/{month:02d}/"):
+                for page in self._pages(client, f"{folder_of(kind)}/{year}/{month:02d}/"):
                     listed = [
                         flat_file(kind, one["Key"], int(one["Size"]), one["ETag"].strip('"'))
                         for one in page.get("Contents", ())

@@ -535,15 +535,71 @@ ENDPOINTS: dict[str, Endpoint] = {endpoint.name: endpoint for endpoint in _DECLA
 """Every endpoint by name, in the order in which they are asked."""
 
 LULD_TOPIC = "LULD.*"
-LULD = Endpoint(
-    name="luld",
-    table="bronze.luld",
-    path=f"/stocks?subscribe={LULD_TOPIC}",
-    scope=Scope.DAY,
-    freshness=Freshness.SNAPSHOT,
-    fields=_fields(
-        "bronze.luld", symbol="T", sip_ns="t", sequence_number="q", high="h", low="l", indicators="i", tape="z"
-    ),
-    records="",
+
+
+def _channel(topic: str, table: str, fields: tuple[Field, ...]) -> Endpoint:
+    """What the live feed says of a channel: no request, but what it brings is read like the answer to one."""
+    return Endpoint(
+        name=table.removeprefix("bronze."),
+        table=table,
+        path=f"/stocks?subscribe={topic}",
+        scope=Scope.DAY,
+        freshness=Freshness.SNAPSHOT,
+        fields=fields,
+        records="",
+    )
+
+
+_MILLISECONDS = 1_000_000
+LULD = _channel(
+    LULD_TOPIC,
+    "bronze.luld",
+    _fields("bronze.luld", symbol="T", sip_ns="t", sequence_number="q", high="h", low="l", indicators="i", tape="z"),
 )
-"""What the live feed says of limit bands: no request, but what it brings is read like the answer to one."""
+_TICK = (
+    Field("symbol", "sym", "string"),
+    Field("sip_ns", "t", "bigint", times=_MILLISECONDS),
+    Field("participant_ns", "pt", "bigint", optional=True, times=_MILLISECONDS),
+    Field("sequence_number", "q", "bigint"),
+    Field("tape", "z", "int", optional=True),
+    Field("conditions", "c", "array<int>", optional=True),
+)
+CHANNELS: dict[str, Endpoint] = {
+    "T": _channel(
+        "T.*",
+        "bronze.trades",
+        (
+            *_TICK,
+            Field("trf_ns", "trft", "bigint", optional=True, zero_is_none=True, times=_MILLISECONDS),
+            Field("trade_id", "i", "string", optional=True),
+            Field("exchange", "x", "int"),
+            Field("trf_id", "trfi", "int", optional=True, zero_is_none=True),
+            Field("price", "p", PRICE),
+            Field("size", "ds|s", SIZE),
+        ),
+    ),
+    "Q": _channel(
+        "Q.*",
+        "bronze.quotes",
+        (
+            *_TICK,
+            *(Field(f"{side}_price", f"{side[0]}p", PRICE) for side in ("bid", "ask")),
+            *(Field(f"{side}_size", f"{side[0]}s", SIZE) for side in ("bid", "ask")),
+            *(Field(f"{side}_exchange", f"{side[0]}x", "int", optional=True) for side in ("bid", "ask")),
+            Field("indicators", "i", "array<int>", optional=True),
+        ),
+    ),
+    "AM": _channel(
+        "AM.*",
+        "bronze.bars_1m",
+        (
+            Field("symbol", "sym", "string"),
+            Field("window_start_ns", "s", "bigint", times=_MILLISECONDS),
+            *(Field(column, column[0], PRICE) for column in ("open", "high", "low", "close")),
+            Field("volume", "dv|v", SIZE),
+            Field("vwap", "vw", PRICE, optional=True),
+        ),
+    ),
+    "LULD": LULD,
+}
+"""What the live feed says, by channel; bars of a second (A) have the fields of those of a minute."""

@@ -1,6 +1,7 @@
 """The vendor's flat files: layout, headers, and reading one as rows of text.
 
-Layout: `us_stocks_sip/<kind>/YYYY/MM/YYYY-MM-DD.csv.gz` under a folder or bucket.
+Layout: `us_stocks_sip/<kind>/YYYY/MM/YYYY-MM-DD.csv.gz` under a folder or bucket. Kinds of our own, which the vendor has not
+but a simulated market, lie under `smallcaps/` in the same layout.
 """
 
 import gzip
@@ -17,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv, fs
 
-PREFIX = "us_stocks_sip"
+PREFIX, OWN_PREFIX = "us_stocks_sip", "smallcaps"
 _BAR_HEADER = ("ticker", "volume", "open", "close", "high", "low", "window_start", "transactions")
 HEADERS: dict[str, tuple[str, ...]] = {
     "day_aggs_v1": _BAR_HEADER,
@@ -30,7 +31,11 @@ HEADERS: dict[str, tuple[str, ...]] = {
         *("ticker", "ask_exchange", "ask_price", "ask_size", "bid_exchange", "bid_price", "bid_size", "conditions"),
         *("indicators", "participant_timestamp", "sequence_number", "sip_timestamp", "tape", "trf_timestamp"),
     ),
+    "book_v1": ("ticker", "asks", "bids", "made_timestamp", "published_timestamp", "sequence_number"),
 }
+OWN_KINDS = ("book_v1",)
+"""No kinds of the vendor's."""
+VENDOR_KINDS = tuple(kind for kind in HEADERS if kind not in OWN_KINDS)
 _NAME = re.compile(r"(\d{4})/(\d{2})/(\d{4}-\d{2}-\d{2})\.csv\.gz$")
 BLOCK_BYTES = 1 << 20
 """Bytes that are copied at once."""
@@ -58,12 +63,17 @@ class FileFault(Exception):
         self.reason = reason
 
 
+def folder_of(kind: str) -> str:
+    """Where the files of a kind lie, under the root."""
+    return f"{OWN_PREFIX if kind in OWN_KINDS else PREFIX}/{kind}"
+
+
 def list_files(filesystem: fs.FileSystem, root: str, kinds: Sequence[str], first: date, last: date) -> list[FlatFile]:
     """The files of `kinds` from `first` to `last` under `root`, in order of kind and day."""
     found = []
     for kind in kinds:
         for year in range(first.year, last.year + 1):
-            selector = fs.FileSelector(f"{root}/{PREFIX}/{kind}/{year}", recursive=True, allow_not_found=True)
+            selector = fs.FileSelector(f"{root}/{folder_of(kind)}/{year}", recursive=True, allow_not_found=True)
             for info in filesystem.get_file_info(selector):
                 file = flat_file(kind, info.path, info.size)
                 if file is not None and first <= file.session_date <= last:

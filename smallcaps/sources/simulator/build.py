@@ -27,9 +27,10 @@ from pyspark.sql import SparkSession
 
 from smallcaps.errors import BadInput
 from smallcaps.sources.polygon.conditions import OFF_EXCHANGE
-from smallcaps.sources.polygon.flatfiles import PREFIX
+from smallcaps.sources.polygon.flatfiles import folder_of
 from smallcaps.sources.simulator import faults as fault_kinds
 from smallcaps.sources.simulator.bars import bars_of, day_bar
+from smallcaps.sources.simulator.depth import book_rows
 from smallcaps.sources.simulator.faults import Fault, plan_faults, with_bad_prints, with_bar_faults
 from smallcaps.sources.simulator.history import (
     History,
@@ -204,6 +205,7 @@ def _make_symbol(part: _Part, plan: DayPlan, factors: np.ndarray[Any, Any], bloc
         rows["trades"], cancelled = trade_rows(generator, plan, prints, seconds)
         if session.quotes is not None:
             rows["quotes"] = quote_rows(generator, plan, session.quotes)
+            rows["book"] = book_rows(plan, session.quotes)
     for kind, table in rows.items():
         part.tables[kind].append(table)
         if kind in KIND_OF_FILE:
@@ -240,8 +242,8 @@ def _join_parts(task: tuple[str, date], market: Path) -> list[dict[str, Any]]:
     members = sorted(folder.glob("*.csv.gz"))
     of_file = kind.removesuffix("_republished")
     if members:
-        root = market / REPUBLISHED / PREFIX if kind == _LATER_MINUTE else market / PREFIX
-        target = root / KIND_OF_FILE[of_file] / f"{day:%Y/%m}" / f"{day}.csv.gz"
+        root = market / REPUBLISHED if kind == _LATER_MINUTE else market
+        target = root / folder_of(KIND_OF_FILE[of_file]) / f"{day:%Y/%m}" / f"{day}.csv.gz"
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
             for member in members:

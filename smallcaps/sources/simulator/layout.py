@@ -3,6 +3,7 @@
 <market>/
   settings.json                         what it was made from
   us_stocks_sip/<kind>/YYYY/MM/<day>.csv.gz   the vendor's flat files
+  smallcaps/book_v1/YYYY/MM/<day>.csv.gz      order books in the same layout, which the vendor has not
   republished/us_stocks_sip/…           files that the vendor replaces later
   tape/<kind>/<day>.arrow               the same and more, exact, sorted by symbol and time
   reference/<name>.jsonl                records as the vendor's REST gives them
@@ -64,6 +65,13 @@ TAPE: dict[str, pa.Schema] = {
             ("indicators", _INTS),
         ]
     ),
+    "book": pa.schema(
+        [
+            ("symbol", _TEXT),
+            *((name, _INT) for name in ("published_ns", "made_ns", "sequence_number")),
+            *((side, pa.list_(pa.struct([("price", _INT), ("size", _INT)]))) for side in ("bids", "asks")),
+        ]
+    ),
     "luld": pa.schema(
         [
             ("symbol", _TEXT),
@@ -74,7 +82,8 @@ TAPE: dict[str, pa.Schema] = {
     ),
 }
 """Columns by kind. `trf_id` and `trf_ns` are 0 off the facilities, `correction` 0 for a normal print; a quote's side with
-price and size 0 is absent. Rows are sorted by symbol, then by start_ns, or by sip_ns and sequence_number."""
+price and size 0 is absent, a book's is a list without levels. Rows are sorted by symbol, then by start_ns, or by sip_ns (book:
+published_ns) and sequence_number."""
 
 
 def read_settings(market: Path) -> dict[str, Any]:

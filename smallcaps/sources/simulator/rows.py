@@ -19,7 +19,13 @@ NATIONAL_BEST = 604
 """Indicator that the vendor's quotes carry since June 2026."""
 LULD_PAUSE_QUOTE = 43
 CANCELLED_ORIGINAL, CANCEL_RECORD = 8, 10
-KIND_OF_FILE = {"day": "day_aggs_v1", "minute": "minute_aggs_v1", "trades": "trades_v1", "quotes": "quotes_v1"}
+KIND_OF_FILE = {
+    "day": "day_aggs_v1",
+    "minute": "minute_aggs_v1",
+    "trades": "trades_v1",
+    "quotes": "quotes_v1",
+    "book": "book_v1",
+}
 
 
 def bar_rows(symbol: str, bars: Bars) -> pa.Table:
@@ -133,7 +139,7 @@ def _sequence(generator: np.random.Generator, number: int) -> NDArray[np.int64]:
 
 
 def lines(kind: str, rows: pa.Table) -> list[str]:
-    """The rows as lines of the vendor's file of their kind ('day', 'minute', 'trades', 'quotes'), without a header."""
+    """The rows as lines of the file of their kind ('day', 'minute', 'trades', 'quotes', 'book'), without a header."""
     if not rows.num_rows:
         return []
     text = _bar_text if kind in ("day", "minute") else _tick_text
@@ -143,7 +149,7 @@ def lines(kind: str, rows: pa.Table) -> list[str]:
 
 
 def header(kind: str) -> str:
-    """The first line of the vendor's file of a kind."""
+    """The first line of the file of a kind."""
     return ",".join(HEADERS[KIND_OF_FILE[kind]])
 
 
@@ -159,6 +165,8 @@ def _bar_text(name: str, rows: pa.Table) -> pa.Array:
 def _tick_text(name: str, rows: pa.Table) -> pa.Array:
     if name in ("conditions", "indicators"):
         return _listed(rows[name])
+    if name in ("bids", "asks"):
+        return _levels(rows[name])
     if name in ("price", "bid_price", "ask_price"):
         return _decimal(rows[name], PRICE_UNIT)
     if name == "size":
@@ -172,16 +180,28 @@ def _tick_text(name: str, rows: pa.Table) -> pa.Array:
         "participant_timestamp": "participant_ns",
         "sip_timestamp": "sip_ns",
         "trf_timestamp": "trf_ns",
+        "published_timestamp": "published_ns",
+        "made_timestamp": "made_ns",
     }
     return rows[ours.get(name, name)].cast(pa.string())
 
 
-def _decimal(values: pa.ChunkedArray, unit: int) -> pa.Array:
+def _decimal(values: pa.ChunkedArray | pa.Array, unit: int) -> pa.Array:
     """Whole units as a decimal number with six places."""
     places = len(str(unit)) - 1
     whole = pc.divide(values, unit)
     part = pc.utf8_lpad(pc.subtract(values, pc.multiply(whole, unit)).cast(pa.string()), places, "0")
     return pc.binary_join_element_wise(whole.cast(pa.string()), pc.utf8_rpad(part, 6, "0"), ".")
+
+
+def _levels(values: pa.ChunkedArray) -> pa.Array:
+    """Quoted JSON, a list of objects."""
+    levels = values.combine_chunks()
+    flat = levels.flatten()
+    price, size = _decimal(flat.field("price"), PRICE_UNIT), pc.divide(flat.field("size"), SIZE_UNIT).cast(pa.string())
+    texts = pc.binary_join_element_wise('{""price"":', price, ',""size"":', size, "}", "")
+    listed = pa.ListArray.from_arrays(levels.offsets, texts)
+    return pc.binary_join_element_wise('"[', pc.binary_join(listed, ","), ']"', "")
 
 
 def _listed(values: pa.ChunkedArray) -> pa.Array:

@@ -271,6 +271,13 @@ class _Book:
     unrest: Floats
 
 
+def usual_spread(plan: DayPlan) -> tuple[int, float]:
+    """The tick in price units, and the usual spread in ticks."""
+    tick = PRICE_UNIT // 100 if plan.prior_close >= 1 else 1
+    # Sub-dollar names quote in hundredths of a cent: their spread is a share of the price as that of others is.
+    return tick, plan.liquidity.spread_ticks if tick > 1 else plan.liquidity.spread_ticks * 12
+
+
 def _book(
     generator: np.random.Generator,
     plan: DayPlan,
@@ -282,15 +289,13 @@ def _book(
     """The spread is whole ticks, wider where it is volatile. A quote stands until the price leaves it, a trade was made
     against it, or somebody cares to renew it: in a thin name that is seldom.
     """
-    tick = PRICE_UNIT // 100 if plan.prior_close >= 1 else 1
+    tick, ticks = usual_spread(plan)
     liquidity = plan.liquidity
     slow = slow_noise(generator, SECONDS // 10, 9, 0.75 * liquidity.spread_deviation)
     quick = generator.standard_normal(SECONDS // 10) * 0.66 * liquidity.spread_deviation
     usual = np.median(variance[plan.hours.open // 60 : plan.hours.close // 60])
     unrest = 0.5 * np.log(np.maximum(variance, 1e-12) / usual)
     volatile = np.repeat(0.5 * unrest, 6).clip(-0.5, 1.2)
-    # Sub-dollar names quote in hundredths of a cent: their spread is a share of the price as that of others is.
-    ticks = liquidity.spread_ticks if tick > 1 else liquidity.spread_ticks * 12
     seconds = np.arange(SECONDS)
     outside = (seconds < plan.hours.open) | (seconds >= plan.hours.close)
     wide = np.repeat(np.log(ticks) + slow + quick + volatile, 10) + np.where(outside, 1.0, 0.0)

@@ -1,6 +1,7 @@
 """A market built on Spark: whole, deterministic, readable by our own reader, and what the truth says."""
 
 import hashlib
+import json
 from datetime import date
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from smallcaps.sources.simulator.layout import REPUBLISHED, read_records, read_t
 from tests.simulated import SMALL_MARKET
 
 KIND_OF_TAPE = {"day_aggs_v1": "day", "minute_aggs_v1": "minute", "trades_v1": "trades", "quotes_v1": "quotes"}
+KIND_OF_TAPE |= {"book_v1": "book"}
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -47,7 +49,7 @@ def test_the_files_hold_the_tape_but_for_rows_that_were_doubled(simulated_market
     for kind, tape in KIND_OF_TAPE.items():
         for day in tape_days(simulated_market, tape):
             rows, expected = rows_of(simulated_market, kind, day), read_tape(simulated_market, tape, day)
-            if not {of for _, of in doubled} & {str(day)} or tape in ("day", "quotes"):
+            if not {of for _, of in doubled} & {str(day)} or tape in ("day", "quotes", "book"):
                 assert rows.num_rows == expected.num_rows
                 assert rows["ticker"].to_pylist() == expected["symbol"].to_pylist()
             assert rows["raw"].null_count == rows.num_rows
@@ -63,6 +65,35 @@ def test_a_file_has_the_tapes_figures_in_the_vendors_spelling(simulated_market: 
     assert text["size"] == f"{one['size'] / 1_000_000:.6f}"
     assert text["conditions"] == ",".join(map(str, one["conditions"]))
     assert text["sip_timestamp"] == str(one["sip_ns"])
+
+
+def test_a_book_lies_apart_from_the_vendors_files_and_reads_as_json(simulated_market: Path) -> None:
+    day = tape_days(simulated_market, "book")[0]
+    assert (simulated_market / "smallcaps" / "book_v1" / f"{day:%Y/%m}" / f"{day}.csv.gz").is_file()
+    vendors = {path.name for path in (simulated_market / "us_stocks_sip").iterdir()}
+    assert vendors == {"day_aggs_v1", "minute_aggs_v1", "trades_v1", "quotes_v1"}
+    rows, tape = rows_of(simulated_market, "book_v1", day), read_tape(simulated_market, "book", day)
+    one, text = tape.slice(5, 1).to_pylist()[0], rows.slice(5, 1).to_pylist()[0]
+    assert text["published_timestamp"] == str(one["published_ns"])
+    assert len(one["bids"]) == 10
+    for side in ("bids", "asks"):
+        levels = [{"price": level["price"] / 10_000, "size": level["size"] / 1_000_000} for level in one[side]]
+        assert json.loads(text[side]) == levels
+
+
+def test_every_book_is_that_of_a_quote_on_the_tape(simulated_market: Path) -> None:
+    day = tape_days(simulated_market, "book")[0]
+    quotes = {
+        (row["symbol"], row["sip_ns"]): (row["bid_price"], row["bid_size"], row["ask_price"], row["ask_size"])
+        for row in read_tape(simulated_market, "quotes", day).to_pylist()
+    }
+    books = read_tape(simulated_market, "book", day).to_pylist()
+    assert {row["symbol"] for row in books} == {symbol for symbol, _ in quotes}
+    nothing = {"price": 0, "size": 0}
+    for row in books:
+        bid, ask = (row[side][0] if row[side] else nothing for side in ("bids", "asks"))
+        best = (bid["price"], bid["size"], ask["price"], ask["size"])
+        assert best == quotes[row["symbol"], row["published_ns"]]
 
 
 def test_the_tape_is_sorted_and_its_keys_are_unique(simulated_market: Path) -> None:

@@ -1,4 +1,5 @@
-"""The vendor's flat files as an S3 bucket: list, HEAD, GET, read-only, path style.
+"""The vendor's flat files as an S3 bucket: list, HEAD, GET, read-only, path style; beside them, under a prefix of their own, what
+the vendor has not.
 
 The access key id of a request must be the configured one; signatures are not verified.
 """
@@ -20,7 +21,7 @@ from xml.sax.saxutils import escape
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from smallcaps.sources.polygon.flatfiles import PREFIX
+from smallcaps.sources.polygon.flatfiles import OWN_PREFIX, PREFIX
 from smallcaps.sources.simulator.layout import REPUBLISHED
 from smallcaps.sources.simulator.server.faults import nth
 from smallcaps.sources.simulator.server.served import Marks
@@ -94,7 +95,7 @@ class Bucket:
     def _object(self, key: str) -> Object:
         """The object of a key. Raises S3Error."""
         path = self._world.market / key
-        if not key.startswith(f"{PREFIX}/") or ".." in Path(key).parts or not path.is_file():
+        if not key.startswith((f"{PREFIX}/", f"{OWN_PREFIX}/")) or ".." in Path(key).parts or not path.is_file():
             raise S3Error(404, "NoSuchKey", "The specified key does not exist.")
         faults = self._world.faults
         replaced = bool(faults.republish) and faults.republish in key and self._listings >= faults.republish_after
@@ -109,7 +110,8 @@ class Bucket:
 
     def _keys(self) -> list[str]:
         root = self._world.market
-        return sorted(str(path.relative_to(root)) for path in (root / PREFIX).rglob("*.csv.gz"))
+        files = (path for prefix in (PREFIX, OWN_PREFIX) for path in (root / prefix).rglob("*.csv.gz"))
+        return sorted(str(path.relative_to(root)) for path in files)
 
     def _list(self, request: Request) -> Response:
         """ListObjectsV2."""

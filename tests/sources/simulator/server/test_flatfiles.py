@@ -122,6 +122,23 @@ def test_pyarrow_lists_and_reads(vendor: Place, market: Path) -> None:
         assert stream.read() == flat_file(market, "trades_v1", MONDAY).read_bytes()
 
 
+def test_what_the_vendor_has_not_lies_under_a_prefix_of_its_own(market: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "market"
+    folder.mkdir()
+    for name in ("tape", "reference", "us_stocks_sip"):
+        (folder / name).symlink_to(market / name)
+    own = folder / "smallcaps" / "book_v1" / "2026" / "06" / f"{MONDAY}.csv.gz"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"a book")
+    with running(folder, KEY) as place:
+        s3 = client(place)
+        listed = s3.list_objects_v2(Bucket="flatfiles", Prefix="smallcaps/")["Contents"]
+        assert [one["Key"] for one in listed] == [f"smallcaps/book_v1/2026/06/{MONDAY}.csv.gz"]
+        assert s3.get_object(Bucket="flatfiles", Key=listed[0]["Key"])["Body"].read() == b"a book"
+        folders = s3.list_objects_v2(Bucket="flatfiles", Delimiter="/")["CommonPrefixes"]
+        assert [one["Prefix"] for one in folders] == ["smallcaps/", "us_stocks_sip/"]
+
+
 def test_what_was_read_is_in_the_account(market: Path) -> None:
     with running(market, KEY) as place:
         s3 = client(place)
