@@ -60,7 +60,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["smallcaps", "smallcaps.*"]),
-    package_data={"smallcaps": ["**/*.csv", "**/*.html", "**/*.css", "py.typed"]},
+    package_data={"smallcaps": ["**/*.csv", "**/*.html", "**/*.css", "**/*.scala", "py.typed"]},
     data_files=[("share/smallcaps/conf", glob("conf/*"))],
     install_requires=CORE,
     extras_require=EXTRAS,

@@ -56,7 +56,7 @@ from smallcaps.sources.polygon.bucket import Folder
 from smallcaps.sources.polygon.credentials import read_key
 from smallcaps.sources.polygon.endpoints import Source
 from smallcaps.sources.polygon.flatfiles import OWN_KINDS, VENDOR_KINDS
-from smallcaps.spark.jars import fetch_jars
+from smallcaps.spark import session_jars
 from smallcaps.version import code_version
 
 app = typer.Typer(
@@ -584,7 +584,7 @@ def detectors_explain_command(grain: Annotated[Grain, typer.Argument()]) -> None
 @app.command("jars")
 def jars_command() -> None:
     """Fetch the pinned jars and print their paths, for `spark-submit --jars`."""
-    sys.stdout.write(",".join(str(path) for path in fetch_jars(load_settings().cache)) + "\n")
+    sys.stdout.write(",".join(map(str, session_jars(load_settings()))) + "\n")
 
 
 @app.command("version")

@@ -19,7 +19,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from smallcaps.lake.declaration import Table
-from smallcaps.lake.files import open_filesystem, storage_options
+from smallcaps.lake.files import open_filesystem
 
 GROUP_ROWS = 1 << 18
 """Rows of a row group: what a writer holds in memory."""
@@ -134,15 +134,23 @@ def partition_filters(within: Mapping[str, Sequence[object]]) -> list[tuple[str,
     return [(name, "in", list(map(str, values))) for name, values in within.items()]
 
 
+def signed(run_id: str, **more: Any) -> CommitProperties:
+    """For delta-rs: what a commit says of itself, and that it is tried once (`Lake._natively` tries again)."""
+    return CommitProperties({"userMetadata": run_id, **more}, max_commit_retries=0)
+
+
 def commit_files(
-    location: str, table: Table, files: Sequence[DataFile], replaced: Mapping[str, Sequence[object]] | None
+    stored: DeltaTable,
+    table: Table,
+    files: Sequence[DataFile],
+    replaced: Mapping[str, Sequence[object]] | None,
+    run_id: str,
 ) -> None:
-    """Name files in the log of the table at `location`, in place of those in the partitions of `replaced` (None: of none)."""
+    """Name files in the log of a table, in place of those in the partitions of `replaced` (None: of none)."""
     now = round(time.time() * 1000)
     added: list[AddAction | RemoveAction] = [
         AddAction(file.path, file.size, file.partition, now, True, file.statistics) for file in files
     ]
-    stored = DeltaTable(location, storage_options=storage_options(location))
     told = {"numFiles": len(files), "numOutputRows": sum(file.rows for file in files)}
     stored.create_write_transaction(
         added,
@@ -150,7 +158,7 @@ def commit_files(
         stored.schema(),
         list(table.partition_by),
         None if replaced is None else partition_filters(replaced),
-        commit_properties=CommitProperties({"operationMetrics": {name: str(value) for name, value in told.items()}}),
+        commit_properties=signed(run_id, operationMetrics={name: str(value) for name, value in told.items()}),
         post_commithook_properties=NO_UPKEEP,
     )
 

@@ -25,10 +25,13 @@ def open_filesystem(location: str) -> tuple[fs.FileSystem, str]:
 
 
 def storage_options(location: str) -> dict[str, str]:
-    """Settings of delta-rs for a path or URL, from the same places as `open_filesystem`'s."""
+    """Settings of delta-rs for a path or URL, from the same places as `open_filesystem`'s.
+
+    Commits are conditional PUTs, as Spark's are (spark/log_store.py): the two kinds of writer exclude each other.
+    """
     if not location.startswith(("s3://", "s3a://")):
         return {}
-    options, endpoint = {"AWS_REGION": s3_region()}, s3_endpoint()
+    options, endpoint = {"AWS_REGION": s3_region(), "AWS_CONDITIONAL_PUT": "etag"}, s3_endpoint()
     if endpoint is not None:
         options |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
     return options

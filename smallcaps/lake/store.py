@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -10,21 +11,39 @@ from typing import Any
 
 import deltalake
 import pyarrow as pa
+from delta import exceptions
+from delta.exceptions import captured as _captured  # noqa: F401 - has PySpark raise Delta's exceptions as Delta's
 from delta.tables import DeltaTable
 from deltalake import write_deltalake
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError
+from py4j.protocol import Py4JError
 from pyarrow import fs
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from smallcaps.errors import BadData, BadInput
-from smallcaps.lake.datafiles import NO_UPKEEP, DataFile, commit_files, delete_files, partition_filters
+from smallcaps.errors import BadData, BadInput, FailedDependency
+from smallcaps.lake.datafiles import NO_UPKEEP, DataFile, commit_files, delete_files, partition_filters, signed
 from smallcaps.lake.declaration import RUN_ID, Table
 from smallcaps.lake.files import open_filesystem, storage_options
 from smallcaps.lake.registry import LAYERS, REGISTRY, declared
 
+SIGNATURE = "spark.databricks.delta.commitInfo.userMetadata"
+"""What Spark writes into its commits beside what it did: we have it write the run, as delta-rs does (`datafiles.signed`)."""
+BIRTH_SECONDS = 10
+CONFLICTS = (
+    exceptions.ConcurrentAppendException,
+    exceptions.ConcurrentDeleteDeleteException,
+    exceptions.ConcurrentDeleteReadException,
+    exceptions.ConcurrentTransactionException,
+    exceptions.ConcurrentWriteException,
+    exceptions.DeltaConcurrentModificationException,
+    exceptions.MetadataChangedException,
+    exceptions.ProtocolChangedException,
+)
+"""What Delta raises where another writer changed what a write rests on; they have no class in common."""
 _COMMIT_FILE = re.compile(r"\d{20}\.json")
 
 
@@ -57,6 +76,19 @@ def with_nulls(frame: DataFrame, name: str) -> DataFrame:
     return frame.select("*", *[F.lit(None).cast(column.type).alias(column.name) for column in lacking])
 
 
+def _has_files(stored: deltalake.DeltaTable, partitions: Mapping[str, Sequence[date | str]]) -> bool:
+    """Whether there are rows in these partitions, as the log alone says."""
+    return bool(stored.file_uris(partition_filters(partitions) or None))
+
+
+def _rows_written(metrics: Mapping[str, int | str]) -> int:
+    """Rows that a commit added, as Spark or delta-rs counts them."""
+    for inserted in ("numTargetRowsInserted", "num_target_rows_inserted", "num_added_rows"):
+        if inserted in metrics:
+            return int(metrics[inserted])
+    return int(metrics.get("numOutputRows", 0)) - int(metrics.get("numCopiedRows", 0))
+
+
 def _types(schema: StructType) -> dict[str, str]:
     return {field.name: field.dataType.simpleString() for field in schema.fields}
 
@@ -79,14 +111,18 @@ class Lake:
 
     def exists(self, name: str) -> bool:
         """Whether the table was ever written."""
-        return DeltaTable.isDeltaTable(self.spark, self.location(name))
+        return bool(self._versions(name))
 
     def version(self, name: str) -> int:
         """The table's current Delta version."""
+        return max(self._versions(name))
+
+    def _versions(self, name: str) -> list[int]:
+        """The versions that the table's log has a file of; none where it was never written."""
         filesystem, path = open_filesystem(self.location(name))
-        # By the names of the log's files: asking Delta would take a Spark job.
-        log = filesystem.get_file_info(fs.FileSelector(f"{path}/_delta_log"))
-        return max(int(info.base_name[:-5]) for info in log if _COMMIT_FILE.fullmatch(info.base_name))
+        # By names: asking Delta would take a Spark job, and it may remember how things were before another writer came.
+        log = filesystem.get_file_info(fs.FileSelector(f"{path}/_delta_log", allow_not_found=True))
+        return [int(info.base_name[:-5]) for info in log if _COMMIT_FILE.fullmatch(info.base_name)]
 
     def read(self, name: str, version: int | None = None) -> DataFrame:
         """The table, at `version` if given. Raises BadInput where it was never written, BadData where it drifted."""
@@ -124,7 +160,7 @@ class Lake:
         writer = self._laid_out(table, self._conformed(table, frame, run_id)).write.format("delta").mode("overwrite")
         if where is not None:
             writer = writer.option("replaceWhere", where)
-        return self._committed(name, lambda: writer.save(self.location(name)))
+        return self._committed(name, run_id, lambda: writer.save(self.location(name)))
 
     def make(self, name: str) -> None:
         """Make the table if it is not there."""
@@ -132,9 +168,20 @@ class Lake:
             return
         table = declared(name)
         self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
-        self._clear_unborn(name)
         self.spark.sql(f"DROP TABLE IF EXISTS {name}")
-        self.spark.sql(table.ddl(self.location(name)))
+        try:
+            self._clear_unborn(name)
+            self.spark.sql(table.ddl(self.location(name)))
+        except (PySparkException, Py4JError):
+            if not self._born(name):
+                raise
+
+    def _born(self, name: str) -> bool:
+        """Whether the table comes within BIRTH_SECONDS: another writer that makes it has files there before it is one."""
+        deadline = time.monotonic() + BIRTH_SECONDS
+        while not (there := self.exists(name)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return there
 
     def replace_files(
         self, name: str, files: Sequence[DataFile], within: Mapping[str, Sequence[date | str]], run_id: str
@@ -147,39 +194,49 @@ class Lake:
         where = " AND ".join(f"{column} IN ({', '.join(map(_literal, values))})" for column, values in within.items())
         partitions = {column: values for column, values in within.items() if column in table.partition_by}
         whole = partitions == dict(within)
-        if whole or not self._has_files(name, partitions) or self.read(name).where(where).isEmpty():
-            commit_files(location, table, files, within if whole else None)
-            return Commit(name, self.version(name), sum(file.rows for file in files))
-        # Rows that stay share files with rows that go, which takes Spark's writer.
-        rows = self.empty(name)
-        if files:
-            rows = self.read_files(name, [file.path for file in files])
-        commit = self.replace(name, rows, where, run_id)
-        delete_files(location, files)
-        return commit
+
+        def write(stored: deltalake.DeltaTable) -> None:
+            if whole or not _has_files(stored, partitions) or self.read(name, stored.version()).where(where).isEmpty():
+                commit_files(stored, table, files, within if whole else None, run_id)
+                return
+            # Rows that stay share files with rows that go, which takes Spark's writer.
+            rows = self.empty(name)
+            if files:
+                rows = self.read_files(name, [file.path for file in files])
+            self.replace(name, rows, where, run_id)
+            delete_files(location, files)
+
+        return self._natively(name, run_id, write)
 
     def append(self, name: str, frame: DataFrame, run_id: str) -> Commit:
         """Add rows. Only for tables whose rows are the run's own (bronze.bodies)."""
         table = declared(name)
         writer = self._conformed(table, frame, run_id).write.format("delta").mode("append")
-        return self._committed(name, lambda: writer.save(self.location(name)))
+        return self._committed(name, run_id, lambda: writer.save(self.location(name)))
 
     def add_missing(self, name: str, frame: DataFrame, run_id: str) -> Commit:
         """Insert the rows whose declared key is not there yet; rows already there stay as they are."""
         table = declared(name)
         rows = self._conformed(table, frame, run_id).dropDuplicates(list(table.key))
         same = " AND ".join(f"stored.{column} <=> new.{column}" for column in table.key)
-        target = DeltaTable.forPath(self.spark, self.location(name))
-        merge = target.alias("stored").merge(rows.alias("new"), same).whenNotMatchedInsertAll()
-        return self._committed(name, merge.execute)
+
+        def merge() -> None:
+            target = DeltaTable.forPath(self.spark, self.location(name)).alias("stored")
+            target.merge(rows.alias("new"), same).whenNotMatchedInsertAll().execute()
+
+        return self._committed(name, run_id, merge, repeatable=True)
 
     def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]], run_id: str) -> Commit:
         """As `append`, of rows by column name that the driver holds: without a Spark job, which takes a second."""
         self.make(name)
-        write_deltalake(
-            self._native(name), self._arrow(name, rows, run_id), mode="append", post_commithook_properties=NO_UPKEEP
-        )
-        return Commit(name, self.version(name), len(rows))
+        new = self._arrow(name, rows, run_id)
+
+        def write(stored: deltalake.DeltaTable) -> None:
+            write_deltalake(
+                stored, new, mode="append", commit_properties=signed(run_id), post_commithook_properties=NO_UPKEEP
+            )
+
+        return self._natively(name, run_id, write)
 
     def add_missing_rows(self, name: str, rows: Sequence[Mapping[str, Any]], run_id: str) -> Commit:
         """As `add_missing`, of rows by column name that the driver holds."""
@@ -187,25 +244,32 @@ class Lake:
         key = declared(name).key
         same = " AND ".join(f"(stored.{column} IS NOT DISTINCT FROM new.{column})" for column in key)
         distinct = {tuple(row[column] for column in key): row for row in reversed(rows)}
-        merge = self._native(name).merge(
-            self._arrow(name, [*distinct.values()], run_id),
-            same,
-            source_alias="new",
-            target_alias="stored",
-            post_commithook_properties=NO_UPKEEP,
-        )
-        done = merge.when_not_matched_insert_all().execute()
-        return Commit(name, self.version(name), done["num_target_rows_inserted"])
+        new = self._arrow(name, [*distinct.values()], run_id)
+
+        def write(stored: deltalake.DeltaTable) -> None:
+            merge = stored.merge(
+                new,
+                same,
+                source_alias="new",
+                target_alias="stored",
+                commit_properties=signed(run_id),
+                post_commithook_properties=NO_UPKEEP,
+            )
+            merge.when_not_matched_insert_all().execute()
+
+        return self._natively(name, run_id, write)
 
     def files(self, name: str, version: int | None = None) -> dict[str, tuple[date, date] | None]:
         """The files of a table, at `version` if given, as the log says: for each its first and last day, of tables of days.
 
         None where that is not known. A version that the log does not go back to has none.
         """
+        location = self.location(name)
         try:
-            found = self._native(name, version).get_add_actions(flatten=True)
+            stored = deltalake.DeltaTable(location, version, storage_options=storage_options(location))
         except DeltaError:
             return {}
+        found = stored.get_add_actions(flatten=True)
         columns = {column: found[column].to_pylist() for column in found.schema.names}
         paths, (day, _) = columns["path"], declared(name).span
         first = columns.get(f"min.{day}", columns.get(f"partition.{day}", [None] * len(paths)))
@@ -221,14 +285,6 @@ class Lake:
         location = self.location(name)
         reader = self.spark.read.schema(declared(name).schema).option("basePath", location)
         return reader.option("ignoreMissingFiles", True).parquet(*[f"{location}/{path}" for path in paths])
-
-    def _has_files(self, name: str, partitions: Mapping[str, Sequence[date | str]]) -> bool:
-        """Whether there are rows in these partitions, as the log alone says."""
-        return bool(self._native(name).file_uris(partition_filters(partitions) or None))
-
-    def _native(self, name: str, version: int | None = None) -> deltalake.DeltaTable:
-        location = self.location(name)
-        return deltalake.DeltaTable(location, version, storage_options=storage_options(location))
 
     @staticmethod
     def _arrow(name: str, rows: Sequence[Mapping[str, Any]], run_id: str) -> pa.Table:
@@ -249,12 +305,18 @@ class Lake:
 
         Raises BadData where there are other files: they are somebody's.
         """
-        filesystem, path = open_filesystem(self.location(name))
+        location = self.location(name)
+        filesystem, path = open_filesystem(location)
         left = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+        if any(_COMMIT_FILE.fullmatch(info.base_name) for info in left):
+            return
         if strange := [info.path for info in left if info.is_file and "/_delta_log/" not in info.path]:
-            raise BadData(f"{self.location(name)} holds files of no table, {strange[0]} for one. Move them away.")
-        if left:
-            filesystem.delete_dir(path)
+            raise BadData(f"{location} holds files of no table, {strange[0]} for one. Move them away.")
+        hadoop: Any = self.spark._jvm
+        for info in sorted(left, key=lambda one: one.path, reverse=True):
+            place = hadoop.org.apache.hadoop.fs.Path(location + info.path.removeprefix(path))
+            # Not what is in it: another writer's first commit may come this moment.
+            place.getFileSystem(self.spark._jsc.hadoopConfiguration()).delete(place, False)
 
     @staticmethod
     def _laid_out(table: Table, frame: DataFrame) -> DataFrame:
@@ -277,25 +339,56 @@ class Lake:
         ]
         raise BadData(f"{table.name}: {what} is not as declared. {'; '.join(differences)}.")
 
-    def _metrics(self, name: str, version: int) -> dict[str, int]:
-        """What a commit says that it did."""
-        filesystem, path = open_filesystem(self.location(name))
-        with filesystem.open_input_stream(f"{path}/_delta_log/{version:020}.json", compression=None) as stream:
-            actions = [json.loads(line) for line in stream.read().splitlines()]
-        said = next(action["commitInfo"] for action in actions if "commitInfo" in action)
-        return {key: int(value) for key, value in said["operationMetrics"].items() if value.isdigit()}
+    def _natively(self, name: str, run_id: str, write: Callable[[deltalake.DeltaTable], None]) -> Commit:
+        """Have delta-rs do the write; where another writer was faster, again on what the table then is.
 
-    def _committed(self, name: str, write: Callable[[], object]) -> Commit:
-        """Do the write; returns what it left. One that changes nothing makes no commit: no rows are its own."""
+        delta-rs' own second try is off: it takes a commit of ours whose answer was lost for another's, and commits twice.
+        """
+        location = self.location(name)
+        while True:
+            stored = deltalake.DeltaTable(location, storage_options=storage_options(location))
+            before = stored.version()
+            try:
+                write(stored)
+            except (CommitFailedError, OSError) as error:
+                if own := self._own_commit(name, before, run_id):
+                    return own
+                if isinstance(error, CommitFailedError) and self.version(name) > before:
+                    continue
+                raise
+            return self._own_commit(name, before, run_id) or Commit(name, before, 0)
+
+    def _committed(self, name: str, run_id: str, write: Callable[[], object], repeatable: bool = False) -> Commit:
+        """Have Spark do the write; returns what it left. One that changes nothing makes no commit: no rows are its own.
+
+        Where another writer changed what the write rests on, a `repeatable` one is done again, since it decides anew;
+        of others FailedDependency is raised.
+        """
         before = self.version(name)
-        write()
-        version = self.version(name)
-        if version == before:
-            return Commit(name, before, 0)
-        metrics = self._metrics(name, version)
-        inserted = metrics.get("numTargetRowsInserted")
-        rows = metrics.get("numOutputRows", 0) - metrics.get("numCopiedRows", 0) if inserted is None else inserted
-        return Commit(name, version, rows)
+        self.spark.conf.set(SIGNATURE, run_id)
+        try:
+            while True:
+                try:
+                    write()
+                    break
+                except CONFLICTS as error:
+                    if not repeatable:
+                        message = f"{name} was changed by another writer at the same time. Run again."
+                        raise FailedDependency(message) from error
+        finally:
+            self.spark.conf.unset(SIGNATURE)
+        return self._own_commit(name, before, run_id) or Commit(name, before, 0)
+
+    def _own_commit(self, name: str, before: int, run_id: str) -> Commit | None:
+        """What the run's last commit after version `before` says that it did; None where there is none."""
+        filesystem, path = open_filesystem(self.location(name))
+        for version in range(self.version(name), before, -1):
+            with filesystem.open_input_stream(f"{path}/_delta_log/{version:020}.json", compression=None) as stream:
+                actions = [json.loads(line) for line in stream.read().splitlines()]
+            said = next(action["commitInfo"] for action in actions if "commitInfo" in action)
+            if said.get("userMetadata") == run_id:
+                return Commit(name, version, _rows_written(said["operationMetrics"]))
+        return None
 
     @cached_property
     def raw(self) -> str:

@@ -8,6 +8,7 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
@@ -46,13 +47,13 @@ def locked_jars() -> list[Jar]:
     return jars
 
 
-def fetch_jars(cache: Path) -> list[Path]:
-    """Paths of the locked jars under `cache`/jars, fetched first where they are missing.
+def fetch_jars(cache: Path, artifacts: Collection[str] | None = None) -> list[Path]:
+    """Paths of the locked jars (only of `artifacts`, if given) under `cache`/jars, fetched first where they are missing.
 
     Raises FailedDependency where the registry cannot be reached, BadData where a jar is not the one locked.
     """
     folder = cache / "jars"
-    jars = locked_jars()
+    jars = [jar for jar in locked_jars() if artifacts is None or jar.artifact in artifacts]
     if missing := [jar for jar in jars if not (folder / jar.file_name).is_file()]:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:

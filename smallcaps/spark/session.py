@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkRuntimeError
@@ -11,6 +12,7 @@ from smallcaps.config import Settings, configuration_folder, s3_endpoint, s3_reg
 from smallcaps.errors import FailedDependency
 from smallcaps.spark.jars import fetch_jars
 from smallcaps.spark.java import require_java
+from smallcaps.spark.log_store import LOG_STORE, LOG_STORE_SETTING, log_store_jar, require_log_store
 
 
 def open_session(settings: Settings, application: str = "smallcaps") -> SparkSession:
@@ -36,6 +38,8 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
         # Overflow and bad casts raise instead of turning into nulls.
         "spark.sql.ansi.enabled": True,
         "spark.sql.shuffle.partitions": settings.spark.shuffle_partitions,
+        # Writers on S3 exclude each other; Delta's own store there loses commits. delta-rs' side is `lake.files`.
+        LOG_STORE_SETTING: LOG_STORE,
         # A small table's log is not worth Delta's default of 50 tasks.
         "spark.databricks.delta.snapshotPartitions": 2,
         # A persisted plan with it fails when written to Delta ("dynamicpruning has not finished"); our queries name their days.
@@ -64,11 +68,11 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
             "spark.hadoop.fs.s3a.path.style.access": True,
         }
     if settings.spark.jars:
-        options["spark.jars"] = ",".join(str(path) for path in fetch_jars(settings.cache))
+        options["spark.jars"] = ",".join(map(str, session_jars(settings)))
     for key, value in (options | settings.spark.conf).items():
         builder = builder.config(key, value)
     try:
-        return builder.getOrCreate()
+        session = builder.getOrCreate()
     except (PySparkRuntimeError, Py4JJavaError) as error:
         if "BindException" in str(error):
             raise FailedDependency(
@@ -76,3 +80,11 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
                 "spark.driver.port out of the settings so that Spark finds one."
             ) from error
         raise FailedDependency(f"Spark did not start. Run `smallcaps doctor`; the log is {log_file}.") from error
+    if settings.lake.startswith("s3a://"):
+        require_log_store(session)
+    return session
+
+
+def session_jars(settings: Settings) -> list[Path]:
+    """What the session needs beside Spark: the store of Delta's log, and what the cluster does not bring."""
+    return [*(fetch_jars(settings.cache) if settings.spark.jars else []), log_store_jar(settings.cache)]

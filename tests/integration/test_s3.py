@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from pyarrow import fs
 
 from tests.conftest import SAMPLE
-from tests.s3 import CREDENTIALS, s3_server
+from tests.s3 import CREDENTIALS, s3_server, s3_store
 
 pytestmark = pytest.mark.slow
 
@@ -60,15 +59,7 @@ def test_a_lake_on_s3_is_filled_from_files_on_s3(tmp_path: Path) -> None:
 
 def _fill(environment: dict[str, str]) -> None:
     """The vendor's bucket with three days of the sample, and an empty one for the lake."""
-    host = environment["AWS_ENDPOINT_URL"].removeprefix("http://")
-    store = fs.S3FileSystem(
-        access_key=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        secret_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        endpoint_override=host,
-        scheme="http",
-        region=environment["AWS_REGION"],
-        allow_bucket_creation=True,
-    )
+    store = s3_store(environment)
     for bucket in ("vendor", "lake"):
         store.create_dir(bucket)
     files = [SAMPLE / "splits.csv"]

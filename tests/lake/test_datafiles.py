@@ -1,8 +1,12 @@
 """Files that a task writes by itself: rows of the table once they are committed, and not before."""
 
+import itertools
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -11,7 +15,8 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from smallcaps.lake import DataFile, DataFileWriter, Lake, datafiles, declared, file_schema
+from smallcaps.lake import Commit, DataFile, DataFileWriter, Lake, datafiles, declared, file_schema, store
+from smallcaps.lake.datafiles import commit_files
 
 TABLE = "bronze.bars_1m"
 MONDAY, TUESDAY = date(2026, 10, 5), date(2026, 10, 6)
@@ -100,6 +105,33 @@ def test_a_table_without_partitions_replaces_days_inside_its_files(there: Lake) 
     assert rows(there, name) == {(MONDAY, "A", 1), (MONDAY, "B", 1), (TUESDAY, "C", 2)}
     # They were copied into the table's own files and are gone.
     assert not {file.path for file in files} & parquet_files(there, name)
+
+
+@pytest.mark.parametrize("name", [TABLE, "bronze.bars_1d"])
+def test_a_new_day_that_two_writers_bring_at_once_is_there_once(
+    there: Lake, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, calls = threading.Barrier(2, timeout=30), itertools.count()
+
+    def at_once(*arguments: Any) -> None:
+        """Both have looked and seen nothing of the day before either commits."""
+        if next(calls) < 2:
+            both.wait()
+        commit_files(*arguments)
+
+    monkeypatch.setattr(store, "commit_files", at_once)
+
+    def bring(number: int) -> Commit:
+        files = written(there, "AB", number, MONDAY, name)
+        return there.replace_files(name, files, {"session_date": [MONDAY]}, str(number))
+
+    with ThreadPoolExecutor(2) as pool:
+        commits = sorted(pool.map(bring, (1, 2)), key=lambda commit: commit.version)
+    last = int(there.read(name).first().run_id)
+    assert rows(there, name) == {(MONDAY, "A", last), (MONDAY, "B", last)}
+    assert there.read(name).count() == 2
+    assert [commit.rows for commit in commits] == [2, 2]
+    assert commits[1].version == there.version(name) == commits[0].version + 1
 
 
 def test_a_writer_that_fails_leaves_nothing(there: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

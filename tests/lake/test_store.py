@@ -1,15 +1,18 @@
 """The lake's reads and writes: idempotent, and nothing that differs from its declaration."""
 
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from smallcaps.errors import BadData, BadInput
-from smallcaps.lake import REGISTRY, Lake, between, sql_literal
+from smallcaps.errors import BadData, BadInput, FailedDependency
+from smallcaps.lake import REGISTRY, Commit, Lake, between, sql_literal
 from tests.lake.frames import DAY, adjustments, content
 
 TABLE = "silver.adjustments"
@@ -142,6 +145,76 @@ def test_a_stored_table_that_drifted_is_refused_on_reading_and_on_writing(lake: 
     with pytest.raises(Exception, match=r"(?i)schema|as declared"):
         lake.replace(TABLE, adjustments(spark, B), None, "two")
     assert lake.version(TABLE) == 0
+
+
+def disturbed(lake: Lake, ours: DataFrame) -> DataFrame:
+    """`ours`; while Spark computes it for the first time somebody else adds another row of A's."""
+    before, location = lake.version(TABLE), lake.location(TABLE)
+
+    def meddle(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        stored = DeltaTable(location)
+        if stored.version() == before:
+            rows = stored.to_pyarrow_table(filters=[("symbol", "=", "A")])
+            named = rows.set_column(rows.schema.names.index("run_id"), "run_id", [["other"]])
+            write_deltalake(stored, named, mode="append")
+        yield from batches
+
+    return ours.coalesce(1).mapInArrow(meddle, ours.schema)
+
+
+def runs(lake: Lake) -> list[tuple[str, float, str]]:
+    return sorted((row.symbol, row.price_factor, row.run_id) for row in lake.read(TABLE).collect())
+
+
+def test_what_another_writer_changed_meanwhile_is_not_overwritten(lake: Lake, spark: SparkSession) -> None:
+    lake.replace(TABLE, adjustments(spark, A, B), None, "one")
+    ours = disturbed(lake, adjustments(spark, ("A", DAY, 0.25)))
+    with pytest.raises(FailedDependency, match=r"adjustments was changed by another writer at the same time. Run"):
+        lake.replace(TABLE, ours, "symbol = 'A'", "two")
+    assert runs(lake) == [("A", 0.5, "one"), ("A", 0.5, "other"), ("B", 10.0, "one")]
+
+
+def test_missing_rows_are_added_whatever_another_writer_adds_meanwhile(lake: Lake, spark: SparkSession) -> None:
+    lake.replace(TABLE, adjustments(spark, A), None, "one")
+    commit = lake.add_missing(TABLE, disturbed(lake, adjustments(spark, A, C)), "two")
+    assert runs(lake) == [("A", 0.5, "one"), ("A", 0.5, "other"), ("C", 4.0, "two")]
+    assert (commit.version, commit.rows) == (lake.version(TABLE), 1)
+
+
+def test_writers_in_the_drivers_hands_each_add_what_is_missing_and_add_it_once(lake: Lake) -> None:
+    lake.make("ops.ledger")
+
+    def received(file: int) -> dict[str, object]:
+        row = {"sha256": str(file), "kind": "splits", "session_date": None, "source": "x", "raw_path": "raw/x"}
+        return {**row, "size_bytes": 3, "etag": None, "lines": None, "received_at": datetime(2015, 6, 1, tzinfo=UTC)}
+
+    def add(writer: int) -> list[Commit]:
+        return [lake.add_missing_rows("ops.ledger", [received(file)], f"{writer}-{file}") for file in range(10)]
+
+    with ThreadPoolExecutor(3) as pool:
+        commits = [commit for done in pool.map(add, range(3)) for commit in done]
+    rows = lake.read("ops.ledger").select("sha256", "run_id").collect()
+    assert sorted(row.sha256 for row in rows) == sorted(map(str, range(10)))
+    # What a writer is told of is its own commit and nobody else's.
+    assert sorted(commit.version for commit in commits if commit.rows == 1) == list(range(1, 11))
+    assert {commit.rows for commit in commits} == {0, 1}
+
+
+def test_what_a_killed_creation_left_is_cleared_away_and_files_of_others_are_not(
+    lake: Lake, spark: SparkSession
+) -> None:
+    log = Path(lake.location(TABLE)) / "_delta_log"
+    (log / "_staged_commits").mkdir(parents=True)
+    (log / f".{0:020}.json.4c7e.tmp").write_text("half a co")
+    lake.append(TABLE, adjustments(spark, A), "one")
+    assert content(lake.read(TABLE)) == {A}
+
+    strange = Path(lake.location("silver.bars_1d")) / "notes.txt"
+    strange.parent.mkdir(parents=True)
+    strange.write_text("mine")
+    with pytest.raises(BadData, match=r"holds files of no table, .*notes.txt for one. Move them away"):
+        lake.make("silver.bars_1d")
+    assert strange.read_text() == "mine"
 
 
 def test_a_layer_outside_the_registry_cannot_be_written(lake: Lake, spark: SparkSession) -> None:
