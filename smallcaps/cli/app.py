@@ -31,6 +31,7 @@ from smallcaps.cli.console import DAY, messages, output, started, timed, working
 from smallcaps.cli.doctor import EXTRAS, examine
 from smallcaps.cli.forecast import foretell
 from smallcaps.cli.simulate import simulate_app
+from smallcaps.cli.vendor import examine_vendor
 from smallcaps.config import Settings, load_settings
 from smallcaps.detectors.detect import INPUT_TABLE, chosen_detectors, detect, events, statement_of
 from smallcaps.detectors.manifest import build_manifest
@@ -123,9 +124,14 @@ def _names(symbols: str | None) -> list[str] | None:
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    vendor: Annotated[
+        bool,
+        typer.Option("--vendor", help="Ask the vendor, too, what the keys may have: one small request an endpoint."),
+    ] = False,
+) -> None:
     """Tell what is missing on this machine."""
-    checks = examine()
+    checks = [*examine(), *(examine_vendor() if vendor else ())]
     table = RichTable("", "what", "finding", box=None)
     marks = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]·[/yellow]"}
     for check in checks:

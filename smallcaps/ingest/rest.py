@@ -55,7 +55,7 @@ REASONS = {
     "outside_request": "the row is of a day that was not asked for",
 }
 _DAY_OF_START = "to_date(from_utc_timestamp(timestamp_micros(window_start_ns div 1000), 'America/New_York'))"
-_DIALECTS = {Source.VENDOR: VENDOR, Source.FRED: FRED}
+DIALECTS = {Source.VENDOR: VENDOR, Source.FRED: FRED}
 _SHOWN = 5
 """Faults told in an error; all are in bronze.bodies."""
 
@@ -245,7 +245,7 @@ def _asker(
     }
 
     def ask(batches: _Batches) -> _Batches:
-        pace, dialect = Pace(service.requests_per_second / tasks), _DIALECTS[endpoint.source]
+        pace, dialect = Pace(service.requests_per_second / tasks), DIALECTS[endpoint.source]
         client = RestClient(service.origin, key.value, pace, connections=service.connections, dialect=dialect)
         requests = (request for batch in batches for request in batch["request"].to_pylist())
         for answer in answers(client, endpoint, requests, service.connections):

@@ -183,3 +183,22 @@ def test_a_retry_takes_its_turn_too() -> None:
     with vendor_server(lambda number, _: Answer(status=500) if number < 3 else GOOD) as server:
         client(server, per_second=10).get("/v1/x")
     assert all(later.at - earlier.at >= 0.09 for earlier, later in pairwise(server.asked))
+
+
+def test_a_look_takes_whatever_is_said_and_asks_once() -> None:
+    def respond(_: int, path: str) -> Answer:
+        return Answer({"error": "no"}, 429 if path == "/many" else 403, headers={"X-RateLimit-Limit": "5"})
+
+    with vendor_server(respond) as server:
+        client = RestClient(server.origin, KEY, Pace(1000))
+        found = [client.look(path) for path in ("/many", "/forbidden?limit=1")]
+    assert [(body.status, body.headers["X-RateLimit-Limit"], body.json()) for body in found] == [
+        (429, "5", {"error": "no"}),
+        (403, "5", {"error": "no"}),
+    ]
+    assert [asked.path for asked in server.asked] == ["/many", "/forbidden?limit=1"]
+
+
+def test_a_look_at_nobody_is_a_failed_dependency() -> None:
+    with pytest.raises(FailedDependency, match=r"http://127\.0\.0\.1:9/x gives no answer"):
+        RestClient("http://127.0.0.1:9", KEY, Pace(1000)).look("/x")

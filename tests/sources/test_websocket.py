@@ -929,3 +929,57 @@ def test_wherever_the_feed_is_cut_nothing_is_missing_and_nothing_twice(
             union.extend(filter(seen.admit, (Event("T", "ABC", event, 1, 1) for event in part)))
             last_ns = max([last_ns, *(event["t"] * 10**6 for event in part)])
     assert identities([event.body for event in union]) == identities(ALL)
+
+
+# Trying a key
+
+
+def tried(script: Callable[[Line], Awaitable[None]]) -> tuple[Exception | None, SocketServer]:
+    """What trying the key comes to."""
+    result: list[Any] = []
+
+    async def play() -> None:
+        async with socket_server(script) as server:
+            try:
+                await feed(server, patience=replace(QUICK, authenticate_seconds=0.5)).try_key()
+                result.append(None)
+            except (BadInput, FailedDependency) as error:
+                result.append(error)
+            result.append(server)
+
+    run(play())
+    error, server = result
+    return error, server
+
+
+def test_a_key_is_tried_without_a_subscription_and_the_connection_closed() -> None:
+    async def script(line: Line) -> None:
+        await line.authenticate()
+        await line.hold()
+
+    error, server = tried(script)
+    assert error is None
+    assert server.heard == [[{"action": "auth", "params": KEY}]]
+    assert server.ends == [1000]
+
+
+def test_a_key_that_is_refused_is_bad_input_and_tried_once() -> None:
+    async def script(line: Line) -> None:
+        await line.say("connected", "Connected Successfully")
+        await line.hear()
+        await line.say("auth_failed", f"authentication failed for {KEY}")
+
+    error, server = tried(script)
+    assert isinstance(error, BadInput)
+    assert "authentication failed for [key]" in str(error)
+    assert len(server.heard) == 1
+
+
+def test_a_server_that_says_nothing_to_the_key_is_a_failed_dependency() -> None:
+    async def script(line: Line) -> None:
+        await line.hold()
+
+    error, server = tried(script)
+    assert isinstance(error, FailedDependency)
+    assert "does not answer to the key: no greeting or no answer to the key in 0.5 s" in str(error)
+    assert len(server.heard) == 1

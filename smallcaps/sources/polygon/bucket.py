@@ -79,11 +79,15 @@ class Folder:
 
 @dataclass(frozen=True)
 class VendorBucket:
-    """The vendor's own bucket at `endpoint` (https://host), read with its own pair of keys."""
+    """The vendor's own bucket at `endpoint` (https://host), read with its own pair of keys.
+
+    Each request is made `attempts` times at most.
+    """
 
     endpoint: str
     bucket: str
     keys: KeyPair
+    attempts: int = ATTEMPTS
 
     @property
     def name(self) -> str:
@@ -130,7 +134,7 @@ class VendorBucket:
 
         client, place = self._client(), f"{self.name}/{path}"
         read, refused, trouble = 0, False, ""
-        for attempt in range(ATTEMPTS):
+        for attempt in range(self.attempts):
             if attempt:
                 time.sleep(random.uniform(0.5, 1) * min(BACKOFF_SECONDS * 2**attempt, LONGEST_BACKOFF_SECONDS))
             asked = {"Bucket": self.bucket, "Key": path}
@@ -156,7 +160,7 @@ class VendorBucket:
                     refused = True
             except (BotoCoreError, HTTPError, OSError) as error:
                 trouble = type(error).__name__
-        raise FailedDependency(f"{place} could not be read in {ATTEMPTS} attempts, at last: {trouble}. Try later.")
+        raise FailedDependency(f"{place} could not be read in {self.attempts} attempts, at last: {trouble}. Try later.")
 
     def _pages(self, client: Any, prefix: str) -> Iterator[dict[str, Any]]:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -176,7 +180,7 @@ class VendorBucket:
         config = Config(
             s3={"addressing_style": "path"},
             signature_version="s3v4",
-            retries={"max_attempts": ATTEMPTS, "mode": "standard"},
+            retries={"total_max_attempts": self.attempts, "mode": "standard"},
             connect_timeout=CONNECT_SECONDS,
             read_timeout=READ_SECONDS,
             response_checksum_validation="when_required",

@@ -14,7 +14,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from http import HTTPStatus
@@ -49,6 +49,7 @@ class Body:
     status: int
     content: bytes
     received_at: datetime
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:
@@ -152,6 +153,16 @@ class RestClient:
             if url in asked:
                 raise BadData(f"The vendor's pages go in a circle: {url} was asked for already.")
 
+    def look(self, request: str) -> Body:
+        """What is said to one request, whatever the status; it is asked once. Raises FailedDependency where nothing is said."""
+        url = f"{self._origin}{request}"
+        self._pace.wait()
+        try:
+            response, content = self._fetch(url)
+        except urllib3.exceptions.HTTPError as trouble:
+            raise FailedDependency(f"{url} gives no answer: {_hidden(str(trouble))}.") from trouble
+        return Body(url, response.status, content, datetime.now(UTC), dict(response.headers))
+
     def _next(self, body: Body) -> str | None:
         following = self._dialect.following(body)
         if following is None:
@@ -216,7 +227,7 @@ def _refuse(url: str, status: int, content: bytes, dialect: Dialect) -> None:
     """Raises BadInput for an answer that asking again would not change."""
     if status == HTTPStatus.OK:
         return
-    said = _message(content)
+    said = said_in(content)
     if status == HTTPStatus.NOT_FOUND and said is not None:
         return
     if status == HTTPStatus.BAD_REQUEST and dialect.nothing is not None and dialect.nothing in (said or ""):
@@ -230,7 +241,7 @@ def _refuse(url: str, status: int, content: bytes, dialect: Dialect) -> None:
     raise BadInput(f"The vendor refuses {url} with status {status}: {said or 'no reason given'}")
 
 
-def _message(content: bytes) -> str | None:
+def said_in(content: bytes) -> str | None:
     """The vendor's own words in an error body, None where it has none."""
     try:
         body = json.loads(content)

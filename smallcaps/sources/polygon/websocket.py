@@ -17,8 +17,8 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -117,6 +117,19 @@ class Feed:
         """Topics that the vendor has not acknowledged: not yet, or refused by the plan, or unknown. It names none of them."""
         return frozenset(self._topics).difference(*self._coverage.acknowledged.values())
 
+    async def try_key(self) -> None:
+        """Connect once, hand over the key and leave; nothing is subscribed to.
+
+        Raises BadInput where the key or its plan is refused, FailedDependency where nobody answers.
+        """
+        try:
+            async with self._connected():
+                pass
+        except (_Lost, ConnectionClosed, OSError, WebSocketException) as error:
+            raise FailedDependency(
+                f"{self._url} does not answer to the key: {self._without_key(str(error))}."
+            ) from error
+
     async def __aenter__(self) -> Self:
         self._reader = asyncio.create_task(self._read())
         self._reader.add_done_callback(lambda _: self._arrived.set())
@@ -180,24 +193,11 @@ class Feed:
         """One connection, from the greeting to its loss: the seconds for which it was subscribed, and how it ended."""
         subscribed: float | None = None
         try:
-            socket = await _Connect(
-                self._url,
-                proxy=None,
-                user_agent_header="smallcaps",
-                open_timeout=self._patience.connect_seconds,
-                ping_interval=None,
-                close_timeout=_CLOSE_SECONDS,
-                max_size=MAXIMUM_FRAME_BYTES,
-                logger=_WIRE_LOG,
-            )
-            try:
-                await self._authenticate(socket)
+            async with self._connected() as socket:
                 await self._subscribe(socket)
                 subscribed = time.monotonic()
                 while True:
                     self._take(await self._next(socket))
-            finally:
-                await socket.close()
         except _Lost as lost:
             loss = lost
         except ConnectionClosed as closed:
@@ -205,6 +205,25 @@ class Feed:
         except (OSError, WebSocketException) as error:
             loss = _Lost(f"no connection ({error})")
         return (0.0 if subscribed is None else time.monotonic() - subscribed), loss
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[ClientConnection]:
+        """A connection that has answered to the key."""
+        socket = await _Connect(
+            self._url,
+            proxy=None,
+            user_agent_header="smallcaps",
+            open_timeout=self._patience.connect_seconds,
+            ping_interval=None,
+            close_timeout=_CLOSE_SECONDS,
+            max_size=MAXIMUM_FRAME_BYTES,
+            logger=_WIRE_LOG,
+        )
+        try:
+            await self._authenticate(socket)
+            yield socket
+        finally:
+            await socket.close()
 
     async def _authenticate(self, socket: ClientConnection) -> None:
         self._authenticated = False
