@@ -8,9 +8,7 @@ not say.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from smallcaps.sources.economy.series import BY_NAME, EXPECTATIONS, H15, INCOME, Grain, Release
-from smallcaps.sources.economy.series import CPI as PRICES
-from smallcaps.sources.economy.series import EMPLOYMENT as JOBS
+from smallcaps.sources.economy.series import BY_NAME, CPI, EMPLOYMENT, EXPECTATIONS, H15, INCOME, Grain, Release
 
 
 @dataclass(frozen=True)
@@ -55,10 +53,10 @@ FIGURES = (
     _fred("manufacturing_philadelphia", "index, −100 to 100", "GACDFSA066MSFRBPHI"),
     _fred("manufacturing_new_york", "index, −100 to 100", "GACDISA066MSFRBNY"),
     *_yields(),
-    Figure("cpi_unadjusted", "index, 1982–84 = 100", PRICES, vendor="cpi"),
-    Figure("vendor_cpi_core", "index, 1982–84 = 100", PRICES, vendor="cpi_core"),
-    Figure("cpi_year_over_year", "%", PRICES, vendor="cpi_year_over_year"),
-    Figure("participation_rate", "%", JOBS, vendor="labor_force_participation_rate"),
+    Figure("cpi_unadjusted", "index, 1982–84 = 100", CPI, vendor="cpi"),
+    Figure("vendor_cpi_core", "index, 1982–84 = 100", CPI, vendor="cpi_core"),
+    Figure("cpi_year_over_year", "%", CPI, vendor="cpi_year_over_year"),
+    Figure("participation_rate", "%", EMPLOYMENT, vendor="labor_force_participation_rate"),
     Figure("pce", "index", INCOME, vendor="pce"),
     Figure("pce_core", "index", INCOME, vendor="pce_core"),
     Figure("pce_spending", "billion $", INCOME, vendor="pce_spending"),
