@@ -52,10 +52,15 @@ def test_a_bad_print_sets_the_days_high_or_low(amount: float) -> None:
         assert bad.high[0] == clean.high[0]
 
 
-def test_a_missing_minute_is_missing_from_minutes_alone() -> None:
+def test_the_busiest_minute_of_an_hour_is_missing_from_minutes_alone() -> None:
     minutes, hours = (bars_of(PRINTS, FULL_DAY, width) for width in (MINUTE_NS, HOUR_NS))
-    gone = FULL_DAY.start_ns + AT // 60 * MINUTE_NS
-    assert gone in minutes.start_ns
+    at = FULL_DAY.start_ns + AT * 1_000_000_000
+    volumes = {
+        start: volume
+        for start, volume in zip(minutes.start_ns, minutes.volume, strict=True)
+        if start // HOUR_NS == at // HOUR_NS
+    }
+    gone = max(volumes, key=lambda start: volumes[start])
     left = with_bar_faults(minutes, MINUTE_NS, FULL_DAY, fault(kinds.MISSING_MINUTE))
     assert set(minutes.start_ns) - set(left.start_ns) == {gone}
     assert with_bar_faults(hours, HOUR_NS, FULL_DAY, fault(kinds.MISSING_MINUTE)) is hours
