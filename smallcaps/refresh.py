@@ -8,6 +8,7 @@ from smallcaps.detectors.detect import detect_again
 from smallcaps.detectors.manifest import build_manifest
 from smallcaps.labels.daily import label_daily
 from smallcaps.lake import Lake, Stale, stale
+from smallcaps.log import progress
 from smallcaps.microstructure.features import extract_features
 from smallcaps.refine.job import STEPS, make_again
 
@@ -24,7 +25,8 @@ def refresh(lake: Lake, settings: Settings, told: Callable[[Stale], None] = lamb
     `told` hears of each before it is made. A table is looked at when those that it is made of are as they should be.
     """
     made = []
-    for table in TABLES:
+    for number, table in enumerate(TABLES):
+        progress(number, len(TABLES), "tables", table)
         for one in stale(lake, [table]):
             told(one)
             _make(lake, settings, one)

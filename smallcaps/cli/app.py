@@ -150,8 +150,9 @@ def demo(
     lake, settings = _open()
     folder = _report_folder(lake, report)
     page: object = None
-    for title, work in main_job.steps(lake, settings, sample, folder):
-        page = timed(title, lake.spark, work)
+    steps = main_job.steps(lake, settings, sample, folder)
+    for number, (title, work) in enumerate(steps, start=1):
+        page = timed(f"{title} ({number} of {len(steps)})", lake.spark, work)
     output.print(f"The report is at {page}", soft_wrap=True)
 
 
@@ -246,7 +247,8 @@ def ingest_all_command(
 
 
 def _carry_out(lake: Lake, steps: Sequence[Step]) -> None:
-    results = carry_out(steps, lambda title, work: timed(title, lake.spark, work))
+    places = {name: f"{name} ({number} of {len(steps)})" for number, (name, _) in enumerate(steps, start=1)}
+    results = carry_out(steps, lambda name, work: timed(places[name], lake.spark, work))
     output.print_json(json.dumps({name: asdict(result) for name, result in results.items()}))
 
 

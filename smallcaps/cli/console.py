@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from smallcaps.config import Settings
 from smallcaps.lake.runs import WARNINGS
+from smallcaps.log import LOG, PROGRESS, write_log
 from smallcaps.spark import open_session
 
 PAGE_WIDTH = 150
@@ -29,64 +30,77 @@ DAY = ["%Y-%m-%d"]
 
 
 def started(settings: Settings) -> SparkSession:
-    """The session of `settings`, with a word on stderr while it starts."""
+    """The session of `settings`, with a word on stderr while it starts. What is said from now on is in the log."""
+    write_log(settings.cache / "logs")
     with messages.status("starting Spark"):
         return open_session(settings)
 
 
 @contextmanager
-def working(title: str, spark: SparkSession) -> Iterator[None]:
-    """A progress bar over Spark's tasks while the block runs; without a terminal nothing is drawn."""
+def working(title: str, spark: SparkSession) -> Iterator[list[str]]:
+    """A progress bar while the block runs: what of the work is done and left, where it says so, and Spark's tasks.
+
+    Yields what quality suites warn of: to be told after the block, not in the middle of a bar. Without a terminal nothing
+    is drawn.
+    """
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
-        task = progress.add_task(title, total=None)
+    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bars:
+        whole, tasks = bars.add_task(title, total=None), bars.add_task("  tasks of Spark", total=None)
         done = threading.Event()
-        watcher = threading.Thread(target=_watch, args=(progress, task, spark, done), daemon=True)
+        watcher = threading.Thread(target=_watch, args=(bars, tasks, spark, done), daemon=True)
         watcher.start()
         try:
-            yield
+            with _listening(title, bars, whole) as warned:
+                yield warned
         finally:
             done.set()
             watcher.join()
 
 
-def _watch(progress: Progress, task: TaskID, spark: SparkSession, done: threading.Event) -> None:
+def _watch(bars: Progress, tasks: TaskID, spark: SparkSession, done: threading.Event) -> None:
     tracker = spark.sparkContext.statusTracker()
     while not done.wait(POLL_SECONDS):
         stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
         active = [stage for stage in stages if stage is not None]
         total = sum(stage.numTasks for stage in active)
-        progress.update(task, total=total or None, completed=sum(stage.numCompletedTasks for stage in active))
+        completed = sum(stage.numCompletedTasks for stage in active)
+        said = f"  tasks of Spark: {completed:,} of {total:,}"
+        bars.update(tasks, description=said, total=total or None, completed=completed)
+
+
+@contextmanager
+def _listening(title: str, bars: Progress, whole: TaskID) -> Iterator[list[str]]:
+    """Move the bar by what is told of progress; keep warnings of the quality suites."""
+    warned: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.name == PROGRESS.name:
+                facts = record.__dict__["facts"]
+                said = f"{title}: {record.getMessage()}"
+                bars.update(whole, description=said, total=facts["total"], completed=facts["done"])
+            elif record.name == WARNINGS.name:
+                warned.append(record.getMessage())
+
+    listener, propagated = Listener(), LOG.propagate
+    LOG.addHandler(listener)
+    LOG.propagate = False
+    try:
+        yield warned
+    finally:
+        LOG.removeHandler(listener)
+        LOG.propagate = propagated
 
 
 def timed(title: str, spark: SparkSession, work: Callable[[], Any]) -> Any:
     """Do `work` under a progress bar, then say on stderr what it came to, how long it took and what quality suites warn of."""
     started = time.monotonic()
-    with _warnings() as warned, working(title, spark):
+    with working(title, spark) as warned:
         result = work()
     messages.print(f"[green]✓[/green] {title}: {told(result)} [dim]({time.monotonic() - started:.1f} s)[/dim]")
     for warning in warned:
         messages.print(f"  [yellow]![/yellow] {escape(warning)}", soft_wrap=True)
     return result
-
-
-@contextmanager
-def _warnings() -> Iterator[list[str]]:
-    """What the quality suites warn of while the block runs: to be told after it, not in the middle of a progress bar."""
-    told_of: list[str] = []
-
-    class Keeper(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            told_of.append(record.getMessage())
-
-    keeper, propagated = Keeper(), WARNINGS.propagate
-    WARNINGS.addHandler(keeper)
-    WARNINGS.propagate = False
-    try:
-        yield told_of
-    finally:
-        WARNINGS.removeHandler(keeper)
-        WARNINGS.propagate = propagated
 
 
 def told(result: object) -> str:

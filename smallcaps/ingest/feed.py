@@ -141,7 +141,8 @@ def _write_bronze(run: Run) -> int:
     for day in sorted(row.as_of for row in unknown.select("as_of").distinct().collect()):
         # What came twice, from two listeners, is one body.
         heard = bodies.where(F.col("as_of") == day).dropDuplicates(["sha256"])
-        records = heard.agg(F.sum("records")).collect()[0][0]
+        count, size, records = heard.agg(F.count("*"), F.sum("size_bytes"), F.sum("records")).collect()[0]
+        run.took(count, size)
         pages = heard.withColumns(
             {"symbol": F.lit(None).cast("string"), "first": F.col("as_of"), "last": F.col("as_of")}
         )

@@ -23,6 +23,7 @@ from smallcaps.ingest.flatfile_rows import BRONZE, REASONS, Block, read_blocks
 from smallcaps.lake import RULE, DataFile, DataFileWriter, Lake, Run, declared, file_schema, recorded_run
 from smallcaps.lake.files import open_filesystem
 from smallcaps.lake.quality import RECEIVED, refused
+from smallcaps.log import progress
 from smallcaps.sources.polygon.bucket import FileSource, VendorBucket
 from smallcaps.sources.polygon.credentials import read_file_keys
 from smallcaps.sources.polygon.flatfiles import HEADERS, FileFault, FlatFile, folder_of
@@ -88,10 +89,15 @@ def ingest_flatfiles(
             if (file.path, file.etag, file.size) not in known
         ]
         stale = here if symbols is not None else _not_whole(run, here)
-        taken = _take(run, source, [*fresh, *stale], symbols)
+        todo = [*fresh, *stale]
+        progress(0, len(todo), "files")
+        taken = _take(run, source, todo, symbols)
+        progress(len(todo), len(todo), "files")
         faults = [one for one in taken if one.rule is not None]
         sound = [one for one in taken if one.is_sound]
         fetched = sum(one.is_sound for one in taken[: len(fresh)])
+        read = [one.file.size_bytes for one in taken if one.error is None]
+        run.took(len(read), sum(read))
         _record_files(run, [one.file for one in sound], faults)
         rows = {
             BRONZE[kind]: _write_bronze(run, kind, of_kind, symbols)

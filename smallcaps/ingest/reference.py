@@ -61,6 +61,7 @@ def ingest_splits(lake: Lake, settings: Settings, file: str) -> int:
             "received_at": datetime.now(UTC),
         }
         ledger |= {"source": file, "raw_path": f"raw/{kept}", "size_bytes": len(content)}
+        run.took(1, len(content))
         run.add_missing_rows("ops.ledger", [ledger])
         # Line 1 is a CSV's header; a JSON body's records count from 2 likewise.
         rows = [(*record, sha256, line) for line, record in enumerate(records, start=2)]

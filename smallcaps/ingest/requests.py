@@ -40,20 +40,22 @@ def planned(
 def answered(plan: DataFrame, bodies: DataFrame) -> DataFrame:
     """The requests of `plan` that have a whole answer among `bodies` (rows of one endpoint and as-of day).
 
-    Adds run_id, of the run that got it, and records, the number in all its pages. An answer is whole where its last page is
-    there, every page before it, and no fault.
+    Adds run_id, of the run that got it, and of all its pages: how many they are, their bytes and records. An answer is whole
+    where its last page is there, every page before it, and no fault.
     """
     attempts = bodies.groupBy("request", "run_id").agg(
         F.max("received_at").alias("at"),
+        F.count("*").alias("pages"),
+        F.sum("size_bytes").alias("bytes"),
         F.sum("records").alias("records"),
         F.expr("bool_or(last_page) AND count(*) = max(page) AND count(fault) = 0").alias("whole"),
     )
     latest = (
         attempts.where("whole")
         .groupBy("request")
-        .agg(F.max_by(F.struct("run_id", "records"), F.struct("at", "run_id")).alias("answer"))
+        .agg(F.max_by(F.struct("run_id", "pages", "bytes", "records"), F.struct("at", "run_id")).alias("answer"))
     )
-    return plan.join(latest, "request").select("request", "symbol", "first", "last", "answer.run_id", "answer.records")
+    return plan.join(latest, "request").select("request", "symbol", "first", "last", "answer.*")
 
 
 def _pieces(scope: Scope, first: date, last: date) -> list[tuple[date, date]]:

@@ -39,6 +39,7 @@ from smallcaps.lake import (
     with_nulls,
 )
 from smallcaps.lake.quality import RECEIVED
+from smallcaps.log import progress
 from smallcaps.sources.economy.wire import FRED
 from smallcaps.sources.endpoints import ENDPOINTS
 from smallcaps.sources.fields import any_missing, any_unparsable
@@ -200,6 +201,7 @@ def _ask(
     try:
         count = todo.count()
         for chunk, start in enumerate(range(0, count, service.chunk)):
+            progress(start, count, "requests")
             tasks = min(spark.sparkContext.defaultParallelism, count - start)
             requests = todo.where(f"chunk = {chunk}").select("request").repartition(tasks)
             asker = _asker(service, key, endpoint, as_of, tasks)
@@ -275,11 +277,15 @@ def _write_bronze(run: Run, endpoint: Endpoint, plan: DataFrame, want: Wanted) -
         found = found.where(~F.col(part).isin(left_out))
     found = found.persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        records, runs = found.agg(F.sum("records"), F.collect_set("run_id")).collect()[0]
+        totals = found.agg(*map(F.sum, ("pages", "bytes", "records")), F.collect_set("run_id"))
+        count, size, records, runs = totals.collect()[0]
         if not runs:
             return 0
+        run.took(count, size or 0)
         # Files hold one run's rows each, so that naming the runs spares reading all others.
-        pages = bodies.where(F.col("run_id").isin(runs)).join(F.broadcast(found.drop("records")), ["request", "run_id"])
+        pages = bodies.where(F.col("run_id").isin(runs)).join(
+            F.broadcast(found.drop("pages", "bytes", "records")), ["request", "run_id"]
+        )
         judged = typed(read_text(endpoint, pages), endpoint, want.as_of)
         where = _replaced(endpoint, want, left_out)
         return run.replace_judged(endpoint.table, judged, REASONS, where, records).rows

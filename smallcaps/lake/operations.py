@@ -19,6 +19,13 @@ RUNS = Table(
             nullable=False,
         ),
         Column("outputs", "array<struct<table:string,version:bigint,rows:bigint>>", "Tables written", nullable=False),
+        Column(
+            "files_in",
+            "bigint",
+            "Files or bodies that rows were taken from; 0 where they came of tables",
+            nullable=False,
+        ),
+        Column("bytes_in", "bigint", "Size of these files, of bodies unzipped", "bytes", nullable=False),
         Column("rows_in", "bigint", "Rows judged", "rows", nullable=False),
         Column("rows_kept", "bigint", "Rows that passed", "rows", nullable=False),
         Column("rows_quarantined", "bigint", "Rows refused, with a reason in ops.quarantine", "rows", nullable=False),

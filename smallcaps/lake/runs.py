@@ -34,6 +34,7 @@ from smallcaps.lake.suites import (
     require_engine,
     rows_a_day_before,
 )
+from smallcaps.log import tell, told_of
 from smallcaps.version import code_version
 
 ABSENT = -1
@@ -64,10 +65,28 @@ class Run:
         self.inputs: dict[str, int] = {}
         self.days_read: dict[str, tuple[date | None, date | None]] = {}
         self.outputs: dict[str, Commit] = {}
+        self.files_in = 0
+        self.bytes_in = 0
         self.rows_kept = 0
         self.rows_refused = 0
         self.note: str | None = None
         self.quality_results: list[dict[str, Any]] = []
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """What came in, and what became of its rows."""
+        return {
+            "files_in": self.files_in,
+            "bytes_in": self.bytes_in,
+            "rows_in": self.rows_kept + self.rows_refused,
+            "rows_kept": self.rows_kept,
+            "rows_quarantined": self.rows_refused,
+        }
+
+    def took(self, files: int, size: int) -> None:
+        """Count files or bodies that rows come from, and their bytes."""
+        self.files_in += files
+        self.bytes_in += size
 
     def read(self, name: str) -> DataFrame:
         """A table at the version it has now; the version is recorded and every later read of the run sees the same."""
@@ -207,6 +226,7 @@ class Run:
         earlier = self.outputs.get(commit.table)
         rows = commit.rows + (earlier.rows if earlier else 0)
         self.outputs[commit.table] = Commit(commit.table, commit.version, rows)
+        tell(f"{commit.rows:,} rows to {commit.table}", **asdict(commit))
         return commit
 
 
@@ -226,6 +246,9 @@ def recorded_run(lake: Lake, job: str, arguments: Mapping[str, Any], settings_ha
     run = Run(lake, uuid.uuid4().hex)
     started, clock = datetime.now(UTC), time.monotonic()
 
+    def seconds() -> float:
+        return round(time.monotonic() - clock, 3)
+
     def record(outcome: str, message: str | None) -> None:
         if run.quality_results:
             run.append_rows("ops.quality_results", run.quality_results)
@@ -239,26 +262,28 @@ def recorded_run(lake: Lake, job: str, arguments: Mapping[str, Any], settings_ha
                 for table, version in run.inputs.items()
             ],
             "outputs": [asdict(commit) for commit in run.outputs.values()],
-            "rows_in": run.rows_kept + run.rows_refused,
-            "rows_kept": run.rows_kept,
-            "rows_quarantined": run.rows_refused,
+            **run.counts,
             "started_at": started,
-            "duration_seconds": time.monotonic() - clock,
+            "duration_seconds": seconds(),
             "outcome": outcome,
             "message": message,
         }
         lake.append_rows("ops.runs", [row], run.run_id)
 
-    try:
-        yield run
-    except Exception as error:
-        reason = str(error) if isinstance(error, SmallcapsError) else type(error).__name__
+    with told_of(run.run_id, job):
+        tell(f"{job} started", arguments=dict(arguments))
         try:
-            record("failed", reason)
-        except Exception as second:  # noqa: BLE001 - whatever it is, the first error is what the user needs
-            error.add_note(f"The failed run could not be recorded in ops.runs either: {type(second).__name__}.")
-        raise
-    record("succeeded", run.note)
+            yield run
+        except Exception as error:
+            reason = str(error) if isinstance(error, SmallcapsError) else type(error).__name__
+            tell(f"{job} failed: {reason}", logging.ERROR, outcome="failed", seconds=seconds(), **run.counts)
+            try:
+                record("failed", reason)
+            except Exception as second:  # noqa: BLE001 - whatever it is, the first error is what the user needs
+                error.add_note(f"The failed run could not be recorded in ops.runs either: {type(second).__name__}.")
+            raise
+        record("succeeded", run.note)
+        tell(f"{job} succeeded", outcome="succeeded", seconds=seconds(), note=run.note, **run.counts)
 
 
 def _spelled(arguments: Mapping[str, Any]) -> str:

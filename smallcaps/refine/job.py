@@ -17,6 +17,7 @@ from smallcaps.config import Settings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, Run, between, recorded_run
 from smallcaps.lake.quality import refused, sound
+from smallcaps.log import progress
 from smallcaps.refine import (
     adjustments,
     bars,
@@ -139,8 +140,12 @@ def refine(
         with recorded_run(lake, JOB, {"from": first, "to": last}, settings.digest()):
             raise BadInput(f"Bronze holds nothing from {first} to {last}. Run `smallcaps ingest flatfiles` first.")
     steps = [step for step in STEPS if (tables is None or step.table in tables) and there & set(step.sources)]
-    made = {step.table: make_again(lake, settings, step.table, first, last) for step in steps}
-    return {table: rows for table, rows in made.items() if rows is not None}
+    written = {}
+    for number, step in enumerate(steps):
+        progress(number, len(steps), "tables", step.table)
+        if (rows := make_again(lake, settings, step.table, first, last)) is not None:
+            written[step.table] = rows
+    return written
 
 
 def make_again(lake: Lake, settings: Settings, table: str, first: date, last: date) -> int | None:

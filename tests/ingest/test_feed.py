@@ -81,6 +81,12 @@ def test_events_become_rows_of_their_day_and_what_is_no_event_is_kept_apart(lake
     bodies = [json.loads(gzip.decompress(row.content)) for row in lake.read("bronze.bodies").collect()]
     records = [record for body in bodies for record in body]
     assert len(records) == 5
+    run = last_runs(lake, ["ingest feed"])[0]
+    # Two days, and the day on which what names none was heard.
+    assert (run["files_in"], run["bytes_in"]) == (
+        3,
+        sum(len(json.dumps(body, separators=(",", ":"))) for body in bodies),
+    )
     assert [record["received"] for record in records if "received" in record] == ["{ no JSON"]
     for path in Path(lake.root).rglob("*"):
         assert not path.is_file() or KEY.encode() not in path.read_bytes()

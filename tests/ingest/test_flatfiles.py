@@ -282,6 +282,9 @@ def test_the_run_names_what_it_was_asked_and_what_it_wrote(story: Story) -> None
     # Quarantine holds 15 lines and 8 files; the ledger the 4 sound files.
     assert rows == {"bronze.bars_1d": 16, "bronze.trades": 2, "ops.quarantine": 23, "ops.ledger": 4}
     assert set(story.first.bars["run_id"]) == {story.first.run["run_id"]}
+    # Refused files were read, too.
+    sizes = [(Path(story.lake.raw) / name).stat().st_size for name in story.first.raw_files]
+    assert (story.first.run["files_in"], story.first.run["bytes_in"]) == (12, sum(sizes))
 
 
 def test_the_raw_zone_keeps_the_bytes_and_the_ledger_their_checksum(story: Story) -> None:

@@ -97,6 +97,8 @@ def test_records_in_are_records_kept_and_records_quarantined(filled: tuple[Lake,
     runs = last_runs(filled[0], ["ingest reference"])
     counts = [(run["rows_in"], run["rows_kept"], run["rows_quarantined"]) for run in runs]
     assert counts == [(13, 4, 9), (13, 4, 9), (10, 10, 0)]
+    size = filled[1].stat().st_size
+    assert [(run["files_in"], run["bytes_in"]) for run in runs[:2]] == [(1, size), (1, size)]
 
 
 def test_the_raw_zone_keeps_the_bytes_and_the_ledger_their_checksum(filled: tuple[Lake, Path]) -> None:

@@ -110,9 +110,10 @@ BODIES = [
 
 
 def bodies(spark: SparkSession) -> DataFrame:
+    """Page n has 100 + n bytes."""
     rows = [(*row[:-1], datetime(2015, 4, 6) + timedelta(minutes=row[-1])) for row in BODIES]
     schema = "request string, run_id string, page int, last_page boolean, records bigint, fault string, received_at timestamp"
-    return spark.createDataFrame(rows, schema)
+    return spark.createDataFrame(rows, schema).selectExpr("*", "100L + page AS size_bytes")
 
 
 def test_an_answer_is_whole_where_one_run_got_all_its_pages_without_a_fault(spark: SparkSession) -> None:
@@ -122,10 +123,10 @@ def test_an_answer_is_whole_where_one_run_got_all_its_pages_without_a_fault(spar
         [(name, None, day, day) for name in names], "request string, symbol string, first date, last date"
     )
     found = answered(wanted, bodies(spark))
-    assert found.columns == ["request", "symbol", "first", "last", "run_id", "records"]
-    assert {row.request: (row.run_id, row.records) for row in found.collect()} == {
-        "whole": ("r1", 5),
-        "second attempt": ("r2", 7),
-        "answered twice": ("r2", 8),
-        "nothing there": ("r1", 0),
+    assert found.columns == ["request", "symbol", "first", "last", "run_id", "pages", "bytes", "records"]
+    assert {row.request: (row.run_id, row.pages, row.bytes, row.records) for row in found.collect()} == {
+        "whole": ("r1", 2, 203, 5),
+        "second attempt": ("r2", 2, 203, 7),
+        "answered twice": ("r2", 1, 101, 8),
+        "nothing there": ("r1", 1, 101, 0),
     }

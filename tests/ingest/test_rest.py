@@ -216,6 +216,8 @@ def test_rows_in_are_rows_kept_and_rows_quarantined(story: Story) -> None:
     counts = [(run["rows_in"], run["rows_kept"], run["rows_quarantined"]) for run in reversed(bars)]
     # One symbol; A's three without GONE; all four; then there is nothing to type.
     assert counts == [(1, 1, 0), (3, 2, 1), (4, 3, 1), (0, 0, 0)]
+    # A body a symbol.
+    assert [run["files_in"] for run in reversed(bars)] == [1, 2, 3, 0]
     assert bars[-2]["message"] == "3 requests asked, 0 answered before, 1 without a sound answer"
 
 

@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from smallcaps.config import load_settings
 from smallcaps.sources.polygon.endpoints import ENDPOINTS
@@ -77,6 +78,9 @@ def test_the_command_asks_once_names_all_that_failed_and_shows_the_key_to_nobody
     logs = [path for path in events.rglob("*") if path.is_file()]
     assert any("mapInArrow" in path.read_text() or "MapInArrow" in path.read_text() for path in logs)
     written = [*logs, *(path for path in (tmp_path / "lake").rglob("*") if path.is_file())]
-    written.append(load_settings("local").cache / "logs" / "spark.log")
+    log = load_settings("local").cache / "logs" / "smallcaps.log"
+    recorded = DeltaTable(tmp_path / "lake" / "ops" / "runs").to_pyarrow_table().column("run_id").to_pylist()
+    assert {*recorded} <= {json.loads(line)["run_id"] for line in log.read_text(encoding="utf-8").splitlines()}
+    written += [log, log.with_name("spark.log")]
     assert [path for path in written if key.encode() in path.read_bytes()] == []
     assert key not in said

@@ -50,6 +50,8 @@ def _row(run_id: str) -> dict[str, object]:
         "settings_hash": "",
         "inputs": [],
         "outputs": [],
+        "files_in": 0,
+        "bytes_in": 0,
         "rows_in": 0,
         "rows_kept": 0,
         "rows_quarantined": 0,

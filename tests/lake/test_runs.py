@@ -39,6 +39,8 @@ def test_a_run_records_its_arguments_inputs_outputs_and_counts(lake: Lake, spark
     with recorded_run(lake, "example", {"from": DAY, "symbols": None}, "digest") as run:
         commit = run.replace_judged(TABLE, rows, {"impossible": "it cannot be"}, None)
         assert content(run.read(TABLE)) == {("A", DAY, 0.5), ("B", DAY, 10.0)}
+        run.took(2, 300)
+        run.took(1, 30)
         run.note = "three rows"
     row = last_runs(lake)[0]
     assert (row["run_id"], row["job"], row["outcome"], row["message"]) == (
@@ -49,6 +51,7 @@ def test_a_run_records_its_arguments_inputs_outputs_and_counts(lake: Lake, spark
     )
     assert json.loads(row["arguments"]) == {"from": "2015-06-01", "symbols": None}
     assert (row["settings_hash"], row["code_version"]) == ("digest", code_version())
+    assert (row["files_in"], row["bytes_in"]) == (3, 330)
     assert (row["rows_in"], row["rows_kept"], row["rows_quarantined"]) == (3, 2, 1)
     assert row["inputs"] == [{"table": TABLE, "version": commit.version, "first": None, "last": None}]
     assert {(out["table"], out["rows"]) for out in row["outputs"]} == {(TABLE, 2), ("ops.quarantine", 1)}
