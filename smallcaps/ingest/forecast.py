@@ -3,15 +3,16 @@
 1. Requests are those that `ingest_endpoint` would ask, of files those that `ingest_flatfiles` would fetch.
 2. Bytes of files are as listed. Those of REST are what earlier answers of the endpoint had on average in this lake (a mean, so
    that sums come out right where a few are large), else TYPICAL_BYTES.
-3. Time goes by the fastest earlier run of the kind in ops.runs, else by the settings' pace and USUAL_BYTES_PER_SECOND.
+3. Time goes by earlier runs in ops.runs: what short ones took, and how fast the fastest long one of the kind was; else by
+   STEP_SECONDS, the settings' pace and USUAL_BYTES_PER_SECOND.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
+from functools import cached_property, partial
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
@@ -34,10 +35,10 @@ TYPICAL_BYTES = {
 """Of an answer, all its pages, before gzip, where none of the endpoint is here: no more than an order of magnitude."""
 USUAL_BYTES_PER_SECOND = 10_000_000
 """Of files, where none were fetched before: a third of what was read from a disk (benchmarks/flatfiles.py)."""
-LEAST_PAGES, LEAST_BYTES = 50, 50_000_000
-"""An earlier run that brought less tells how long a run takes, not how fast it goes."""
+LEAST_PAGES, LEAST_BYTES = 500, 100_000_000
+"""An earlier run that brought less is a short one: it tells how long a step takes beside what it asks for."""
 STEP_SECONDS = 5.0
-"""What a step takes beside its requests."""
+"""That, where there was no such run."""
 
 
 @dataclass(frozen=True)
@@ -54,31 +55,110 @@ class Forecast:
     basis: str
 
 
+@dataclass(frozen=True)
+class Speeds:
+    """Of earlier runs: seconds of short ones, by whether they brought something, and the best rate of long ones by name."""
+
+    steps: Mapping[bool, float]
+    rates: Mapping[str, float]
+
+    def step(self, brings: bool) -> float:
+        """Seconds of a step beside what it asks for."""
+        return self.steps.get(brings, STEP_SECONDS)
+
+
+class Past:
+    """What a lake tells of earlier answers and runs, each read once and when it is needed. `as_of`: that of what is wanted."""
+
+    def __init__(self, lake: Lake, as_of: date | None = None) -> None:
+        self.run = Run(lake, "")  # It reads and is never recorded.
+        self._as_of = as_of
+
+    @cached_property
+    def answers(self) -> dict[str, Row]:
+        """By endpoint, of whole answers: mean size in bytes, mean pages, how many there are, and whether any hold for as_of."""
+        if not self.run.has(BODIES):
+            return {}
+        answers = (
+            self.run.read(BODIES)
+            .where("fault IS NULL")
+            .groupBy("endpoint", "request", "as_of", "run_id")
+            .agg(F.sum("size_bytes").alias("size"), F.count("*").alias("pages"), F.bool_or("last_page").alias("whole"))
+            .where("whole")
+        )
+        holds = F.coalesce(F.col("as_of") == F.lit(self._as_of), F.lit(True))
+        means = answers.groupBy("endpoint").agg(
+            F.avg("size").alias("size"),
+            F.avg("pages").alias("pages"),
+            F.count("*").alias("answers"),
+            F.bool_or(holds).alias("hold"),
+        )
+        return {row.endpoint: row for row in means.collect()}
+
+    @cached_property
+    def rest(self) -> Speeds:
+        """Of runs that asked endpoints, in pages a second."""
+        pages = f"aggregate(filter(outputs, one -> one.table = '{BODIES}'), 0L, (sum, one) -> sum + one.rows)"
+        name = F.get_json_object("arguments", "$.endpoint")
+        return self._speeds(JOB, LEAST_PAGES, lambda runs: runs.withColumns({"name": name, "brought": F.expr(pages)}))
+
+    @cached_property
+    def files(self) -> Speeds:
+        """Of runs that fetched files of one kind, in bytes a second."""
+
+        def with_bytes(runs: DataFrame) -> DataFrame:
+            kinds = F.collect_set("kind")
+            fetched = (
+                (self.run.read("ops.ledger") if self.run.has("ops.ledger") else self.run.lake.empty("ops.ledger"))
+                .groupBy("run_id")
+                .agg(F.sum("size_bytes").alias("bytes"), F.when(F.size(kinds) == 1, kinds[0]).alias("name"))
+            )
+            return runs.join(fetched, "run_id", "left").withColumn("brought", F.coalesce("bytes", F.lit(0)))
+
+        return self._speeds(FILES_JOB, LEAST_BYTES, with_bytes)
+
+    def _speeds(self, job: str, least: int, named: Callable[[DataFrame], DataFrame]) -> Speeds:
+        """Of a job's runs, with name and what they brought put to them by `named`."""
+        if not self.run.has("ops.runs"):
+            return Speeds({}, {})
+        runs = named(self.run.read("ops.runs").where((F.col("job") == job) & (F.col("outcome") == "succeeded")))
+        short = runs.where(F.col("brought") < least).groupBy((F.col("brought") > 0).alias("brings"))
+        long = runs.where((F.col("brought") >= least) & F.col("name").isNotNull()).groupBy("name")
+        return Speeds(
+            dict(short.agg(F.median("duration_seconds")).collect()),
+            dict(long.agg(F.max(F.col("brought") / F.col("duration_seconds"))).collect()),
+        )
+
+
 def rest_forecasts(lake: Lake, settings: Settings, endpoints: Sequence[Endpoint], want: Wanted) -> list[Step]:
     """A step for each endpoint, which comes to a Forecast."""
-    return [(endpoint.name, partial(forecast_endpoint, lake, settings, endpoint, want)) for endpoint in endpoints]
+    past = Past(lake, want.as_of)
+    return [(endpoint.name, partial(forecast_endpoint, past, settings, endpoint, want)) for endpoint in endpoints]
 
 
 def file_forecasts(lake: Lake, source: FileSource, kinds: Sequence[str], first: date, last: date) -> list[Step]:
     """A step for each kind of file, which comes to a Forecast. Raises BadInput for a kind that there is not."""
-    return [(kind, partial(forecast_files, lake, source, kind, first, last)) for kind in known_kinds(kinds)]
+    past = Past(lake)
+    return [(kind, partial(forecast_files, past, source, kind, first, last)) for kind in known_kinds(kinds)]
 
 
-def forecast_endpoint(lake: Lake, settings: Settings, endpoint: Endpoint, want: Wanted) -> Forecast:
+def forecast_endpoint(past: Past, settings: Settings, endpoint: Endpoint, want: Wanted) -> Forecast:
     """What `ingest_endpoint` would ask for."""
-    run = Run(lake, "")  # It reads and is never recorded.
-    plan, symbols = _plan(run, endpoint, want)
+    plan, symbols = _plan(past.run, endpoint, want)
     if plan is None:
         return Forecast(None, 0, None, None, None, symbols)
-    total = plan.count()
-    requests = unanswered(run, endpoint, plan, want.as_of).count()
-    size, pages, earlier = _measured(run, endpoint)
+    total = requests = plan.count()
+    earlier = past.answers.get(endpoint.name)
+    size, pages, basis = float(TYPICAL_BYTES[endpoint.scope]), 1.0, "bytes are a guess"
+    if earlier is not None and earlier.hold:
+        requests = unanswered(past.run, endpoint, plan, want.as_of).count()
+    if earlier is not None:
+        size, pages, basis = earlier.size, earlier.pages, f"bytes as in {earlier.answers:,} answers here"
     expected = round(requests * pages)
     pace = service_of(settings, endpoint.source).requests_per_second
-    rate = min(_pages_per_second(run, endpoint) or pace, pace)
-    size = TYPICAL_BYTES[endpoint.scope] if size is None else size
-    basis = symbols + (f"bytes as in {earlier:,} answers here" if earlier else "bytes are a guess")
-    return Forecast(requests, total - requests, expected, round(requests * size), STEP_SECONDS + expected / rate, basis)
+    rate = min(past.rest.rates.get(endpoint.name, pace), pace)
+    seconds = past.rest.step(requests > 0) + expected / rate
+    return Forecast(requests, total - requests, expected, round(requests * size), seconds, symbols + basis)
 
 
 def _plan(run: Run, endpoint: Endpoint, want: Wanted) -> tuple[DataFrame | None, str]:
@@ -95,59 +175,12 @@ def _plan(run: Run, endpoint: Endpoint, want: Wanted) -> tuple[DataFrame | None,
         return plan_of(run, endpoint, replace(want, as_of=day)), f"symbols as of {day}, "
 
 
-def forecast_files(lake: Lake, source: FileSource, kind: str, first: date, last: date) -> Forecast:
+def forecast_files(past: Past, source: FileSource, kind: str, first: date, last: date) -> Forecast:
     """What `ingest_flatfiles` would fetch of a kind."""
-    run = Run(lake, "")
     files = source.files([kind], first, last)
-    known = known_files(run, files)
+    known = known_files(past.run, files)
     fresh = [file for file in files if (file.path, file.etag, file.size) not in known]
     size = sum(file.size for file in fresh)
-    rate = _bytes_per_second(run, kind)
     basis = "bytes as listed" if files else f"no files from {first} to {last} under {source.name}"
-    seconds = STEP_SECONDS + size / (rate or USUAL_BYTES_PER_SECOND)
+    seconds = past.files.step(bool(fresh)) + size / past.files.rates.get(kind, USUAL_BYTES_PER_SECOND)
     return Forecast(len(fresh), len(files) - len(fresh), len(fresh), size, seconds, basis)
-
-
-def _measured(run: Run, endpoint: Endpoint) -> tuple[float | None, float, int]:
-    """Mean bytes and pages of the endpoint's whole answers so far, and how many these are."""
-    if not run.lake.exists(BODIES):
-        return None, 1.0, 0
-    bodies = run.read(BODIES).where((F.col("endpoint") == endpoint.name) & F.col("fault").isNull())
-    answers = (
-        bodies.groupBy("request", "as_of", "run_id")
-        .agg(F.sum("size_bytes").alias("size"), F.count("*").alias("pages"), F.bool_or("last_page").alias("whole"))
-        .where("whole")
-    )
-    size, pages, count = answers.agg(F.avg("size"), F.avg("pages"), F.count("*")).collect()[0]
-    return size, pages or 1.0, count
-
-
-def _pages_per_second(run: Run, endpoint: Endpoint) -> float | None:
-    """Of the fastest earlier run of the endpoint; None where none brought enough."""
-    rows = f"aggregate(filter(outputs, one -> one.table = '{BODIES}'), 0L, (sum, one) -> sum + one.rows)"
-    of_endpoint = F.get_json_object("arguments", "$.endpoint") == endpoint.name
-    runs = _runs(run, JOB)
-    return None if runs is None else _fastest(runs.where(of_endpoint).withColumn("brought", F.expr(rows)), LEAST_PAGES)
-
-
-def _bytes_per_second(run: Run, kind: str) -> float | None:
-    """The same of a kind of file."""
-    runs = _runs(run, FILES_JOB)
-    if runs is None or not run.lake.exists("ops.ledger"):
-        return None
-    fetched = (
-        run.read("ops.ledger").where(F.col("kind") == kind).groupBy("run_id").agg(F.sum("size_bytes").alias("brought"))
-    )
-    return _fastest(runs.join(fetched, "run_id"), LEAST_BYTES)
-
-
-def _runs(run: Run, job: str) -> DataFrame | None:
-    return run.read("ops.runs").where(F.col("job") == job) if run.lake.exists("ops.runs") else None
-
-
-def _fastest(runs: DataFrame, least: int) -> float | None:
-    """What the fastest of the runs that brought at least so much brought a second."""
-    (rate,) = (
-        runs.where(F.col("brought") >= least).agg(F.max(F.col("brought") / F.col("duration_seconds"))).collect()[0]
-    )
-    return None if rate is None else float(rate)

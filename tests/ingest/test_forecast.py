@@ -17,6 +17,7 @@ from smallcaps.ingest.forecast import (
     TYPICAL_BYTES,
     USUAL_BYTES_PER_SECOND,
     Forecast,
+    Past,
     file_forecasts,
     forecast_endpoint,
     forecast_files,
@@ -165,7 +166,10 @@ def test_pages_are_as_many_as_answers_had(lake: Lake, settings: Settings) -> Non
     rows = [page("a", 1, False, 300), page("a", 2, False, 200), page("a", 3, True, 100), page("b", 1, True, 200)]
     lake.append_rows("bronze.bodies", [*rows, page("c", 1, False, 99_999)], "earlier")
     told = forecast_endpoint(
-        lake, settings, ENDPOINTS["splits"], wanted(date(2015, 3, 20), date(2015, 3, 23), as_of=date(2015, 3, 25))
+        Past(lake, date(2015, 3, 25)),
+        settings,
+        ENDPOINTS["splits"],
+        wanted(date(2015, 3, 20), date(2015, 3, 23), as_of=date(2015, 3, 25)),
     )
     assert (told.requests, told.pages, told.size_bytes) == (1, 2, 400)
     assert told.basis == "bytes as in 2 answers here"
@@ -193,9 +197,9 @@ def test_files_are_told_by_the_buckets_list_and_are_those_then_fetched(vendor: V
     ledger = vendor.lake.read("ops.ledger").groupBy("kind").sum("size_bytes").collect()
     assert {row[0]: row[1] for row in ledger} == {kind: one.size_bytes for kind, one in told.items()}
 
-    again = forecast_files(vendor.lake, vendor.files, "day_aggs_v1", first, last)
+    again = forecast_files(Past(vendor.lake), vendor.files, "day_aggs_v1", first, last)
     assert (again.requests, again.known, again.size_bytes) == (0, 8, 0)
-    none = forecast_files(vendor.lake, vendor.files, "day_aggs_v1", date(2020, 1, 2), date(2020, 1, 3))
+    none = forecast_files(Past(vendor.lake), vendor.files, "day_aggs_v1", date(2020, 1, 2), date(2020, 1, 3))
     assert (none.requests, none.basis[:33]) == (0, "no files from 2020-01-02 to 2020-")
     with pytest.raises(BadInput, match="Unknown kinds day_aggs"):
         file_forecasts(vendor.lake, vendor.files, ["day_aggs"], first, last)
@@ -213,38 +217,54 @@ def ran(lake: Lake, run_id: str, job: str, seconds: float, endpoint: str = "", p
     lake.append_rows("ops.runs", [row], run_id)
 
 
-def test_time_goes_by_the_fastest_earlier_run_that_was_long_enough(
-    lake: Lake, settings: Settings, tmp_path: Path
+def test_time_goes_by_earlier_runs_short_ones_for_the_step_and_the_fastest_long_one_for_the_rate(
+    lake: Lake, settings: Settings
 ) -> None:
     want = wanted(date(2015, 3, 2), date(2015, 3, 13), as_of=date(2015, 3, 25))
     paced = settings.model_copy(update={"vendor": settings.vendor.model_copy(update={"requests_per_second": 40.0})})
-    grouped = ENDPOINTS["grouped_bars"]
-    # Ten sessions.
-    assert forecast_endpoint(lake, paced, grouped, want).seconds == pytest.approx(STEP_SECONDS + 10 / 40)
-    ran(lake, "slow", "ingest rest", 100, "grouped_bars", 200)
-    ran(lake, "faster", "ingest rest", 50, "grouped_bars", 200)
-    ran(lake, "few", "ingest rest", 1, "grouped_bars", 20)
-    ran(lake, "another", "ingest rest", 1, "trades", 2_000)
-    assert forecast_endpoint(lake, paced, grouped, want).seconds == pytest.approx(STEP_SECONDS + 10 / 4)
-    # Never faster than the settings allow.
-    ran(lake, "unbound", "ingest rest", 2, "grouped_bars", 200)
-    assert forecast_endpoint(lake, paced, grouped, want).seconds == pytest.approx(STEP_SECONDS + 10 / 40)
 
+    def seconds() -> float | None:
+        return forecast_endpoint(Past(lake, want.as_of), paced, ENDPOINTS["grouped_bars"], want).seconds
+
+    # Ten sessions at the pace of the settings.
+    assert seconds() == pytest.approx(STEP_SECONDS + 10 / 40)
+    ran(lake, "slow", "ingest rest", 1_000, "grouped_bars", 2_000)
+    ran(lake, "faster", "ingest rest", 500, "grouped_bars", 2_000)
+    ran(lake, "of another", "ingest rest", 1, "trades", 2_000)
+    assert seconds() == pytest.approx(STEP_SECONDS + 10 / 4)
+    # Short ones of any endpoint: 2, 3 and 10 s. What asked for nothing took less and does not count here.
+    for place, (duration, pages) in enumerate([(2, 20), (10, 1), (3, 1), (0.5, 0), (0.5, 0)]):
+        ran(lake, f"short {place}", "ingest rest", duration, "splits", pages)
+    assert seconds() == pytest.approx(3 + 10 / 4)
+    # Never faster than the settings allow.
+    ran(lake, "unbound", "ingest rest", 20, "grouped_bars", 2_000)
+    assert seconds() == pytest.approx(3 + 10 / 40)
+    on_a_weekend = wanted(date(2015, 3, 7), date(2015, 3, 8), as_of=date(2015, 3, 25))
+    assert forecast_endpoint(
+        Past(lake, want.as_of), paced, ENDPOINTS["grouped_bars"], on_a_weekend
+    ).seconds == pytest.approx(0.5)
+
+
+def test_files_have_a_speed_of_their_own(lake: Lake, tmp_path: Path) -> None:
+    day = date(2026, 1, 2)
     path = tmp_path / "us_stocks_sip" / "trades_v1" / "2026" / "01" / "2026-01-02.csv.gz"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"x" * 3_000_000)
-    day = date(2026, 1, 2)
 
     def seconds() -> float | None:
-        return forecast_files(lake, Folder(str(tmp_path)), "trades_v1", day, day).seconds
+        return forecast_files(Past(lake), Folder(str(tmp_path)), "trades_v1", day, day).seconds
 
     assert seconds() == pytest.approx(STEP_SECONDS + 0.3)
-    for place, (run_id, duration, size) in enumerate(
-        [("one", 10, 60_000_000), ("two", 100, 60_000_000), ("tiny", 1, 49_000_000)]
-    ):
+    earlier = [
+        ("one", 20, "trades_v1", 120_000_000),
+        ("two", 100, "trades_v1", 120_000_000),
+        ("short", 1, "trades_v1", 99_000_000),
+        ("another kind", 1, "quotes_v1", 120_000_000),
+    ]
+    for place, (run_id, duration, kind, size) in enumerate(earlier):
         ran(lake, run_id, "ingest flatfiles", duration)
-        file = {"sha256": run_id, "kind": "trades_v1", "session_date": day + timedelta(place), "source": run_id}
+        file = {"sha256": run_id, "kind": kind, "session_date": day + timedelta(place), "source": run_id}
         file |= {"raw_path": run_id, "size_bytes": size, "received_at": datetime(2026, 1, 2, tzinfo=UTC)}
         lake.append_rows("ops.ledger", [file], run_id)
-    # 60 MB in 10 s: 6 MB a second.
-    assert seconds() == pytest.approx(STEP_SECONDS + 0.5)
+    # 120 MB in 20 s: 6 MB a second; the short one took a second.
+    assert seconds() == pytest.approx(1 + 0.5)
