@@ -3,19 +3,22 @@
 1. Entry: the next session's open, worse by the modelled half-spread. 2. Barriers: entry ± width × ATR14 of the event, in the
 entry's shares. 3. Bar by bar to the horizon: a bar that opens beyond a barrier fills there at the open; one that reaches
 one barrier fills at it; one that reaches both is unresolved. 4. No barrier by the horizon: none, at the last close. A name
-that disappears for good while the market goes on is closed at its last close × (1 + delisting return). 5. `gave_back`: beyond
-the extreme of the event's own session, half of the way from the event's price to the new extreme was given back, on a
-later bar or by the same bar's close.
+that disappears while the market goes on, and is not back in a quarter, is closed at its last close × (1 + delisting return).
+5. `gave_back`: beyond the extreme of the event's own session, half of the way from the event's price to the new extreme was
+given back, on a later bar or by the same bar's close.
 Prices of later days are carried back into the event day's shares by the ratio of cumulative factors.
 """
 
-from datetime import date
+from datetime import date, timedelta
 
 from pyspark.sql import DataFrame
 
 from smallcaps.config import Settings
 from smallcaps.config.settings import LabelSettings
 from smallcaps.lake import Lake, between, declared, recorded_run
+
+QUARTER = 63
+"""So many sessions after the longest horizon a name may come back and was not gone; no later bar changes a label."""
 
 
 def daily_labels(events: DataFrame, bars: DataFrame, labels: LabelSettings) -> DataFrame:
@@ -33,7 +36,7 @@ def daily_labels(events: DataFrame, bars: DataFrame, labels: LabelSettings) -> D
 
 
 def _statement(labels: LabelSettings) -> str:
-    longest = max(labels.horizons)
+    reach = max(labels.horizons) + QUARTER
     widths = ", ".join(f"{width}D" for width in labels.barrier_widths)
     horizons = ", ".join(str(horizon) for horizon in labels.horizons)
     kept = 1 - labels.give_back_share
@@ -41,14 +44,11 @@ def _statement(labels: LabelSettings) -> str:
 WITH sessions AS (
   SELECT session_number AS number, max(close_at) AS ends_at FROM label_bars GROUP BY session_number
 ),
-names AS (
-  SELECT security_id, max(session_number) AS last_bar FROM label_bars GROUP BY security_id
-),
 known AS (
-  SELECT event.*, bar.session_number, bar.cumulative_factor AS event_factor, names.last_bar,
+  SELECT event.*, bar.session_number, bar.cumulative_factor AS event_factor,
     direction * IF(direction > 0, bar.high, bar.low) AS event_extreme,
-    (SELECT max(number) FROM sessions) AS last_session
-  FROM label_events AS event JOIN label_bars AS bar USING (security_id, session_date) JOIN names USING (security_id)
+    least((SELECT max(number) FROM sessions), bar.session_number + {reach}) AS last_session
+  FROM label_events AS event JOIN label_bars AS bar USING (security_id, session_date)
 ),
 -- Later bars in the event day's shares, direction taken out: up is with the event.
 later AS (
@@ -60,7 +60,11 @@ later AS (
     direction * IF(direction > 0, bar.low, bar.high) * event_factor / bar.cumulative_factor AS worst
   FROM known JOIN label_bars AS bar
     ON bar.security_id = known.security_id AND bar.session_number > known.session_number
-    AND bar.session_number <= known.session_number + {longest}
+    AND bar.session_number <= known.session_number + {reach}
+),
+names AS (
+  SELECT event_id, known.session_number + coalesce(max(step), 0) AS last_bar
+  FROM known LEFT JOIN later USING (event_id) GROUP BY event_id, known.session_number
 ),
 entered AS (
   SELECT known.*, later.bar_date AS entry_date, later.factor AS entry_factor,
@@ -106,7 +110,7 @@ judged AS (
     session_number + horizon <= last_session AND last_bar < session_number + horizon AS gone,
     session_number + horizon <= last_session AND last_bar < session_number + horizon
       AND last_session - last_bar >= {labels.delisting_sessions} AS delisted
-  FROM asked LEFT JOIN ended USING (event_id, barrier_width, horizon)
+  FROM asked JOIN names USING (event_id) LEFT JOIN ended USING (event_id, barrier_width, horizon)
     LEFT JOIN sessions ON number = session_number + horizon
 ),
 valued AS (
@@ -150,6 +154,7 @@ def label_daily(lake: Lake, settings: Settings, first: date, last: date) -> int:
     """Label the daily events from `first` to `last` and replace their labels; returns the rows written."""
     with recorded_run(lake, "label", {"from": first, "to": last}, settings.digest()) as run:
         days = between("session_date", first, last)
-        # Whether a name is gone for good every later day may tell.
-        events, bars = run.read_days("gold.events", first, last), run.read_days("silver.bars_1d", first, None)
+        # Five sessions are a week, and no ten years have so many holidays in a row.
+        ahead = last + timedelta(days=(max(settings.labels.horizons) + QUARTER) * 7 // 5 + 14)
+        events, bars = run.read_days("gold.events", first, last), run.read_days("silver.bars_1d", first, ahead)
         return run.replace("gold.event_labels", daily_labels(events, bars, settings.labels), days).rows

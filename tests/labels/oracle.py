@@ -45,7 +45,9 @@ def label(
     if not long:
         target, stop = stop, target
     outcome, step, fill = first_touch(path, long, target, stop)
-    delisted = outcome is None and complete and max(bars) < start + horizon
+    seen_until = start + max(rules.horizons) + 63
+    back = [number for number in bars if start + horizon <= number <= seen_until]
+    delisted = outcome is None and complete and not back
     if delisted:
         step = max(path)
         outcome = "reversal" if long else "continuation"

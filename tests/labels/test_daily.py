@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from smallcaps.calendar import sessions_between
 from smallcaps.config import Settings
 from smallcaps.config.settings import LabelSettings
 from smallcaps.labels.daily import daily_labels
@@ -320,6 +321,25 @@ def test_a_name_that_is_silent_only_on_the_last_day_of_the_data_is_not_delisted(
     """A thin name misses days. Whether it disappeared cannot be told yet."""
     row = found["end, silent that day", 1.0, 3]
     assert (row["outcome"], row["weight"], row["delisted"], row["return"]) == ("censored", 0.0, False, None)
+
+
+def test_a_name_that_is_back_in_a_quarter_was_not_gone_and_what_comes_later_changes_no_label(
+    spark: SparkSession, settings: Settings
+) -> None:
+    sessions = sessions_between(CALENDAR[0]["session_date"], dt.date(2024, 12, 31)).to_dict("records")
+    # 63 sessions after the longest horizon, 5.
+    there = {"market": range(100), "back": (0, 1, 2, 68), "back too late": (0, 1, 2, 69)}
+    bars = [bar(name, sessions[place], QUIET) for name, places in there.items() for place in places]
+    events = [daily_event(name, sessions[0], UP, 16.0, 1.0) for name in there]
+    labels = daily_labels(
+        as_table(spark, "gold.events", events), as_table(spark, "silver.bars_1d", bars), settings.labels
+    )
+    of_five = {row.symbol: row for row in labels.where("barrier_width = 1 AND horizon = 5").collect()}
+    assert {name: (row.outcome, row.delisted) for name, row in of_five.items()} == {
+        "market": ("none", False),
+        "back": ("none", False),
+        "back too late": ("reversal", True),
+    }
 
 
 def test_a_barrier_touched_before_the_data_end_counts_but_giving_back_is_open(found: Found) -> None:

@@ -4,7 +4,7 @@ A request is a path and a query with places: `{symbol}`, `{from}`, `{to}` (days,
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlencode
 
@@ -156,11 +156,13 @@ def _snapshot(
     shape: Shape = Shape.RECORD,
     within: str | None = None,
     routine: bool = True,
+    look_back_days: int = 0,
 ) -> Endpoint:
     """Reference data as of a day."""
     return Endpoint(
         *(name, table or f"bronze.{name}", path, scope, Freshness.SNAPSHOT, fields, parameters or {}),
         *(records, shape, within, routine),
+        look_back_days=look_back_days,
     )
 
 
@@ -261,7 +263,7 @@ def _filed(name: str, form: str, table: str, fields: tuple[Field, ...]) -> Endpo
 
 
 def _economy(name: str, look_back_days: int) -> Endpoint:
-    one = _snapshot(
+    return _snapshot(
         name,
         f"/fed/v1/{name.replace('_', '-')}",
         _fields("bronze.economy", "series value", observation_date="date"),
@@ -269,12 +271,14 @@ def _economy(name: str, look_back_days: int) -> Endpoint:
         table="bronze.economy",
         shape=Shape.VALUE,
         within="observation_date",
+        look_back_days=look_back_days,
     )
-    return replace(one, look_back_days=look_back_days)
 
 
 _YIELDS_LATE, _MONTHS_LATE = 14, 400
 """Days in which a day's yields are surely out; and a month's figures, with the revisions of the year after it."""
+_SHORT_INTEREST_LATE, _SHORT_VOLUME_LATE = 20, 5
+"""Counts come out on the eighth session after their day, off-exchange volume on the next, holidays in between."""
 
 
 _FACILITIES = ("nyse", "nasdaq_carteret", "nasdaq_chicago", "adf")
@@ -413,6 +417,7 @@ _DECLARED = (
         ),
         _between("settlement_date", sort="settlement_date.asc", limit=50_000),
         within="settlement_date",
+        look_back_days=_SHORT_INTEREST_LATE,
     ),
     _snapshot(
         "short_volume",
@@ -426,6 +431,7 @@ _DECLARED = (
         ),
         _between("date", sort="date.asc", limit=50_000),
         within="trade_date",
+        look_back_days=_SHORT_VOLUME_LATE,
     ),
     _snapshot(
         "float",
