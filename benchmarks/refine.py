@@ -101,7 +101,7 @@ def _trades(lake: Lake) -> str:
     def eligible(use: str) -> str:
         forbidden = ", ".join(map(str, conditions_that_forbid(use)))
         counted = (
-            f"CASE WHEN session IN ('pre', 'post') THEN list_filter(conditions, x -> x <> {FORM_T}) ELSE conditions END"
+            f"CASE WHEN session IN ('pre', 'post') THEN list_filter(conditions, lambda x: x <> {FORM_T}) ELSE conditions END"
         )
         return f"NOT list_has_any({counted}, [{forbidden}]) AND coalesce(correction, 0) NOT IN ({records}) AS {use}"
 
@@ -114,7 +114,8 @@ r AS (SELECT {key}, min(sip_ns) AS at FROM t WHERE coalesce(correction, 0) IN ({
 labelled AS (
   SELECT t.*, CASE WHEN coalesce(correction, 0) NOT IN ({records}) THEN r.at END AS withdrawn_ns, c.* EXCLUDE (session_date),
     (sip_ns // 1000000000 - epoch(pre_open_at)::BIGINT)::INT AS second
-  FROM t LEFT JOIN r ON {same} LEFT JOIN {CALENDAR.format(calendar=files(lake, "silver.calendar"))} AS c USING (session_date)
+  FROM t LEFT JOIN r ON {same} LEFT JOIN {CALENDAR.format(calendar=files(lake, "silver.calendar"))} AS c
+    ON c.session_date = t.session_date
 ),
 in_session AS (SELECT *, {SESSION} AS session FROM labelled),
 judged AS (

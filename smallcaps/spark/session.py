@@ -45,6 +45,7 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
         # A persisted plan with it fails when written to Delta ("dynamicpruning has not finished"); our queries name their days.
         "spark.sql.optimizer.dynamicPartitionPruning.enabled": False,
         "spark.sql.execution.arrow.pyspark.enabled": True,
+        "spark.python.daemon.module": "smallcaps.python_workers",
         # Rows to Python come in batches of 10,000 else, whatever their size; a row may be a REST body.
         "spark.sql.execution.arrow.maxBytesPerBatch": 32 << 20,
         "spark.ui.enabled": False,
