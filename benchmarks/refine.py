@@ -100,9 +100,8 @@ def _trades(lake: Lake) -> str:
 
     def eligible(use: str) -> str:
         forbidden = ", ".join(map(str, conditions_that_forbid(use)))
-        counted = (
-            f"CASE WHEN session IN ('pre', 'post') THEN list_filter(conditions, lambda x: x <> {FORM_T}) ELSE conditions END"
-        )
+        others = f"list_filter(conditions, lambda one: one <> {FORM_T})"
+        counted = f"CASE WHEN session IN ('pre', 'post') THEN {others} ELSE conditions END"
         return f"NOT list_has_any({counted}, [{forbidden}]) AND coalesce(correction, 0) NOT IN ({records}) AS {use}"
 
     key = "symbol, session_date, exchange, trf_id, trade_id, sequence_number"

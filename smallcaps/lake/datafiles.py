@@ -103,7 +103,8 @@ class DataFileWriter:
             self._path = "/".join(filter(None, (folder, f"part-{uuid.uuid4().hex}.snappy.parquet")))
             self._rows = 0
             # Times and numbers in sequence differ little from row to row; of other values there are few.
-            counted = [field.name for field in self._schema if pa.types.is_int64(field.type)]
+            is_time, is_count = pa.types.is_timestamp, pa.types.is_int64
+            counted = [field.name for field in self._schema if is_time(field.type) or is_count(field.type)]
             self._file = pq.ParquetWriter(
                 f"{self._base}/{self._path}",
                 self._schema,

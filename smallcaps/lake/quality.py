@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from smallcaps.lake.declaration import Expectation
@@ -57,18 +57,23 @@ def sound(judged: DataFrame) -> DataFrame:
 
 def refused(judged: DataFrame, table: str, reasons: dict[str, str]) -> DataFrame:
     """The refused rows as rows of ops.quarantine; needs source_sha256 and source_line."""
+    return judged.where(F.col(RULE).isNotNull()).select(*quarantined(judged, table, reasons))
+
+
+def quarantined(judged: DataFrame, table: str, reasons: dict[str, str]) -> list[Column]:
+    """The columns of ops.quarantine, of a refused row of `judged`."""
     columns = [f"{RECEIVED}.*"] if RECEIVED in judged.columns else [name for name in judged.columns if name != RULE]
     words = F.create_map(*[F.lit(part) for pair in reasons.items() for part in pair])
     identity = F.concat_ws("|", F.lit(table), F.col(RULE), "source_sha256", F.col("source_line").cast("string"))
-    return judged.where(F.col(RULE).isNotNull()).select(
+    return [
         F.sha2(identity, 256).alias("quarantine_id"),
         F.lit(table).alias("table_name"),
         F.col(RULE).alias("rule"),
         F.coalesce(words[F.col(RULE)], F.col(RULE)).alias("reason"),
-        "source_sha256",
+        F.col("source_sha256"),
         F.col("source_line").cast("bigint").alias("source_line"),
         F.to_json(F.struct(*columns)).alias("payload"),
-    )
+    ]
 
 
 def unfit(rows: DataFrame, table: str, expectation: Expectation) -> DataFrame:

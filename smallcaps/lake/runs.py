@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from typing import Any
 
@@ -23,6 +23,7 @@ from smallcaps.lake.datafiles import DataFile, delete_files
 from smallcaps.lake.declaration import ROWS_A_DAY_BEFORE, ROWS_REFUSED, Table
 from smallcaps.lake.quality import RULE, refused, unfit
 from smallcaps.lake.registry import declared
+from smallcaps.lake.staging import FILE, REFUSED, told
 from smallcaps.lake.store import Commit, Lake
 from smallcaps.lake.suites import (
     Outcome,
@@ -180,6 +181,41 @@ class Run:
         self.rows_refused += sum(counts.values())
         return commit
 
+    def replace_judged_days(
+        self,
+        name: str,
+        judged: DataFrame,
+        reasons: Mapping[str, str],
+        first: date,
+        last: date,
+        rows_in: int | None = None,
+    ) -> Commit:
+        """As `replace_judged`, from `first` to `last`, of a table by day, which is large: its rows are written before they are
+        judged as a whole, and read again for that.
+        """
+        with computed_once(self.lake.stage(name, judged, reasons, self.run_id)) as staged:
+            found = [row.file for row in staged.select(FILE).collect()]
+            files = [told(file) for file in found if file is not None]
+            kept, lost = sum(file.rows for file in files), len(found) - len(files)
+            try:
+                if rows_in is not None and rows_in != kept + lost:
+                    raise BadData(f"{name}: {rows_in} rows came in and {kept + lost} were judged.")
+                if strange := {file.partition["session_date"] for file in files} - {*map(str, days_of(first, last))}:
+                    raise BadData(f"{name}: rows of {min(strange)} are not of {first} to {last}.")
+                if lost:
+                    self.quarantine(staged.where(f"{REFUSED} IS NOT NULL").select(f"{REFUSED}.*"))
+                if self.lake.suites:
+                    paths = [file.path for file in files]
+                    rows = self.lake.read_files(name, paths) if paths else self.lake.empty(name)
+                    self._check(name, rows, lost)
+            except BaseException:
+                delete_files(self.lake.location(name), files)
+                raise
+        commit = self._record(self.lake.replace_files(name, files, {"session_date": days_of(first, last)}, self.run_id))
+        self.rows_kept += kept
+        self.rows_refused += lost
+        return commit
+
     def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Commit:
         """Add rows in the driver's hands that are the run's own."""
         return self._record(self.lake.append_rows(name, rows, self.run_id))
@@ -228,6 +264,11 @@ class Run:
         self.outputs[commit.table] = Commit(commit.table, commit.version, rows)
         tell(f"{commit.rows:,} rows to {commit.table}", **asdict(commit))
         return commit
+
+
+def days_of(first: date, last: date) -> list[date]:
+    """Every day from `first` to `last`."""
+    return [first + timedelta(days=days) for days in range((last - first).days + 1)]
 
 
 def _bound(furthest: Callable[..., date], one: date | None, other: date | None) -> date | None:

@@ -29,6 +29,7 @@ from smallcaps.lake.datafiles import NO_UPKEEP, DataFile, commit_files, delete_f
 from smallcaps.lake.declaration import RUN_ID, Table
 from smallcaps.lake.files import open_filesystem, storage_options
 from smallcaps.lake.registry import LAYERS, REGISTRY, declared
+from smallcaps.lake.staging import REFUSED, with_refusals, written
 
 SIGNATURE = "spark.databricks.delta.commitInfo.userMetadata"
 """What Spark writes into its commits beside what it did: we have it write the run, as delta-rs does (`datafiles.signed`)."""
@@ -207,6 +208,17 @@ class Lake:
             delete_files(location, files)
 
         return self._natively(name, run_id, write)
+
+    def stage(self, name: str, judged: DataFrame, reasons: Mapping[str, str], run_id: str) -> DataFrame:
+        """Write the sound rows of a judged frame to files that no commit names yet (`staging.written`), of a table by day."""
+        table = declared(name)
+        # What Spark's own writer sees to; where suites are on they do, with more to say.
+        required = [f"`{column.name}` IS NOT NULL" for column in table.columns if not column.nullable]
+        conditions = [] if self.suites else [*required, *table.conditions.values()]
+        rows = with_refusals(judged, table, reasons, conditions).withColumn(RUN_ID.name, F.lit(run_id))
+        self._refuse_drift(table, rows.drop(REFUSED).schema, "the frame to be written")
+        self.make(name)
+        return written(self._laid_out(table, rows), table, self.location(name))
 
     def append(self, name: str, frame: DataFrame, run_id: str) -> Commit:
         """Add rows. Only for tables whose rows are the run's own (bronze.bodies)."""

@@ -208,9 +208,10 @@ def _halts(work: Work) -> None:
 
 
 def _trades(work: Work) -> None:
-    trades = work.of_days("bronze.trades")
+    # Once, for the search of repeats and the order in the files.
+    trades = work.of_days("bronze.trades").repartition("session_date", "symbol")
     judged = work.identified(ticks.judged_trades(trades, work.calendar, work.resumptions))
-    work.run.replace_judged("silver.trades", judged, ticks.REASONS, work.days, trades.count())
+    work.run.replace_judged_days("silver.trades", judged, ticks.REASONS, work.first, work.last, trades.count())
 
 
 def _bars_1m(work: Work) -> None:
@@ -221,7 +222,7 @@ def _bars_1m(work: Work) -> None:
     traded = work.of_days("silver.trades").select("symbol", "session_date").distinct()
     untraded = vendor.join(F.broadcast(traded), ["symbol", "session_date"], "left_anti")
     together = untraded.unionByName(built, allowMissingColumns=True)
-    work.run.replace_judged("silver.bars_1m", together, bars.REASONS, work.days)
+    work.run.replace_judged_days("silver.bars_1m", together, bars.REASONS, work.first, work.last)
 
 
 def _differences(work: Work) -> None:
@@ -257,7 +258,7 @@ def _bars_1h(work: Work) -> None:
     minutes, daily = work.of_days("bronze.bars_1m"), work.of_days("bronze.bars_1d")
     judged = bars.judged_hours(hours, minutes, daily, work.calendar)
     rows = bars.completed_hours(judged, work.of_days("silver.bars_1m"), work.calendar)
-    work.run.replace_judged("silver.bars_1h", work.identified(rows), bars.HOUR_REASONS, work.days)
+    work.run.replace_judged_days("silver.bars_1h", work.identified(rows), bars.HOUR_REASONS, work.first, work.last)
 
 
 def _short_sale_restrictions(work: Work) -> None:
@@ -269,15 +270,16 @@ def _short_sale_restrictions(work: Work) -> None:
 
 
 def _quotes(work: Work) -> None:
-    quotes = work.of_days("bronze.quotes")
+    # Once, for the search of repeats and the order in the files.
+    quotes = work.of_days("bronze.quotes").repartition("session_date", "symbol")
     judged = work.identified(ticks.judged_quotes(quotes, work.calendar))
-    work.run.replace_judged("silver.quotes", judged, ticks.REASONS, work.days, quotes.count())
+    work.run.replace_judged_days("silver.quotes", judged, ticks.REASONS, work.first, work.last, quotes.count())
 
 
 def _book(work: Work) -> None:
     books = work.of_days("bronze.book")
     judged = work.identified(book.judged_book(books, work.of_days("silver.quotes"), work.calendar))
-    work.run.replace_judged("silver.book", judged, book.REASONS, work.days, books.count())
+    work.run.replace_judged_days("silver.book", judged, book.REASONS, work.first, work.last, books.count())
 
 
 def _short_interest(work: Work) -> None:

@@ -39,13 +39,10 @@ def label(frame: DataFrame, calendar: DataFrame, instant_ns: str, resumptions: D
     last_second = "cast(unix_seconds(post_close_at) - unix_seconds(pre_open_at) AS int)"
     before_day = f"{instant_ns} < unix_seconds(pre_open_at) * {NANOSECONDS}L"
     days = F.broadcast(calendar.drop("early_close"))
-    nothing = F.expr("cast(array() AS array<int>)")
     if resumptions is None:
-        frame = frame.withColumn("resumed", nothing)
+        frame = frame.withColumn("resumed", F.expr("cast(NULL AS array<int>)"))
     else:
-        frame = frame.join(F.broadcast(resumptions), ["symbol", "session_date"], "left").withColumn(
-            "resumed", F.coalesce("resumed", nothing)
-        )
+        frame = frame.join(F.broadcast(resumptions), ["symbol", "session_date"], "left")
     part_start = f"CASE session WHEN 'regular' THEN {open_second} WHEN 'post' THEN {close_second} ELSE 0 END div 60"
     return (
         frame.join(days, "session_date", "left")
@@ -58,11 +55,13 @@ def label(frame: DataFrame, calendar: DataFrame, instant_ns: str, resumptions: D
             ),
         )
         .withColumn("minute", F.expr("cast(floor(second / 60) AS int)"))
-        .withColumn("resumed", F.expr("filter(resumed, at -> at <= minute AND session <> 'closed')"))
+        # Null for most rows: functions of arrays are slow.
+        .withColumn("resumed", F.expr("nullif(filter(resumed, at -> at <= minute AND session <> 'closed'), array())"))
         .withColumn(
             "segment",
             F.expr(
-                "CASE session WHEN 'pre' THEN 0 WHEN 'regular' THEN 1 WHEN 'post' THEN 2 ELSE -1 END + size(resumed)"
+                "CASE session WHEN 'pre' THEN 0 WHEN 'regular' THEN 1 WHEN 'post' THEN 2 ELSE -1 END "
+                "+ coalesce(size(resumed), 0)"
             ),
         )
         .withColumn("segment_start", F.expr(f"cast(greatest({part_start}, array_max(resumed)) AS int)"))
