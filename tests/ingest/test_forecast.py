@@ -210,7 +210,15 @@ def ran(lake: Lake, run_id: str, job: str, seconds: float, endpoint: str = "", p
     bodies = {"table": "bronze.bodies", "version": 0, "rows": pages}
     row = {
         **{"job": job, "arguments": f'{{"endpoint": "{endpoint}"}}', "code_version": "1", "settings_hash": "1"},
-        **{"inputs": [], "outputs": [bodies] if pages else [], "rows_in": 0, "rows_kept": 0, "rows_quarantined": 0},
+        **{
+            "inputs": [],
+            "outputs": [bodies] if pages else [],
+            "files_in": 0,
+            "bytes_in": 0,
+            "rows_in": 0,
+            "rows_kept": 0,
+            "rows_quarantined": 0,
+        },
         **{"started_at": datetime(2026, 1, 2, tzinfo=UTC), "duration_seconds": seconds, "outcome": "succeeded"},
         "message": None,
     }
