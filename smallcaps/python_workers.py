@@ -1,8 +1,8 @@
 """Spark's daemon of Python workers, with folders alone on its path: `python -m smallcaps.python_workers pyspark.worker`.
 
 Spark puts archives there, PySpark's own and a jar among them. Before each task a worker has Python forget what it knows of its
-path, and reading the archives' tables of contents again took 0.13 to 0.2 s of CPU, more than most tasks
-(benchmarks/python_tasks.py). What is installed beside this package is the same.
+path, and then reads the archives' tables of contents again, which takes longer than most tasks (benchmarks/python_tasks.py).
+What is installed beside this package is the same.
 """
 
 import gc

@@ -137,6 +137,11 @@ class Run:
             except BadData:
                 delete_files(self.lake.location(name), files)
                 raise
+        return self._commit_files(name, files, within, refused)
+
+    def _commit_files(
+        self, name: str, files: Sequence[DataFile], within: Mapping[str, Sequence[date | str]], refused: int
+    ) -> Commit:
         commit = self._record(self.lake.replace_files(name, files, within, self.run_id))
         self.rows_kept += commit.rows
         self.rows_refused += refused
@@ -197,10 +202,11 @@ class Run:
             found = [row.file for row in staged.select(FILE).collect()]
             files = [told(file) for file in found if file is not None]
             kept, lost = sum(file.rows for file in files), len(found) - len(files)
+            days = days_of(first, last)
             try:
                 if rows_in is not None and rows_in != kept + lost:
                     raise BadData(f"{name}: {rows_in} rows came in and {kept + lost} were judged.")
-                if strange := {file.partition["session_date"] for file in files} - {*map(str, days_of(first, last))}:
+                if strange := {file.partition["session_date"] for file in files} - {*map(str, days)}:
                     raise BadData(f"{name}: rows of {min(strange)} are not of {first} to {last}.")
                 if lost:
                     self.quarantine(staged.where(f"{REFUSED} IS NOT NULL").select(f"{REFUSED}.*"))
@@ -211,10 +217,7 @@ class Run:
             except BaseException:
                 delete_files(self.lake.location(name), files)
                 raise
-        commit = self._record(self.lake.replace_files(name, files, {"session_date": days_of(first, last)}, self.run_id))
-        self.rows_kept += kept
-        self.rows_refused += lost
-        return commit
+        return self._commit_files(name, files, {"session_date": days}, lost)
 
     def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Commit:
         """Add rows in the driver's hands that are the run's own."""

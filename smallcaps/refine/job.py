@@ -208,8 +208,7 @@ def _halts(work: Work) -> None:
 
 
 def _trades(work: Work) -> None:
-    # Once, for the search of repeats and the order in the files.
-    trades = work.of_days("bronze.trades").repartition("session_date", "symbol")
+    trades = work.of_days("bronze.trades")
     judged = work.identified(ticks.judged_trades(trades, work.calendar, work.resumptions))
     work.run.replace_judged_days("silver.trades", judged, ticks.REASONS, work.first, work.last, trades.count())
 
@@ -270,8 +269,7 @@ def _short_sale_restrictions(work: Work) -> None:
 
 
 def _quotes(work: Work) -> None:
-    # Once, for the search of repeats and the order in the files.
-    quotes = work.of_days("bronze.quotes").repartition("session_date", "symbol")
+    quotes = work.of_days("bronze.quotes")
     judged = work.identified(ticks.judged_quotes(quotes, work.calendar))
     work.run.replace_judged_days("silver.quotes", judged, ticks.REASONS, work.first, work.last, quotes.count())
 
