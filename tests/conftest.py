@@ -17,6 +17,8 @@ from tests.simulated import SMALL_MARKET
 # New York's and UTC's clocks must not be told apart by the machine's own.
 os.environ["TZ"] = "America/Los_Angeles"
 time.tzset()
+# Java's second compiler costs these short-lived sessions more than it gains them. Started products inherit it.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
 
 KEPT = {"SMALLCAPS_PRIVATE_DATA", "SMALLCAPS_CI"}
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}

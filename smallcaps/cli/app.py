@@ -268,6 +268,22 @@ def refine_command(
     output.print_json(json.dumps(written))
 
 
+@app.command("upgrade")
+def upgrade_command() -> None:
+    """Bring the tables of a lake that an earlier version made up to what is declared now."""
+    lake, _ = _open()
+    with working("upgrade", lake.spark):
+        changed = {name: lake.upgrade(name) for name in REGISTRY if lake.exists(name)}
+    if not any(changed.values()):
+        output.print("Every table is as declared.")
+        return
+    table = RichTable("table", "changed")
+    for name, changes in changed.items():
+        if changes:
+            table.add_row(name, escape(", ".join(changes)))
+    output.print(table)
+
+
 @app.command("stale")
 def stale_command(
     name: Annotated[str | None, typer.Argument(metavar="TABLE", help="One table.")] = None,

@@ -34,6 +34,7 @@ from smallcaps.lake.staging import REFUSED, with_refusals, written
 SIGNATURE = "spark.databricks.delta.commitInfo.userMetadata"
 """What Spark writes into its commits beside what it did: we have it write the run, as delta-rs does (`datafiles.signed`)."""
 BIRTH_SECONDS = 10
+STORED = "the stored table"
 CONFLICTS = (
     exceptions.ConcurrentAppendException,
     exceptions.ConcurrentDeleteDeleteException,
@@ -133,7 +134,7 @@ class Lake:
         if version is not None:
             reader = reader.option("versionAsOf", version)
         frame = reader.load(self.location(name))
-        self._refuse_drift(declared(name), frame.schema, "the stored table")
+        self._refuse_drift(declared(name), frame.schema, STORED)
         return frame
 
     def empty(self, name: str) -> DataFrame:
@@ -164,8 +165,9 @@ class Lake:
         return self._committed(name, run_id, lambda: writer.save(self.location(name)))
 
     def make(self, name: str) -> None:
-        """Make the table if it is not there."""
+        """Make the table if it is not there. Raises BadData where it is, and is not as declared."""
         if self.exists(name):
+            self._refuse_drift(declared(name), self._stored_schema(self._stored(name)), STORED)
             return
         table = declared(name)
         self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
@@ -176,6 +178,53 @@ class Lake:
         except (PySparkException, Py4JError):
             if not self._born(name):
                 raise
+
+    def refuse_drift(self, name: str) -> None:
+        """Raise BadData where the stored table, if there is one, is not as declared."""
+        if self.exists(name):
+            self._refuse_drift(declared(name), self._stored_schema(self._stored(name)), STORED)
+
+    def upgrade(self, name: str) -> list[str]:
+        """Give a table that an earlier version of the package made the columns and constraints declared since.
+
+        Returns what was changed. New columns are null in the rows that are there. What cannot be mended this way is left.
+        Raises BadData where rows break a constraint that is new.
+        """
+        table, stored = declared(name), self._stored(name)
+        place, changed = f"delta.`{self.location(name)}`", []
+        known = self._stored_schema(stored).names
+        if lacking := [column for column in table.all_columns if column.name not in known]:
+            columns = ", ".join(
+                f"`{column.name}` {column.type} COMMENT {sql_literal(column.described)}" for column in lacking
+            )
+            self.spark.sql(f"ALTER TABLE {place} ADD COLUMNS ({columns})")
+            changed += [f"column {column.name}" for column in lacking]
+        prefix = "delta.constraints."
+        configuration = stored.metadata().configuration
+        there = {key.removeprefix(prefix): value for key, value in configuration.items() if key.startswith(prefix)}
+        for constraint in there.keys() | table.conditions.keys():
+            before, after = there.get(constraint), table.conditions.get(constraint)
+            if before == after:
+                continue
+            self.spark.sql(f"ALTER TABLE {place} DROP CONSTRAINT IF EXISTS {constraint}")
+            if after is not None:
+                try:
+                    self.spark.sql(f"ALTER TABLE {place} ADD CONSTRAINT {constraint} CHECK ({after})")
+                except PySparkException as error:
+                    raise BadData(
+                        f"{name}: rows break {constraint}, which is new: {after}. Make the table again."
+                    ) from error
+            changed.append(f"constraint {constraint}")
+        return sorted(changed)
+
+    def _stored(self, name: str) -> deltalake.DeltaTable:
+        location = self.location(name)
+        return deltalake.DeltaTable(location, storage_options=storage_options(location))
+
+    @staticmethod
+    def _stored_schema(stored: deltalake.DeltaTable) -> StructType:
+        """As the log has it, which is how Spark writes a schema."""
+        return StructType.fromJson(json.loads(stored.schema().to_json()))
 
     def _born(self, name: str) -> bool:
         """Whether the table comes within BIRTH_SECONDS: another writer that makes it has files there before it is one."""
@@ -349,16 +398,16 @@ class Lake:
             for name in expected | actual
             if expected.get(name) != actual.get(name)
         ]
-        raise BadData(f"{table.name}: {what} is not as declared. {'; '.join(differences)}.")
+        hint = " If an earlier version of smallcaps made it, run `smallcaps upgrade`." if what == STORED else ""
+        raise BadData(f"{table.name}: {what} is not as declared. {'; '.join(differences)}.{hint}")
 
     def _natively(self, name: str, run_id: str, write: Callable[[deltalake.DeltaTable], None]) -> Commit:
         """Have delta-rs do the write; where another writer was faster, again on what the table then is.
 
         delta-rs' own second try is off: it takes a commit of ours whose answer was lost for another's, and commits twice.
         """
-        location = self.location(name)
         while True:
-            stored = deltalake.DeltaTable(location, storage_options=storage_options(location))
+            stored = self._stored(name)
             before = stored.version()
             try:
                 write(stored)

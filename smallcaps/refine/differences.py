@@ -4,7 +4,7 @@ Minutes: ours are of trades in the minute of their publication, as they stood th
 trade was made, as it stands now. So a trade that was reported after its minute, and one that was withdrawn, explain a difference.
 Adjusted days: ours carry the splits that were believed, the vendor's those that it lists.
 Hours: the vendor's against its own minutes. Trades that set no price make no minute bar, and those are odd lots, single large
-ones apart; round lots by the dozen that no minute has are minutes that are missing.
+ones apart; round lots by the dozen that no minute has, or as many trades as in minutes with a bar, are minutes that are missing.
 """
 
 from pyspark.sql import Column, DataFrame, Window
@@ -17,7 +17,7 @@ TRADES_A_MINUTE = 3
 """Trades without a minute bar, for each minute that has none, from which on they are too many to have set no price."""
 OUTSIDE, BARS_AROUND, BARS_OUTSIDE = 0.001, 4, 4
 """How far a mean price must lie outside its bar's range, as a share, and in how many of the bars around, itself included: odd
-lots count in the mean and set neither high nor low, so now and then it lies a little outside.
+lots count in the mean and set neither high nor low, so now and then it lies a little outside. A single trade's never does.
 """
 MOVE, SESSIONS_BEFORE, USUAL_TIMES = 0.25, 20, 3.0
 """An overnight return (its logarithm) that comes with no more than so many times the usual dollars of a day (the median of those
@@ -120,23 +120,23 @@ def incomplete_hours(hours: DataFrame, minutes: DataFrame) -> DataFrame:
     )
     trades = "(transactions - _transactions)"
     lacking = (
-        f"volume - ours.volume >= {ROUND_LOT} * {trades} AND {trades} > 0 "
-        f"AND {trades} >= {TRADES_A_MINUTE} * (60 - _minutes)"
+        f"{trades} > 0 AND {trades} >= {TRADES_A_MINUTE} * (60 - _minutes) AND "
+        f"(volume - ours.volume >= {ROUND_LOT} * {trades} OR {trades} * _minutes >= _transactions * (60 - _minutes))"
     )
     compared = hours.join(rolled, ["symbol", "ts"], "left").where(f"ours IS NULL OR ({lacking})")
     return compared.select(*_MINUTE, F.lit("minutes_missing").alias("reason"), "ours", _said("vendor"))
 
 
 def outside_averages(bars: DataFrame) -> DataFrame:
-    """The same of vendor's bars (symbol, session_date, window_start_ns, prices, vwap) whose mean price is outside low–high, and
-    those of their neighbours, too.
+    """The same of vendor's bars (symbol, session_date, window_start_ns, prices, vwap, transactions) whose mean price is outside
+    low–high though they are of a single trade, or as those of their neighbours are, too.
     """
     around = (
         Window.partitionBy("symbol", "session_date").orderBy("window_start_ns").rowsBetween(-BARS_AROUND, BARS_AROUND)
     )
     outside = f"vwap >= high * {1 + OUTSIDE} OR vwap <= low * {1 - OUTSIDE}"
     counted = bars.withColumn("_outside", F.expr(f"count_if({outside})").over(around))
-    return counted.where(f"({outside}) AND _outside >= {BARS_OUTSIDE}").select(
+    return counted.where(f"({outside}) AND (_outside >= {BARS_OUTSIDE} OR transactions = 1)").select(
         "symbol",
         "session_date",
         F.expr("timestamp_micros(window_start_ns div 1000)").alias("ts"),

@@ -35,8 +35,6 @@ SETTINGS = {
     "SMALLCAPS_SPARK__CONF": json.dumps(INTERPRETED),
     "SMALLCAPS_SPARK__DRIVER_MEMORY": "1g",
     "SMALLCAPS_SPARK__SHUFFLE_PARTITIONS": "1",
-    # A process lives for seconds: the better one of Java's two compilers does not pay.
-    "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1",
 }
 """As the product is, quality suites included, but quick to start."""
 OF_THE_RUN = {"run_id", "received_at", "checked_at", "started_at", "duration_seconds", "inputs", "outputs"}

@@ -26,8 +26,6 @@ NATIVE, BY_SPARK = 46, 5
 RACING = f"/lake/root/{declared(TABLE).path}/_delta_log/"
 OVERWRITTEN = f"/lake/control/{declared(TABLE).path}/_delta_log/"
 CONFIGURATION = {**INTERPRETED, "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem"}
-# A driver lives for a minute: the better one of Java's two compilers does not pay.
-JAVA = "-XX:TieredStopAtLevel=1"
 
 
 class Meetings:
@@ -93,11 +91,7 @@ def test_two_drivers_on_s3_lose_nothing_and_write_nothing_twice(monkeypatch: pyt
         s3_store(server).create_dir("lake")
         lost = LostAnswers()
         proxy.before, proxy.fault = Meetings(), lost
-        product = {
-            "SMALLCAPS_LAKE": LAKE,
-            "SMALLCAPS_SPARK__CONF": json.dumps(CONFIGURATION),
-            "JAVA_TOOL_OPTIONS": JAVA,
-        }
+        product = {"SMALLCAPS_LAKE": LAKE, "SMALLCAPS_SPARK__CONF": json.dumps(CONFIGURATION)}
         done = race({**os.environ, **proxy.environment, **product})
         for name, value in server.items():
             monkeypatch.setenv(name, value)

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from smallcaps.errors import BadData, BadInput, FailedDependency
-from smallcaps.lake import REGISTRY, Commit, Lake, between, sql_literal
+from smallcaps.lake import REGISTRY, Commit, Lake, between, declared, recorded_run, sql_literal
 from tests.lake.frames import DAY, adjustments, content
 
 TABLE = "silver.adjustments"
@@ -142,9 +142,47 @@ def test_a_stored_table_that_drifted_is_refused_on_reading_and_on_writing(lake: 
     older.write.format("delta").save(lake.location(TABLE))
     with pytest.raises(BadData, match=r"the stored table is not as declared.*checked_against_price: declared boolean"):
         lake.read(TABLE)
-    with pytest.raises(Exception, match=r"(?i)schema|as declared"):
-        lake.replace(TABLE, adjustments(spark, B), None, "two")
+    for write in (
+        lambda: lake.replace(TABLE, adjustments(spark, B), None, "two"),
+        lambda: lake.append_rows(TABLE, [row.asDict() for row in adjustments(spark, B).collect()], "two"),
+    ):
+        with pytest.raises(BadData, match=r"checked_against_price: declared boolean, found none.*smallcaps upgrade"):
+            write()
     assert lake.version(TABLE) == 0
+
+
+def test_a_run_does_nothing_where_its_own_row_could_not_be_written(lake: Lake) -> None:
+    lake.make("ops.runs")
+    place = f"delta.`{lake.location('ops.runs')}`"
+    lake.spark.sql(f"ALTER TABLE {place} SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')")
+    lake.spark.sql(f"ALTER TABLE {place} DROP COLUMN bytes_in")
+    with (
+        pytest.raises(BadData, match=r"bytes_in: declared bigint.*smallcaps upgrade"),
+        recorded_run(lake, "job", {}, "x"),
+    ):
+        pytest.fail("the run began")
+
+
+def test_a_table_of_an_earlier_version_is_brought_up_to_what_is_declared(lake: Lake, spark: SparkSession) -> None:
+    older = adjustments(spark, A).drop("checked_against_price").withColumn("run_id", F.lit("old"))
+    older.write.format("delta").save(lake.location(TABLE))
+    spark.sql(f"ALTER TABLE delta.`{lake.location(TABLE)}` ADD CONSTRAINT bygone CHECK (price_factor < 1e9)")
+    constraints = [f"constraint {name}" for name in declared(TABLE).conditions]
+
+    assert lake.upgrade(TABLE) == ["column checked_against_price", *sorted(["constraint bygone", *constraints])]
+    assert lake.upgrade(TABLE) == []
+    assert lake.read(TABLE).select("symbol", "checked_against_price").collect() == [("A", None)]
+    lake.add_missing_rows(TABLE, [row.asDict() for row in adjustments(spark, B).collect()], "new")
+    lake.append(TABLE, adjustments(spark, C), "new")
+    assert lake.read(TABLE).where("checked_against_price IS NOT NULL").count() == 2
+
+
+def test_rows_that_break_a_new_constraint_are_told(lake: Lake, spark: SparkSession) -> None:
+    name = next(iter(declared(TABLE).conditions))
+    broken = adjustments(spark, A).withColumn("price_factor", F.lit(-1.0)).withColumn("run_id", F.lit("old"))
+    broken.write.format("delta").save(lake.location(TABLE))
+    with pytest.raises(BadData, match=rf"{name}, which is new.*Make the table again"):
+        lake.upgrade(TABLE)
 
 
 def disturbed(lake: Lake, ours: DataFrame) -> DataFrame:

@@ -134,27 +134,28 @@ def test_an_hour_that_its_minutes_lack_round_lots_of_is_told(spark: SparkSession
     columns = "symbol string, session_date date, ts timestamp, open double, high double, low double, close double"
     hours = [
         bar("NONE", "10:00", 5_000, 20),
-        bar("WHOLE", "10:00", 6_000, 60),
-        # 59 minutes of 100 shares in a trade each; the hour has 4 more trades in the one minute without a bar.
-        bar("LACKS", "10:00", 5_900 + 400, 59 + 4),
-        bar("ODD", "10:00", 5_900 + 399, 59 + 4),  # Fewer than 100 shares a trade: odd lots set no price.
-        bar("BLOCK", "10:00", 5_900 + 9_000, 59 + 2),  # Two trades, fewer than 3 a minute: they may have set none.
+        bar("WHOLE", "10:00", 6_000, 300),
+        # 59 minutes of 100 shares in five trades each; the hour has 4 more trades in the one minute without a bar.
+        bar("LACKS", "10:00", 5_900 + 400, 295 + 4),
+        bar("ODD", "10:00", 5_900 + 399, 295 + 4),  # Fewer than 100 shares a trade: odd lots set no price.
+        bar("BLOCK", "10:00", 5_900 + 9_000, 295 + 2),  # Two trades, fewer than 3 a minute: they may have set none.
+        bar("BUSY", "10:00", 5_900 + 99, 295 + 5),  # Odd lots, but as many as in the minutes that have a bar.
     ]
-    symbols = {"WHOLE": 60, "LACKS": 59, "ODD": 59, "BLOCK": 59}
-    of_minutes = [bar(symbol, f"10:{n:02}", 100, 1) for symbol, count in symbols.items() for n in range(count)]
+    symbols = {"WHOLE": 60, "LACKS": 59, "ODD": 59, "BLOCK": 59, "BUSY": 59}
+    of_minutes = [bar(symbol, f"10:{n:02}", 100, 5) for symbol, count in symbols.items() for n in range(count)]
     both = [
         spark.createDataFrame(rows, f"{columns}, volume bigint, transactions bigint") for rows in (hours, of_minutes)
     ]
     found = {row.symbol: row for row in incomplete_hours(*both).collect()}
-    assert found.keys() == {"NONE", "LACKS"}
+    assert found.keys() == {"NONE", "LACKS", "BUSY"}
     assert found["NONE"].ours is None
     assert (found["LACKS"].ours.volume, found["LACKS"].vendor.volume) == (5_900.0, 6_300.0)
 
 
 def test_mean_prices_outside_the_range_in_several_bars_are_told(spark: SparkSession) -> None:
-    def rows(symbol: str, outside: tuple[int, ...], vwap: float) -> list[tuple[object, ...]]:
+    def rows(symbol: str, outside: tuple[int, ...], vwap: float, trades: int = 5) -> list[tuple[object, ...]]:
         return [
-            (symbol, DAY, new_york_ns("2015-11-24", f"10:{n:02}"), *USUAL, vwap if n in outside else 10.0)
+            (symbol, DAY, new_york_ns("2015-11-24", f"10:{n:02}"), *USUAL, vwap if n in outside else 10.0, trades)
             for n in range(12)
         ]
 
@@ -164,15 +165,17 @@ def test_mean_prices_outside_the_range_in_several_bars_are_told(spark: SparkSess
         *rows("NEAR", (2, 3, 5, 6), 11.01),
         *rows("THREE", (2, 3, 5), 12.0),
         *rows("SPREAD", (0, 3, 6, 9), 12.0),  # Never four among nine, but around the 4th and the 7th bar three.
+        *rows("SINGLE", (7,), 11.011, trades=1),
     ]
     columns = (
         "symbol string, session_date date, window_start_ns bigint, open double, high double, low double, close double"
     )
-    frame = spark.createDataFrame(bars, f"{columns}, volume bigint, vwap double")
+    frame = spark.createDataFrame(bars, f"{columns}, volume bigint, vwap double, transactions bigint")
     found = outside_averages(frame).collect()
     assert sorted((row.symbol, row.ts.astimezone(UTC).minute) for row in found) == [
         *(("HIGH", minute) for minute in (2, 3, 5, 6)),
         *(("LOW", minute) for minute in (0, 1, 2, 3)),
+        ("SINGLE", 7),
     ]
 
 
