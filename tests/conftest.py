@@ -9,10 +9,10 @@ import pytest
 from pyspark.sql import SparkSession
 
 from smallcaps.config import Settings, load_settings
+from smallcaps.demo import SIMULATED
 from smallcaps.lake import Lake
 from smallcaps.sources.simulator.build import build_market
 from smallcaps.spark import open_session
-from tests.simulated import SMALL_MARKET
 
 # New York's and UTC's clocks must not be told apart by the machine's own.
 os.environ["TZ"] = "America/Los_Angeles"
@@ -50,9 +50,9 @@ def spark(settings: Settings) -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="session")
 def simulated_market(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SMALL_MARKET in a folder."""
+    """The demo's market in a folder: small, with everything in it."""
     folder = tmp_path_factory.mktemp("simulated") / "market"
-    build_market(spark, SMALL_MARKET, folder)
+    build_market(spark, SIMULATED, folder)
     return folder
 
 

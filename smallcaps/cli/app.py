@@ -30,7 +30,7 @@ from smallcaps import demo as main_job
 from smallcaps.cli.console import DAY, messages, output, started, timed, working
 from smallcaps.cli.doctor import EXTRAS, examine
 from smallcaps.cli.forecast import foretell
-from smallcaps.cli.simulate import simulate_app
+from smallcaps.cli.simulate import show_faults, simulate_app
 from smallcaps.cli.vendor import examine_vendor
 from smallcaps.config import Settings, load_settings
 from smallcaps.detectors.detect import INPUT_TABLE, chosen_detectors, detect, events, statement_of
@@ -146,13 +146,18 @@ def demo(
     sample: Annotated[Path, typer.Option(help="Folder of the sample.")] = main_job.SAMPLE,
     report: Annotated[Path | None, typer.Option(help="Folder of the report; default: report/ in the lake.")] = None,
 ) -> None:
-    """Run the main job, end to end, on the sample."""
+    """Run the main job, end to end, on the sample; beside it show what becomes of a simulated market's faults."""
     lake, settings = _open()
     folder = _report_folder(lake, report)
+    simulated, market = Lake(f"{lake.root}/simulated", lake.spark, lake.suites), folder / "market"
+    steps = [
+        *main_job.simulated_steps(simulated, settings, market),
+        *main_job.steps(lake, settings, sample, folder),
+    ]
     page: object = None
-    steps = main_job.steps(lake, settings, sample, folder)
     for number, (title, work) in enumerate(steps, start=1):
         page = timed(f"{title} ({number} of {len(steps)})", lake.spark, work)
+    show_faults(simulated, market)
     output.print(f"The report is at {page}", soft_wrap=True)
 
 

@@ -80,10 +80,14 @@ def simulate_facts_command(
 @simulate_app.command("faults")
 def simulate_faults_command(market: Market) -> None:
     """Show what became of every planted fault in a lake that was refined from this market; exit code 3 where one is missed."""
+    settings = load_settings()
+    show_faults(Lake(settings.lake, started(settings)), market)
+
+
+def show_faults(lake: Lake, market: Path) -> None:
+    """Print what became of a market's faults. Raises BadData where one is missed."""
     from smallcaps.serving.fault_account import account, unaccounted
 
-    settings = load_settings()
-    lake = Lake(settings.lake, started(settings))
     with working("simulate faults", lake.spark):
         accounts, alarms = account(lake, market)
     planted = RichTable("fault", "planted", "accounted for as", "missed", title="Planted faults")

@@ -48,6 +48,7 @@ from smallcaps.sources.polygon.bodies import parse, records_of, text_columns
 from smallcaps.sources.polygon.credentials import Key
 from smallcaps.sources.polygon.endpoints import Endpoint, Freshness, Scope, Source
 from smallcaps.sources.polygon.rest import VENDOR, Pace, RestClient
+from smallcaps.spark import batches_of
 
 JOB, BODIES = "ingest rest", "bronze.bodies"
 REASONS = {
@@ -57,6 +58,8 @@ REASONS = {
 }
 _DAY_OF_START = "to_date(from_utc_timestamp(timestamp_micros(window_start_ns div 1000), 'America/New_York'))"
 DIALECTS = {Source.VENDOR: VENDOR, Source.FRED: FRED}
+BATCH_BYTES = 32 << 20
+"""Bodies that a task holds at once."""
 _SHOWN = 5
 """Faults told in an error; all are in bronze.bodies."""
 
@@ -288,7 +291,8 @@ def _write_bronze(run: Run, endpoint: Endpoint, plan: DataFrame, want: Wanted) -
         )
         judged = typed(read_text(endpoint, pages), endpoint, want.as_of)
         where = _replaced(endpoint, want, left_out)
-        return run.replace_judged(endpoint.table, judged, REASONS, where, records).rows
+        with batches_of(run.lake.spark, BATCH_BYTES):
+            return run.replace_judged(endpoint.table, judged, REASONS, where, records).rows
     finally:
         found.unpersist()
 

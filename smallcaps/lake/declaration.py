@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Literal
 
 from pyspark.sql.types import ArrayType, DataType, StructField, StructType, _parse_datatype_string
@@ -24,7 +25,7 @@ class Column:
     @property
     def data_type(self) -> DataType:
         """The Spark type."""
-        return _parse_datatype_string(self.type)
+        return _data_type(self.type)
 
     @property
     def described(self) -> str:
@@ -37,6 +38,11 @@ class Column:
         values = ", ".join(f"'{value}'" for value in self.values)
         listed = f"{self.name} IN ({values})"
         return f"{self.name} IS NULL OR {listed}" if self.nullable else listed
+
+
+@cache
+def _data_type(ddl: str) -> DataType:
+    return _parse_datatype_string(ddl)
 
 
 RUN_ID = Column("run_id", "string", "The run that wrote the row (see ops.runs); no part of the content", nullable=False)

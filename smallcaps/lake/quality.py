@@ -40,7 +40,10 @@ def judge(frame: DataFrame, rules: Sequence[Rule]) -> DataFrame:
 
 
 def judge_repeats(frame: DataFrame, key: Sequence[str], order: Sequence[str], name: str) -> DataFrame:
-    """Judges all but the first (by `order`) of the sound rows that share `key` to be repeats (rule `name`)."""
+    """Judges all but the first (by `order`) of the sound rows that share `key` to be repeats (rule `name`).
+
+    Rows are sorted by `key` in its order: one like that of the table's files is cheap.
+    """
     sound = F.col(RULE).isNull()
     place = F.row_number().over(Window.partitionBy(*key, sound).orderBy(*order))
     return (

@@ -86,11 +86,10 @@ _IS_AUCTION = "minute = segment_start AND session IN ('regular', 'post') AS is_a
 
 
 def judged_vendor_minutes(bars: DataFrame, calendar: DataFrame, resumptions: DataFrame | None = None) -> DataFrame:
-    """bronze.bars_1m rows judged and labelled, in silver.bars_1m's columns but for security_id; `resumptions` as for `label`."""
-    labelled = label(bars, calendar, "window_start_ns", resumptions)
-    judged = judge_repeats(
-        judge(labelled, MINUTE_RULES), ("symbol", "window_start_ns"), ("source_sha256", "source_line"), DUPLICATE
-    )
+    """bronze.bars_1m rows judged and labelled, in silver.bars_1m's columns but for security_id; `resumptions` as for `label`.
+    Repeats are not judged yet: `once`.
+    """
+    judged = judge(label(bars, calendar, "window_start_ns", resumptions), MINUTE_RULES)
     return judged.selectExpr(
         *("_rule", "source_sha256", "source_line", "symbol", "session_date"),
         "timestamp_micros(window_start_ns div 1000) AS ts",
@@ -101,8 +100,14 @@ def judged_vendor_minutes(bars: DataFrame, calendar: DataFrame, resumptions: Dat
     )
 
 
-def minute_bars(trades: DataFrame) -> DataFrame:
-    """One-minute bars of silver.trades rows, in silver.bars_1m's columns.
+def once(minutes: DataFrame) -> DataFrame:
+    """Judged rows of silver.bars_1m's columns, those of one symbol and time but the first judged to be repeats."""
+    together = minutes.repartition("session_date", "symbol")
+    return judge_repeats(together, ("session_date", "symbol", "ts"), ("source_sha256", "source_line"), DUPLICATE)
+
+
+def minute_bars(trades: DataFrame, calendar: DataFrame, resumptions: DataFrame | None = None) -> DataFrame:
+    """One-minute bars of silver.trades rows, in silver.bars_1m's columns but for security_id; `resumptions` as for `label`.
 
     Open and close are the first and last price that may set them, high and low likewise, volume what may count; a
     minute without a price that may set open and close has no bar, as with the vendor. A trade belongs to the minute in which it
@@ -113,8 +118,8 @@ def minute_bars(trades: DataFrame) -> DataFrame:
     bars = (
         trades.where("session <> 'closed'")
         .where("coalesce(withdrawn_ns div 60000000000L > sip_ns div 60000000000L, true)")
-        .withColumn("minute", F.expr("cast(floor(second / 60) AS int)"))
-        .groupBy("security_id", "symbol", "session_date", "session", "segment", "segment_start", "minute")
+        # In the order of the files, by nothing that follows from it: Spark sorts by these.
+        .groupBy("session_date", "symbol", F.expr("sip_ns div 60000000000L * 60000000000L").alias("start_ns"))
         .agg(
             F.expr(f"min_by(price, {order}) FILTER (WHERE updates_open_close AND NOT is_late)").alias("open"),
             F.expr("max(price) FILTER (WHERE updates_high_low AND NOT is_late)").alias("high"),
@@ -122,13 +127,12 @@ def minute_bars(trades: DataFrame) -> DataFrame:
             F.expr(f"max_by(price, {order}) FILTER (WHERE updates_open_close AND NOT is_late)").alias("close"),
             F.expr("cast(bround(coalesce(sum(size) FILTER (WHERE updates_volume), 0)) AS bigint)").alias("volume"),
             F.expr("count_if(updates_volume)").alias("transactions"),
-            F.expr("min(timestamp_micros(sip_ns div 1000))").alias("first_ts"),
         )
         .where("open IS NOT NULL")
     )
-    return bars.selectExpr(
-        *("security_id", "symbol", "session_date"),
-        "date_trunc('minute', first_ts) AS ts",
+    return label(bars, calendar, "start_ns", resumptions).selectExpr(
+        *("symbol", "session_date"),
+        "timestamp_micros(start_ns div 1000) AS ts",
         *("session", "segment", "segment_start", "minute"),
         *("open", "high", "low", "close", "volume", "transactions"),
         _IS_AUCTION,

@@ -135,7 +135,9 @@ def outside_averages(bars: DataFrame) -> DataFrame:
         Window.partitionBy("symbol", "session_date").orderBy("window_start_ns").rowsBetween(-BARS_AROUND, BARS_AROUND)
     )
     outside = f"vwap >= high * {1 + OUTSIDE} OR vwap <= low * {1 - OUTSIDE}"
-    counted = bars.withColumn("_outside", F.expr(f"count_if({outside})").over(around))
+    # Flat files tell none.
+    told = bars.where("vwap IS NOT NULL")
+    counted = told.withColumn("_outside", F.expr(f"count_if({outside})").over(around))
     return counted.where(f"({outside}) AND (_outside >= {BARS_OUTSIDE} OR transactions = 1)").select(
         "symbol",
         "session_date",

@@ -215,17 +215,17 @@ def _trades(work: Work) -> None:
 
 def _bars_1m(work: Work) -> None:
     """From trades where there are any, else the vendor's."""
-    built = bars.minute_bars(work.of_days("silver.trades"))
-    minutes = bars.judged_vendor_minutes(work.of_days("bronze.bars_1m"), work.calendar, work.resumptions)
-    vendor = work.identified(minutes)
-    traded = work.of_days("silver.trades").select("symbol", "session_date").distinct()
+    trades, calendar, resumptions = work.of_days("silver.trades"), work.calendar, work.resumptions
+    built = bars.minute_bars(trades, calendar, resumptions)
+    vendor = bars.judged_vendor_minutes(work.of_days("bronze.bars_1m"), calendar, resumptions)
+    traded = trades.select("symbol", "session_date").distinct()
     untraded = vendor.join(F.broadcast(traded), ["symbol", "session_date"], "left_anti")
-    together = untraded.unionByName(built, allowMissingColumns=True)
+    together = work.identified(bars.once(untraded.unionByName(built, allowMissingColumns=True)))
     work.run.replace_judged_days("silver.bars_1m", together, bars.REASONS, work.first, work.last)
 
 
 def _differences(work: Work) -> None:
-    minutes = sound(bars.judged_vendor_minutes(work.of_days("bronze.bars_1m"), work.calendar))
+    minutes = sound(bars.once(bars.judged_vendor_minutes(work.of_days("bronze.bars_1m"), work.calendar)))
     hours = work.of_days("silver.bars_1h").where("source = 'vendor'")
     ours, before = work.of_days("silver.bars_1m"), work.since(MONTH_BEFORE_DAYS)
     of_trades = ours.where("source = 'trades'")

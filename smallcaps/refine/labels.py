@@ -55,8 +55,11 @@ def label(frame: DataFrame, calendar: DataFrame, instant_ns: str, resumptions: D
             ),
         )
         .withColumn("minute", F.expr("cast(floor(second / 60) AS int)"))
-        # Null for most rows: functions of arrays are slow.
-        .withColumn("resumed", F.expr("nullif(filter(resumed, at -> at <= minute AND session <> 'closed'), array())"))
+        # Not by `filter`: Spark compiles no function with a lambda, nor what stands beside it.
+        .withColumn(
+            "resumed",
+            F.expr("IF(resumed IS NULL OR session = 'closed', NULL, array_intersect(resumed, sequence(0, minute)))"),
+        )
         .withColumn(
             "segment",
             F.expr(

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from py4j.protocol import Py4JJavaError
@@ -13,6 +15,8 @@ from smallcaps.errors import FailedDependency
 from smallcaps.spark.jars import fetch_jars
 from smallcaps.spark.java import require_java
 from smallcaps.spark.log_store import LOG_STORE, LOG_STORE_SETTING, log_store_jar, require_log_store
+
+ARROW_BYTES, UNCOUNTED = "spark.sql.execution.arrow.maxBytesPerBatch", (1 << 31) - 1
 
 
 def open_session(settings: Settings, application: str = "smallcaps") -> SparkSession:
@@ -46,8 +50,8 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
         "spark.sql.optimizer.dynamicPartitionPruning.enabled": False,
         "spark.sql.execution.arrow.pyspark.enabled": True,
         "spark.python.daemon.module": "smallcaps.python_workers",
-        # Rows to Python come in batches of 10,000 else, whatever their size; a row may be a REST body.
-        "spark.sql.execution.arrow.maxBytesPerBatch": 32 << 20,
+        # Rows go to Python by the 10,000, whatever their size: to count bytes row by row takes longer than to hand them over.
+        ARROW_BYTES: UNCOUNTED,
         "spark.ui.enabled": False,
         "spark.ui.showConsoleProgress": False,
         "spark.driver.memory": settings.spark.driver_memory,
@@ -84,6 +88,16 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
     if settings.lake.startswith("s3a://"):
         require_log_store(session)
     return session
+
+
+@contextmanager
+def batches_of(spark: SparkSession, most_bytes: int) -> Iterator[None]:
+    """Within, rows go to Python in batches of about so many bytes at most: for rows that may be large."""
+    spark.conf.set(ARROW_BYTES, most_bytes)
+    try:
+        yield
+    finally:
+        spark.conf.set(ARROW_BYTES, UNCOUNTED)
 
 
 def session_jars(settings: Settings) -> list[Path]:

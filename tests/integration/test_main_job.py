@@ -18,6 +18,7 @@ from smallcaps.cli.app import main
 from smallcaps.config import Settings
 from smallcaps.lake import REGISTRY, Lake
 from smallcaps.refine.job import BRONZE_SNAPSHOTS, STEPS
+from smallcaps.serving.fault_account import account, unaccounted
 from tests.conftest import REPOSITORY
 from tests.sample import reduced_sample
 
@@ -73,6 +74,14 @@ def test_every_table_that_the_main_job_makes_holds_rows(root: Path, spark: Spark
             assert lake.read(name).isEmpty() == (name in ("silver.halts", "ops.differences")), name
         else:
             assert not lake.exists(name), name
+
+
+def test_every_fault_of_the_simulated_market_beside_the_sample_is_accounted_for(
+    root: Path, spark: SparkSession
+) -> None:
+    accounts, _ = account(Lake(str(root / "simulated"), spark), root / "report" / "market")
+    assert sum(one.planted for one in accounts) > 15
+    assert unaccounted(accounts) == []
 
 
 def test_every_run_succeeded_and_lost_nothing(root: Path, spark: SparkSession) -> None:

@@ -179,7 +179,7 @@ def minutes(spark: SparkSession) -> dict[int, Row]:
         bronze_bars(spark, "bronze.bars_1m", [(day, row) for day, row, _ in MINUTES]),
         calendar_frame(spark, date(2015, 11, 24), date(2015, 11, 27)),
     )
-    return {row.source_line: row for row in judged.collect()}
+    return {row.source_line: row for row in bars.once(judged).collect()}
 
 
 @pytest.mark.parametrize(("line", "rule"), [(line, rule) for line, (*_, rule) in enumerate(MINUTES, start=2)])

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import Row, SparkSession
-from pyspark.sql import functions as F
 
 from smallcaps.lake import declared
 from smallcaps.refine import ticks
@@ -266,8 +265,9 @@ HAND = [
 
 def made(spark: SparkSession, rows: list[tuple[str, dict[str, str]]], first: date, last: date) -> dict[int, Row]:
     """Minute bars of `rows` by minute of the day."""
-    judged = judged_trades(bronze_trades(spark, rows), calendar_frame(spark, first, last))
-    bars = minute_bars(judged.where("_rule IS NULL").withColumn("security_id", F.lit("T:H"))).collect()
+    calendar = calendar_frame(spark, first, last)
+    judged = judged_trades(bronze_trades(spark, rows), calendar)
+    bars = minute_bars(judged.where("_rule IS NULL"), calendar).collect()
     by_minute = {row.minute: row for row in bars}
     assert len(by_minute) == len(bars)
     return by_minute

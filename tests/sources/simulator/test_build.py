@@ -11,12 +11,12 @@ import pytest
 from pyarrow import fs
 from pyspark.sql import SparkSession
 
+from smallcaps.demo import SIMULATED
 from smallcaps.errors import BadInput
 from smallcaps.sources.polygon.flatfiles import list_files, read_rows
 from smallcaps.sources.simulator import faults as kinds
 from smallcaps.sources.simulator.build import build_market
 from smallcaps.sources.simulator.layout import REPUBLISHED, read_records, read_tape, tape_days
-from tests.simulated import SMALL_MARKET
 
 KIND_OF_TAPE = {"day_aggs_v1": "day", "minute_aggs_v1": "minute", "trades_v1": "trades", "quotes_v1": "quotes"}
 KIND_OF_TAPE |= {"book_v1": "book"}
@@ -35,7 +35,7 @@ def rows_of(market: Path, kind: str, day: date) -> pa.Table:
 
 def test_the_same_settings_give_the_same_bytes(spark: SparkSession, simulated_market: Path, tmp_path: Path) -> None:
     again = tmp_path / "market"
-    build_market(spark, SMALL_MARKET, again)
+    build_market(spark, SIMULATED, again)
     assert digests(again) == digests(simulated_market)
     assert not (simulated_market / "parts").exists()
 
@@ -183,4 +183,4 @@ def test_statements_add_up(simulated_market: Path) -> None:
 
 def test_a_folder_that_holds_something_is_refused(spark: SparkSession, simulated_market: Path) -> None:
     with pytest.raises(BadInput, match="not empty"):
-        build_market(spark, SMALL_MARKET, simulated_market)
+        build_market(spark, SIMULATED, simulated_market)
