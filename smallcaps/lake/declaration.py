@@ -33,6 +33,11 @@ class Column:
         return f"{self.comment} [{self.unit}]" if self.unit else self.comment
 
     @property
+    def present(self) -> str:
+        """SQL condition that it holds anything."""
+        return f"`{self.name}` IS NOT NULL"
+
+    @property
     def known(self) -> str:
         """SQL condition that it holds one of its values."""
         values = ", ".join(f"'{value}'" for value in self.values)

@@ -262,7 +262,7 @@ class Lake:
         """Write the sound rows of a judged frame to files that no commit names yet (`staging.written`), of a table by day."""
         table = declared(name)
         # What Spark's own writer sees to; where suites are on they do, with more to say.
-        required = [f"`{column.name}` IS NOT NULL" for column in table.columns if not column.nullable]
+        required = [column.present for column in table.columns if not column.nullable]
         conditions = [] if self.suites else [*required, *table.conditions.values()]
         rows = with_refusals(judged, table, reasons, conditions).withColumn(RUN_ID.name, F.lit(run_id))
         self._refuse_drift(table, rows.drop(REFUSED).schema, "the frame to be written")

@@ -88,7 +88,7 @@ def suite_of(table: Table) -> dict[str, list[Expectation]]:
     listed = ", ".join(table.key)
     return {
         "required": [
-            every(_required(column.name), f"{column.name} is never null", f"`{column.name}` IS NOT NULL")
+            every(_required(column.name), f"{column.name} is never null", column.present)
             for column in table.columns
             if not column.nullable
         ],
