@@ -149,16 +149,16 @@ def demo(
     """Run the main job, end to end, on the sample; beside it show what becomes of a simulated market's faults."""
     lake, settings = _open()
     folder = _report_folder(lake, report)
-    simulated, market = Lake(f"{lake.root}/simulated", lake.spark, lake.suites), folder / "market"
-    steps = [
-        *main_job.simulated_steps(simulated, settings, market),
-        *main_job.steps(lake, settings, sample, folder),
+    # Without suites, which the sample shows.
+    simulated, market = Lake(f"{lake.root}/simulated", lake.spark), folder / "market"
+    own = main_job.steps(lake, settings, sample, folder)
+    steps = [*own, *main_job.simulated_steps(simulated, settings, market)]
+    done = [
+        timed(f"{title} ({number} of {len(steps)})", lake.spark, work)
+        for number, (title, work) in enumerate(steps, start=1)
     ]
-    page: object = None
-    for number, (title, work) in enumerate(steps, start=1):
-        page = timed(f"{title} ({number} of {len(steps)})", lake.spark, work)
     show_faults(simulated, market)
-    output.print(f"The report is at {page}", soft_wrap=True)
+    output.print(f"The report is at {done[len(own) - 1]}", soft_wrap=True)
 
 
 @ingest_app.command("flatfiles")
