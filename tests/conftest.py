@@ -17,7 +17,7 @@ from smallcaps.spark import open_session
 # New York's and UTC's clocks must not be told apart by the machine's own.
 os.environ["TZ"] = "America/Los_Angeles"
 time.tzset()
-# Java's second compiler costs these short-lived sessions more than it gains them. Started products inherit it.
+# For products that tests start: Java's second compiler costs a short-lived one more than it gains it.
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
 
 KEPT = {"SMALLCAPS_PRIVATE_DATA", "SMALLCAPS_CI"}
@@ -43,7 +43,9 @@ def spark(settings: Settings) -> Iterator[SparkSession]:
     """
     update = {"shuffle_partitions": 2, "driver_memory": "2g", "conf": {**settings.spark.conf, **INTERPRETED}}
     small = settings.spark.model_copy(update=update)
-    session = open_session(settings.model_copy(update={"spark": small}), "tests")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SPARK_SUBMIT_OPTS")
+        session = open_session(settings.model_copy(update={"spark": small}), "tests")
     yield session
     session.stop()
 
