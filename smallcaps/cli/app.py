@@ -279,14 +279,15 @@ def upgrade_command() -> None:
     lake, _ = _open()
     with working("upgrade", lake.spark):
         changed = {name: lake.upgrade(name) for name in REGISTRY if lake.exists(name)}
-    if not any(changed.values()):
-        output.print("Every table is as declared.")
-        return
     table = RichTable("table", "changed")
     for name, changes in changed.items():
         if changes:
             table.add_row(name, escape(", ".join(changes)))
-    output.print(table)
+    if table.row_count:
+        output.print(table)
+    for name in changed:
+        lake.refuse_drift(name)
+    output.print("Every table is as declared.")
 
 
 @app.command("stale")

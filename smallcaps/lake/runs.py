@@ -288,7 +288,8 @@ def recorded_run(lake: Lake, job: str, arguments: Mapping[str, Any], settings_ha
     if lake.suites:
         require_engine()
     # Before anything is done, since the run's own row comes last.
-    lake.refuse_drift("ops.runs")
+    if lake.exists("ops.runs"):
+        lake.refuse_drift("ops.runs")
     run = Run(lake, uuid.uuid4().hex)
     started, clock = datetime.now(UTC), time.monotonic()
 

@@ -165,9 +165,8 @@ class Lake:
         return self._committed(name, run_id, lambda: writer.save(self.location(name)))
 
     def make(self, name: str) -> None:
-        """Make the table if it is not there. Raises BadData where it is, and is not as declared."""
+        """Make the table if it is not there."""
         if self.exists(name):
-            self._refuse_drift(declared(name), self._stored_schema(self._stored(name)), STORED)
             return
         table = declared(name)
         self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
@@ -180,15 +179,14 @@ class Lake:
                 raise
 
     def refuse_drift(self, name: str) -> None:
-        """Raise BadData where the stored table, if there is one, is not as declared."""
-        if self.exists(name):
-            self._refuse_drift(declared(name), self._stored_schema(self._stored(name)), STORED)
+        """Raise BadData where the stored table is not as declared."""
+        self._refuse_drift(declared(name), self._stored_schema(self._stored(name)), STORED)
 
     def upgrade(self, name: str) -> list[str]:
         """Give a table that an earlier version of the package made the columns and constraints declared since.
 
-        Returns what was changed. New columns are null in the rows that are there. What cannot be mended this way is left.
-        Raises BadData where rows break a constraint that is new.
+        Returns what was changed. New columns are null in the rows that are there. What cannot be mended this way is left;
+        `refuse_drift` tells. Raises BadData where rows break a constraint that is new.
         """
         table, stored = declared(name), self._stored(name)
         place, changed = f"delta.`{self.location(name)}`", []
@@ -267,6 +265,7 @@ class Lake:
         rows = with_refusals(judged, table, reasons, conditions).withColumn(RUN_ID.name, F.lit(run_id))
         self._refuse_drift(table, rows.drop(REFUSED).schema, "the frame to be written")
         self.make(name)
+        self.refuse_drift(name)
         return written(self._laid_out(table, rows), table, self.location(name))
 
     def append(self, name: str, frame: DataFrame, run_id: str) -> Commit:
@@ -359,6 +358,7 @@ class Lake:
             frame = frame.withColumn(RUN_ID.name, F.lit(run_id))
         self._refuse_drift(table, frame.schema, "the frame to be written")
         self.make(table.name)
+        self.refuse_drift(table.name)
         return frame.select(*[column.name for column in table.all_columns])
 
     def _clear_unborn(self, name: str) -> None:
@@ -398,7 +398,8 @@ class Lake:
             for name in expected | actual
             if expected.get(name) != actual.get(name)
         ]
-        hint = " If an earlier version of smallcaps made it, run `smallcaps upgrade`." if what == STORED else ""
+        mend = " If an earlier version of smallcaps made it, run `smallcaps upgrade`; what that leaves so is to be made again."
+        hint = mend if what == STORED else ""
         raise BadData(f"{table.name}: {what} is not as declared. {'; '.join(differences)}.{hint}")
 
     def _natively(self, name: str, run_id: str, write: Callable[[deltalake.DeltaTable], None]) -> Commit:
@@ -408,6 +409,7 @@ class Lake:
         """
         while True:
             stored = self._stored(name)
+            self._refuse_drift(declared(name), self._stored_schema(stored), STORED)
             before = stored.version()
             try:
                 write(stored)

@@ -6,6 +6,7 @@ from pyspark.sql import functions as F
 from smallcaps.lake import Rule, judge, judge_repeats
 from smallcaps.refine.adjustments import like_a_split, with_factor
 from smallcaps.refine.labels import label
+from smallcaps.refine.ticks import together
 
 _DAY_OF_START = "to_date(from_utc_timestamp(timestamp_micros(window_start_ns div 1000), 'America/New_York'))"
 NOT_A_SESSION = Rule("not_a_session", "session_number IS NULL", "New York did not trade that day")
@@ -102,8 +103,8 @@ def judged_vendor_minutes(bars: DataFrame, calendar: DataFrame, resumptions: Dat
 
 def once(minutes: DataFrame) -> DataFrame:
     """Judged rows of silver.bars_1m's columns, those of one symbol and time but the first judged to be repeats."""
-    together = minutes.repartition("session_date", "symbol")
-    return judge_repeats(together, ("session_date", "symbol", "ts"), ("source_sha256", "source_line"), DUPLICATE)
+    key = ("session_date", "symbol", "ts")
+    return judge_repeats(together(minutes), key, ("source_sha256", "source_line"), DUPLICATE)
 
 
 def minute_bars(trades: DataFrame, calendar: DataFrame, resumptions: DataFrame | None = None) -> DataFrame:

@@ -62,9 +62,9 @@ def eligibility(use: str) -> str:
     return f"NOT arrays_overlap({counted}, array({forbidden})) AND NOT {_IS_RECORD}"
 
 
-def _together(ticks: DataFrame) -> DataFrame:
-    """Ticks of a name and day in one place: the search for repeats and the order in the files need no other shuffle."""
-    return ticks.repartition("session_date", "symbol")
+def together(rows: DataFrame) -> DataFrame:
+    """Rows of a name and day in one place: the search for repeats and the order in the files need no other shuffle."""
+    return rows.repartition("session_date", "symbol")
 
 
 def with_withdrawals(trades: DataFrame) -> DataFrame:
@@ -75,7 +75,7 @@ def with_withdrawals(trades: DataFrame) -> DataFrame:
     records = trades.where(_IS_RECORD).groupBy(*_IDENTITY).agg(F.min("sip_ns").alias("withdrawn_ns"))
     same = " AND ".join(f"trade.{name} <=> record.{name}" for name in _IDENTITY)
     # Four trades in 100,000 are withdrawn.
-    joined = _together(trades).alias("trade").join(F.broadcast(records).alias("record"), F.expr(same), "left")
+    joined = together(trades).alias("trade").join(F.broadcast(records).alias("record"), F.expr(same), "left")
     withdrawn = F.expr(f"CASE WHEN NOT {_IS_RECORD} THEN record.withdrawn_ns END")
     return joined.select("trade.*", withdrawn.alias("withdrawn_ns"))
 
@@ -119,7 +119,7 @@ def size_units(quotes: DataFrame) -> DataFrame:
 
 def judged_quotes(quotes: DataFrame, calendar: DataFrame) -> DataFrame:
     """bronze.quotes rows judged and labelled, in silver.quotes' columns but for security_id."""
-    in_units = _together(quotes).join(F.broadcast(size_units(quotes)), "session_date", "left")
+    in_units = together(quotes).join(F.broadcast(size_units(quotes)), "session_date", "left")
     labelled = label(in_units, calendar, "sip_ns")
     judged = judge_repeats(
         judge(labelled, QUOTE_RULES), declared("silver.quotes").key, ("source_sha256", "source_line"), DUPLICATE

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 import smallcaps
 from smallcaps.cli.app import main
@@ -225,6 +226,21 @@ def test_tables_and_detectors_are_listed(run: Command) -> None:
     for grain in ("daily", "minute", "trade"):
         assert run("detectors", "sql", grain)[1].startswith("WITH source AS")
     assert "Exchange" in run("detectors", "explain", "daily")[1]
+
+
+def test_a_lake_of_this_version_needs_no_upgrade_and_what_cannot_be_mended_is_named(
+    run: Command, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, _ = run("upgrade")
+    assert (code, out.strip()) == (0, "Every table is as declared.")
+    other = Lake(str(tmp_path), spark)
+    other.empty("silver.calendar").withColumn("session_number", F.lit("1")).write.format("delta").save(
+        other.location("silver.calendar")
+    )
+    monkeypatch.setenv("SMALLCAPS_LAKE", other.root)
+    code, out, said = run("upgrade")
+    assert (code, "as declared" in out) == (3, False)
+    assert "session_number: declared int, found string" in " ".join(said.split())
 
 
 def test_running_every_step_again_changes_no_content(run: Command, root: Path, spark: SparkSession) -> None:
