@@ -57,7 +57,7 @@ from smallcaps.sources.polygon.bucket import Folder
 from smallcaps.sources.polygon.credentials import read_key
 from smallcaps.sources.polygon.endpoints import Source
 from smallcaps.sources.polygon.flatfiles import OWN_KINDS, VENDOR_KINDS
-from smallcaps.spark import session_jars
+from smallcaps.spark import record_class_archive, runs_here, session_jars
 from smallcaps.version import code_version
 
 app = typer.Typer(
@@ -613,8 +613,14 @@ def detectors_explain_command(grain: Annotated[Grain, typer.Argument()]) -> None
 
 @app.command("jars")
 def jars_command() -> None:
-    """Fetch the pinned jars and print their paths, for `spark-submit --jars`."""
-    sys.stdout.write(",".join(map(str, session_jars(load_settings()))) + "\n")
+    """Fetch the pinned jars, record Spark's classes so that it starts sooner, and print the jars for `spark-submit --jars`."""
+    settings = load_settings()
+    sys.stdout.write(",".join(map(str, session_jars(settings))) + "\n")
+    if runs_here(settings):
+        try:
+            record_class_archive()
+        except FailedDependency as error:
+            messages.print(escape(str(error)))
 
 
 @app.command("version")

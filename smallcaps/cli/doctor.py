@@ -13,6 +13,7 @@ from smallcaps.errors import FailedDependency, SmallcapsError
 from smallcaps.ingest.routine import has_key
 from smallcaps.lake.files import open_filesystem
 from smallcaps.sources.polygon.endpoints import Source
+from smallcaps.spark.class_archive import class_archive
 from smallcaps.spark.jars import locked_jars
 from smallcaps.spark.java import java_version, require_java
 
@@ -71,7 +72,8 @@ def _settings() -> Check:
 
 def _java() -> Check:
     require_java()
-    return Check("java", True, f"Java {java_version()}")
+    recorded = "recorded" if class_archive().is_file() else "not recorded: `smallcaps jars` does, then it starts sooner"
+    return Check("java", True, f"Java {java_version()}; Spark's classes are {recorded}")
 
 
 def _jars() -> Check:

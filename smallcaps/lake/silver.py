@@ -322,6 +322,77 @@ UNIVERSE = Table(
         rows_as_before(),
     ),
 )
+BASELINES = Table(
+    name="silver.baselines",
+    comment="A name's usual day, by the 20 sessions before: names with a bar on the day or on the session before it",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SYMBOL,
+        Column("session_date", "date", "The day it is about", nullable=False),
+        Column("known_at", "timestamp", "20:00 New York of the session before", "UTC", nullable=False),
+        Column("bars", "int", "Bars within the 20 sessions before", "bars", nullable=False),
+        Column(
+            "median_volume", "double", "Their median volume, in the day's shares; null of fewer than 10 bars", "shares"
+        ),
+        Column(
+            "median_trades",
+            "double",
+            "Their median number of trades; null where fewer than 10 of them know it",
+            "trades",
+        ),
+        Column("median_dollar_volume", "double", "Their median close × volume; null of fewer than 10 bars", "$"),
+    ),
+    key=("security_id", "session_date"),
+    sort_by=("symbol", "session_date"),
+    constraints={"enough_bars": "(median_volume IS NULL) = (bars < 10)"},
+    expectations=(rows_as_before(),),
+)
+SESSION_VOLUMES = Table(
+    name="silver.session_volumes",
+    comment="What the names above the liquidity floor traded together in each minute of a session, known when it is over",
+    owner="refine",
+    columns=(
+        SESSION_DATE,
+        Column("minute", "int", "Elapsed minutes", "minutes since 04:00 New York", nullable=False),
+        Column("volume", "bigint", "Shares of all of them", "shares", nullable=False),
+        Column("transactions", "bigint", "Trades of those that know them; null where none does", "trades"),
+        Column("bars", "bigint", "Names with a bar of the minute", "bars", nullable=False),
+    ),
+    key=("session_date", "minute"),
+    sort_by=("session_date", "minute"),
+    constraints={"within_the_session": "minute BETWEEN 0 AND 959"},
+)
+VOLUME_CURVES = Table(
+    name="silver.volume_curves",
+    comment="How a day's volume and trades spread over its minutes, by the sessions of its kind among the 20 before; "
+    "days that close early are a kind of their own",
+    owner="refine",
+    columns=(
+        SESSION_DATE,
+        Column("minute", "int", "Elapsed minutes", "minutes since 04:00 New York", nullable=False),
+        Column("session", "string", "pre, regular or post", nullable=False, values=("pre", "regular", "post")),
+        Column("known_at", "timestamp", "20:00 New York of the session before", "UTC", nullable=False),
+        Column("sessions", "int", "Sessions pooled", "sessions", nullable=False),
+        Column(
+            "volume_share",
+            "double",
+            "Share of the day's volume, smoothed over 5 minutes of the same part of the session; null where none was traded",
+        ),
+        Column("trades_share", "double", "Share of the day's trades, likewise; null where none are known"),
+    ),
+    key=("session_date", "minute"),
+    sort_by=("session_date", "minute"),
+    constraints={"within_the_session": "minute BETWEEN 0 AND 959"},
+    expectations=(
+        Expectation(
+            "shares_of_a_day",
+            "The shares of a day's minutes add up to one",
+            "abs(coalesce(try_divide(sum(volume_share), count(DISTINCT IF(volume_share IS NULL, NULL, session_date))), 1) - 1)",
+            most=1e-6,
+        ),
+    ),
+)
 TRADES = Table(
     name="silver.trades",
     comment="Trades with session labels and eligibility by their sale conditions",
@@ -927,6 +998,18 @@ SECTORS = Table(
 
 TABLES = (
     *(SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, BARS_1H, TRADES, QUOTES, BOOK),
-    *(SHORT_SALE_RESTRICTIONS, UNIVERSE, SHORT_INTEREST, SHORT_VOLUME, FLOAT, FUNDAMENTALS, FILINGS, NEWS),
+    *(
+        SHORT_SALE_RESTRICTIONS,
+        UNIVERSE,
+        BASELINES,
+        SESSION_VOLUMES,
+        VOLUME_CURVES,
+        SHORT_INTEREST,
+        SHORT_VOLUME,
+        FLOAT,
+        FUNDAMENTALS,
+        FILINGS,
+        NEWS,
+    ),
     *(MACRO, OWNERSHIP, SECTORS),
 )

@@ -21,6 +21,7 @@ from smallcaps.log import progress
 from smallcaps.refine import (
     adjustments,
     bars,
+    baselines,
     book,
     differences,
     filings,
@@ -354,6 +355,24 @@ def _universe(work: Work) -> None:
     work.run.replace("silver.universe", rows.where(work.days), work.days)
 
 
+def _baselines(work: Work) -> None:
+    before = work.since(MONTH_BEFORE_DAYS)
+    factors = adjustments.cumulative_factors(work.read("silver.adjustments"))
+    rows = baselines.baselines(before.of_days("silver.bars_1d"), before.calendar, factors)
+    work.run.replace("silver.baselines", rows.where(work.days), work.days)
+
+
+def _session_volumes(work: Work) -> None:
+    rows = baselines.session_volumes(work.of_days("silver.bars_1m"), work.of_days("silver.universe"))
+    work.run.replace("silver.session_volumes", rows, work.days)
+
+
+def _volume_curves(work: Work) -> None:
+    before = work.since(MONTH_BEFORE_DAYS)
+    rows = baselines.volume_curves(before.of_days("silver.session_volumes"), before.calendar)
+    work.run.replace("silver.volume_curves", rows.where(work.days), work.days)
+
+
 def _sectors(work: Work) -> None:
     bars = work.since(sectors.LOOK_BACK_DAYS).of_days("silver.bars_1d")
     classes = sectors.classified(work.read("bronze.ticker_details"))
@@ -383,6 +402,9 @@ STEPS = (
     Step("silver.macro", ("bronze.macro_vintages", "bronze.economy"), _macro),
     Step("silver.ownership", ("bronze.insider_filings", "bronze.institutional_holdings"), _ownership),
     Step("silver.universe", ("bronze.bars_1d",), _universe),
+    Step("silver.baselines", ("bronze.bars_1d",), _baselines),
+    Step("silver.session_volumes", ("bronze.bars_1m", "bronze.trades"), _session_volumes),
+    Step("silver.volume_curves", ("bronze.bars_1m", "bronze.trades"), _volume_curves),
     Step("silver.sectors", ("bronze.bars_1d",), _sectors),
 )
 """What `refine` makes, in order."""

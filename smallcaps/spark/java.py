@@ -10,15 +10,20 @@ from smallcaps.errors import FailedDependency
 OLDEST, NEWEST_TRIED = 17, 21
 
 
-def java_version() -> int | None:
-    """Major version of the Java that Spark uses (JAVA_HOME, else PATH); None where there is none."""
+def java_build() -> str:
+    """What the Java that Spark uses (JAVA_HOME, else PATH) says of itself; empty where there is none."""
     home = os.environ.get("JAVA_HOME")
     command = str(Path(home) / "bin" / "java") if home else "java"
     try:
         answer = subprocess.run([command, "-version"], capture_output=True, text=True, timeout=60, check=False)
     except OSError:
-        return None
-    found = re.search(r'version "(\d+)(?:\.(\d+))?', answer.stderr + answer.stdout)
+        return ""
+    return answer.stderr + answer.stdout
+
+
+def java_version() -> int | None:
+    """Major version of the Java that Spark uses; None where there is none."""
+    found = re.search(r'version "(\d+)(?:\.(\d+))?', java_build())
     if found is None:
         return None
     return int(found[2]) if found[1] == "1" and found[2] else int(found[1])

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from smallcaps.config import Settings, configuration_folder, s3_endpoint, s3_region
 from smallcaps.errors import FailedDependency
+from smallcaps.spark.class_archive import class_archive
 from smallcaps.spark.jars import fetch_jars
 from smallcaps.spark.java import require_java
 from smallcaps.spark.log_store import LOG_STORE, LOG_STORE_SETTING, log_store_jar, require_log_store
@@ -28,9 +29,7 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     log_file = settings.cache / "logs" / "spark.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    logging = (
-        f"-Dsmallcaps.log={log_file} -Dlog4j2.configurationFile=file:{configuration_folder() / 'log4j2.properties'}"
-    )
+    java = f"-Dsmallcaps.log={log_file} -Dlog4j2.configurationFile=file:{configuration_folder() / 'log4j2.properties'}"
     options: dict[str, str | int | bool] = {
         # Delta as the catalog, so that SQL sees the lake's tables by name.
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -55,16 +54,19 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
         "spark.ui.enabled": False,
         "spark.ui.showConsoleProgress": False,
         "spark.driver.memory": settings.spark.driver_memory,
-        "spark.driver.extraJavaOptions": logging,
+        "spark.driver.extraJavaOptions": java,
     }
     builder = SparkSession.builder.appName(application)
     if settings.spark.master is not None:
         builder = builder.master(settings.spark.master)
-        if settings.spark.master.startswith("local"):
-            # Both are needed: the driver alone on the loopback breaks the serving of jars.
-            options |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
-            # Two cores gain more from a collector that costs little than from short pauses.
-            options["spark.driver.extraJavaOptions"] = f"{logging} -XX:+UseParallelGC"
+    if runs_here(settings):
+        # Both are needed: the driver alone on the loopback breaks the serving of jars.
+        options |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
+        # Two cores gain more from a collector that costs little than from short pauses.
+        java += " -XX:+UseParallelGC"
+        if (archive := class_archive()).is_file():
+            java += f" -XX:SharedArchiveFile={archive}"
+        options["spark.driver.extraJavaOptions"] = java
     if endpoint := s3_endpoint():
         # A server other than Amazon's, with buckets in the path; pyarrow's side is `lake.files`.
         options |= {
@@ -98,6 +100,11 @@ def batches_of(spark: SparkSession, most_bytes: int) -> Iterator[None]:
         yield
     finally:
         spark.conf.set(ARROW_BYTES, UNCOUNTED)
+
+
+def runs_here(settings: Settings) -> bool:
+    """Whether the session's Java is started by this process, on this machine alone."""
+    return settings.spark.master is not None and settings.spark.master.startswith("local")
 
 
 def session_jars(settings: Settings) -> list[Path]:

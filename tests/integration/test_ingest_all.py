@@ -170,8 +170,13 @@ def test_the_key_is_in_no_file_of_the_lake(taken: Taken) -> None:
 def refined(taken: Taken, settings: Settings, simulated_market: Path) -> Lake:
     """The lake after `refine --all`."""
     days = tape_days(simulated_market, "day")
-    refine(taken.lake, settings, days[0], days[-1])
+    refine(taken.lake, of_few_days(settings), days[0], days[-1])
     return taken.lake
+
+
+def of_few_days(settings: Settings) -> Settings:
+    """With a liquidity floor that can be reached within the market's eight days."""
+    return settings.model_copy(update={"floor": settings.floor.model_copy(update={"minimum_bars": 3})})
 
 
 def test_every_silver_table_is_filled(refined: Lake) -> None:
@@ -205,7 +210,7 @@ def test_a_day_that_comes_later_changes_no_row_of_an_earlier_one(
                 earlier.replace(name, refined.read(name).where(F.expr(day) <= F.lit(cut)), None, "earlier")
             else:
                 shutil.copytree(refined.location(name), earlier.location(name))
-    refine(earlier, settings, first, cut)
+    refine(earlier, of_few_days(settings), first, cut)
     of_days = [name for name, table in REGISTRY.items() if table.layer == "silver" and table.is_of_days]
     compared = 0
     for name in of_days:

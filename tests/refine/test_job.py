@@ -317,6 +317,9 @@ def test_rows_in_are_rows_kept_and_rows_quarantined(story: Story) -> None:
             "silver.bars_1h": 3,
             "silver.short_sale_restrictions": 0,
             "silver.universe": 12,  # Of Wednesday the eight bars of Tuesday, of Friday the four of Wednesday.
+            "silver.baselines": 21,  # The 15 bars, and six of the twelve above that have no bar on the day.
+            "silver.session_volumes": 0,  # Nobody has the ten bars that the floor asks for.
+            "silver.volume_curves": 0,
             "silver.sectors": 15,
             "ops.differences": 2,  # Of TICK on Tuesday: the vendor has 77 shares at 10:00, and a bar at 10:05 without a trade.
         }

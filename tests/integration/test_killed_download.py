@@ -1,4 +1,4 @@
-"""A job killed with -9 half-way and run again leaves what an undisturbed one leaves."""
+"""A download killed with -9 half-way asks for the rest alone when it is run again."""
 
 import os
 import signal
@@ -13,23 +13,16 @@ import pytest
 from pyspark.sql import SparkSession
 
 from smallcaps.config import Settings
-from smallcaps.ingest.flatfiles import ingest_flatfiles
 from smallcaps.ingest.rest import ingest_endpoint, wanted
 from smallcaps.lake import Lake
-from smallcaps.refine.job import refine
-from smallcaps.sources.polygon.bucket import Folder
 from smallcaps.sources.polygon.credentials import Key
 from smallcaps.sources.polygon.endpoints import ENDPOINTS
-from tests.conftest import REPOSITORY, SAMPLE
+from tests.conftest import REPOSITORY
 from tests.sources.vendor_bodies import HALF_PAST_NINE, results
 from tests.sources.vendor_server import Answer, vendor_server
 
 pytestmark = pytest.mark.slow
 
-DAYS = (date(2015, 3, 20), date(2015, 3, 27))
-RANGE = ["--from", str(DAYS[0]), "--to", str(DAYS[1])]
-TABLES = ("bronze.bars_1d", "silver.bars_1d", "silver.securities", "silver.calendar", "ops.quarantine")
-MADE = ("silver.calendar", "silver.securities", "silver.adjustments", "silver.bars_1d")
 RUN_COLUMNS = ("run_id", "received_at")
 APRIL = HALF_PAST_NINE + 21 * 86_400_000
 
@@ -60,29 +53,6 @@ def content(lake: Lake, name: str) -> list[tuple[str, ...]]:
     frame = lake.read(name)
     rows = frame.drop(*RUN_COLUMNS).collect()
     return sorted(tuple(str(value) for value in row) for row in rows)
-
-
-def test_killed_jobs_run_again_give_the_same_tables(spark: SparkSession, settings: Settings, tmp_path: Path) -> None:
-    flawed = tmp_path / "source"
-    _source_with_a_flaw(flawed)
-    quiet = Lake(str(tmp_path / "quiet"), spark)
-    ingest_flatfiles(quiet, settings, Folder(str(flawed)), ["day_aggs_v1"], *DAYS)
-    refine(quiet, settings, *DAYS, MADE)
-
-    killed = Lake(str(tmp_path / "killed"), spark)
-    root = Path(killed.root)
-    ingest = ["ingest", "flatfiles", "--root", str(flawed), "--kinds", "day_aggs_v1", *RANGE]
-    # The first commit of a Delta table makes it; the rows come with the second.
-    killed_when(root / "bronze" / "bars_1d" / "_delta_log", root, ingest)
-    assert not killed.exists("ops.runs")
-    ingest_flatfiles(killed, settings, Folder(str(flawed)), ["day_aggs_v1"], *DAYS)
-    killed_when(root / "silver" / "bars_1d" / "_delta_log", root, ["refine", *RANGE, "--tables", ",".join(MADE)])
-    refine(killed, settings, *DAYS, MADE)
-
-    assert content(quiet, "ops.quarantine")
-    for name in TABLES:
-        assert content(killed, name) == content(quiet, name), name
-    assert content(killed, "ops.ledger") == content(quiet, "ops.ledger")
 
 
 SYMBOLS = ("A", "B", "C", "D", "E", "F")
@@ -130,17 +100,3 @@ def test_a_killed_download_goes_on_where_it_was(
     assert (undisturbed.asked, undisturbed.known, undisturbed.rows, undisturbed.rows_refused) == (12, 0, 10, 2)
     for name in ("bronze.bodies", "bronze.bars_1m", "ops.quarantine"):
         assert content(killed, name) == content(quiet, name), name
-
-
-def _source_with_a_flaw(target: Path) -> None:
-    """The sample's days of the range, one of them with a row that silver refuses."""
-    import gzip
-
-    for day in sorted((SAMPLE / "us_stocks_sip" / "day_aggs_v1").rglob("*.csv.gz")):
-        if str(DAYS[0]) <= day.name[:10] <= str(DAYS[1]):
-            copy = target / day.relative_to(SAMPLE)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            text = gzip.decompress(day.read_bytes())
-            if day.name.startswith("2015-03-24"):
-                text += b"BADROW,100,1.0,-1.0,1.0,-1.0,1427169600000000000,\n"
-            copy.write_bytes(gzip.compress(text, mtime=0))
