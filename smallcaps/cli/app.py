@@ -33,7 +33,8 @@ from smallcaps.cli.forecast import foretell
 from smallcaps.cli.simulate import show_faults, simulate_app
 from smallcaps.cli.vendor import examine_vendor
 from smallcaps.config import Settings, load_settings
-from smallcaps.detectors.detect import INPUT_TABLE, chosen_detectors, detect, events, statement_of
+from smallcaps.detectors.compiler import look_back
+from smallcaps.detectors.detect import INPUT_TABLE, chosen_detectors, detect, events, rules_of, statement_of
 from smallcaps.detectors.manifest import build_manifest
 from smallcaps.detectors.registry import GRAINS
 from smallcaps.errors import BUG_EXIT_CODE, BadData, BadInput, FailedDependency, SmallcapsError
@@ -605,8 +606,10 @@ def detectors_sql_command(grain: Annotated[Grain, typer.Argument()]) -> None:
 
 @detectors_app.command("explain")
 def detectors_explain_command(grain: Annotated[Grain, typer.Argument()]) -> None:
-    """Print Spark's physical plan of the grain's statement."""
+    """Print how far the grain's detectors look back, and Spark's physical plan of its statement."""
     lake, settings = _open()
+    rows = look_back(GRAINS[grain.value], chosen_detectors(settings, grain.value), rules_of(settings))
+    output.print(f"Look-back: {'the session' if rows is None else f'{rows} rows of the security'}")
     found = events(lake.read(INPUT_TABLE[grain.value]), settings, grain.value)
     found.explain("formatted")
 

@@ -7,6 +7,7 @@ events a row, filtered to those that fire, is unnested. The windows of a grain n
 shuffle and one sort however many detectors there are.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,6 +72,66 @@ def choose(detectors: Sequence[Detector], given: Mapping[str, Mapping[str, float
 
 def compile_statement(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> str:
     """One statement that yields rows of gold.events (without run_id) for every detector of `chosen`."""
+    features, events, wanted = _assembled(grain, chosen, rules)
+    levels = _levels(features, wanted)
+    shared = {name: _literal(value) for name, value in rules.values.items()}
+    statements = [f"source AS (\n{_indented(_filled(grain.source, shared))}\n)"]
+    below = "source"
+    for number, level in enumerate(levels, start=1):
+        statements.append(f"level_{number} AS (\n{_indented(_select(level, below, grain.windows))}\n)")
+        below = f"level_{number}"
+    listed = ",\n".join(events)
+    statements.append(
+        "fired AS (\n"
+        f"  SELECT symbol, security_id, session_date, inline(filter(array(\n{_indented(listed, 4)}\n  ), event -> event.fires))\n"
+        f"  FROM {below}\n)"
+    )
+    common = ", ".join(EVENT_COLUMNS)
+    identity = "concat_ws('|', security_id, detector, detector_version, params_hash, unix_micros(ts))"
+    return (
+        "WITH " + ",\n".join(statements) + "\n"
+        f"SELECT left(sha2({identity}, 256), 32) AS event_id, symbol, security_id, session_date, '{grain.name}' AS grain,\n"
+        f"  detector, detector_version, params_hash, {common}\nFROM fired"
+    )
+
+
+def look_back(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> int | None:
+    """How far before a row its events look, in the unit of the grain's windows (rows, or what they are ordered by, whichever is
+    more); None where they look at the whole partition.
+
+    A feature looks as far as any that it names, plus what its own window adds.
+    """
+    features, _, wanted = _assembled(grain, chosen, rules)
+    known: dict[str, float] = {}
+
+    def reach(name: str) -> float:
+        if name not in known:
+            words = _words(features[name].sql)
+            windows = max(
+                (_reach_of(grain.windows[word], features[name].sql) for word in words & set(grain.windows)), default=0
+            )
+            known[name] = windows + max((reach(word) for word in words & set(features) - {name}), default=0)
+        return known[name]
+
+    furthest = max((reach(name) for name in sorted(wanted & set(features))), default=0)
+    return None if math.isinf(furthest) else int(furthest)
+
+
+_PRECEDING = re.compile(r"BETWEEN (\d+|UNBOUNDED) PRECEDING")
+_LAG = re.compile(r"\blag\((.*?)\) OVER")
+_OFFSET = re.compile(r", (\d+)$")
+
+
+def _reach_of(window: str, sql: str) -> float:
+    """How far a window looks back; one without a frame is looked at by `lag` alone."""
+    if frame := _PRECEDING.search(window):
+        return math.inf if frame[1] == "UNBOUNDED" else int(frame[1])
+    offsets = [_OFFSET.search(looked_at) for looked_at in _LAG.findall(sql)]
+    return max((int(offset[1]) if offset else 1 for offset in offsets), default=math.inf)
+
+
+def _assembled(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> tuple[dict[str, Feature], list[str], set[str]]:
+    """The features of the grain and of its detectors by name, an event a detector, and the names that guard and events use."""
     shared = {name: _literal(value) for name, value in rules.values.items()}
     features = _named(grain.features, shared)
     events = []
@@ -94,25 +155,7 @@ def compile_statement(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> s
         columns = {column: _filled(context.get(column, "NULL"), numbers) for column in EVENT_COLUMNS}
         wanted |= _words(fires) | {word for sql in columns.values() for word in _words(sql)}
         events.append(_event(one, fires, columns))
-    levels = _levels(features, wanted)
-    statements = [f"source AS (\n{_indented(_filled(grain.source, shared))}\n)"]
-    below = "source"
-    for number, level in enumerate(levels, start=1):
-        statements.append(f"level_{number} AS (\n{_indented(_select(level, below, grain.windows))}\n)")
-        below = f"level_{number}"
-    listed = ",\n".join(events)
-    statements.append(
-        "fired AS (\n"
-        f"  SELECT symbol, security_id, session_date, inline(filter(array(\n{_indented(listed, 4)}\n  ), event -> event.fires))\n"
-        f"  FROM {below}\n)"
-    )
-    common = ", ".join(EVENT_COLUMNS)
-    identity = "concat_ws('|', security_id, detector, detector_version, params_hash, unix_micros(ts))"
-    return (
-        "WITH " + ",\n".join(statements) + "\n"
-        f"SELECT left(sha2({identity}, 256), 32) AS event_id, symbol, security_id, session_date, '{grain.name}' AS grain,\n"
-        f"  detector, detector_version, params_hash, {common}\nFROM fired"
-    )
+    return features, events, wanted
 
 
 def _named(features: Sequence[Feature], numbers: Mapping[str, str]) -> dict[str, Feature]:

@@ -86,6 +86,11 @@ class Grain:
     context: Mapping[str, str]
     edge: str | None = None
 
+    @property
+    def stays_in_session(self) -> bool:
+        """Whether no window leaves the session of its row."""
+        return all("session_date" in window.split("ORDER BY")[0] for window in self.windows.values())
+
 
 def digest(parameters: Mapping[str, float]) -> str:
     """16 hex digits that identify parameter values."""

@@ -2,10 +2,11 @@
 
 from datetime import date
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
-from smallcaps.detectors.compiler import Chosen, Rules, choose, compile_statement
+from smallcaps.detectors.compiler import Chosen, Rules, choose, compile_statement, look_back
 from smallcaps.detectors.registry import GRAINS, all_detectors, detectors_of
 from smallcaps.detectors.trade.tape_speed import critical_counts
 from smallcaps.errors import BadInput
@@ -54,8 +55,8 @@ def _critical_counts(spark: SparkSession, parameters: dict[str, float]) -> DataF
 def detect(lake: Lake, settings: Settings, grain: str, first: date, last: date) -> int:
     """Run the detectors of `grain` over silver and replace its events from `first` to `last`; returns how many.
 
-    Daily bars are read from the beginning (their windows are counted in bars), others from `first`, since their windows
-    never leave a session.
+    Rows are read from the first that may matter: of a grain whose windows never leave a session from `first`, else from where
+    the compiler's look-back begins.
     """
     if first > last:
         raise BadInput(f"The range is empty: {first} is after {last}.")
@@ -68,7 +69,28 @@ def detect(lake: Lake, settings: Settings, grain: str, first: date, last: date) 
 def detect_again(lake: Lake, settings: Settings, grain: str, first: date, last: date) -> int:
     """As `detect`, whatever silver holds: days that it no longer has lose their events."""
     with recorded_run(lake, f"detect {grain}", {"from": first, "to": last}, settings.digest()) as run:
-        rows = run.read_days(INPUT_TABLE[grain], None if grain == "daily" else first, last)
         days = between("session_date", first, last)
+        start = (
+            first
+            if GRAINS[grain].stays_in_session
+            else first_day_needed(lake.read(INPUT_TABLE[grain]), settings, grain, first, last)
+        )
+        rows = run.read_days(INPUT_TABLE[grain], start, last)
         found = events(rows, settings, grain).where(days)
         return run.replace("gold.events", found, f"grain = '{grain}' AND {days}").rows
+
+
+def first_day_needed(bars: DataFrame, settings: Settings, grain: str, first: date, last: date) -> date | None:
+    """The first day whose rows matter for events from `first` to `last`: each security has as many rows before as the compiler's
+    look-back says. None: all matter. They are counted, since a security need not have a row each session.
+    """
+    rows = look_back(GRAINS[grain], chosen_detectors(settings, grain), rules_of(settings))
+    if rows is None:
+        return None
+    wanted = bars.where(between("session_date", first, last)).select("security_id").distinct()
+    earlier = bars.where(F.col("session_date") < F.lit(first)).join(F.broadcast(wanted), "security_id", "left_semi")
+    latest_first = Window.partitionBy("security_id").orderBy(F.desc("session_date"))
+    place = F.row_number().over(latest_first).alias("place")
+    counted = earlier.select("session_date", place).where(F.col("place") <= rows)
+    (day,) = counted.agg(F.min("session_date")).collect()[0]
+    return day or first

@@ -227,7 +227,9 @@ def test_tables_and_detectors_are_listed(run: Command) -> None:
     assert "consolidation_break" in run("detectors", "list")[1]
     for grain in ("daily", "minute", "trade"):
         assert run("detectors", "sql", grain)[1].startswith("WITH source AS")
-    assert "Exchange" in run("detectors", "explain", "daily")[1]
+    explained = run("detectors", "explain", "daily")[1]
+    assert "301 rows" in explained
+    assert "Exchange" in explained
 
 
 def test_a_lake_of_this_version_needs_no_upgrade_and_what_cannot_be_mended_is_named(

@@ -1,0 +1,80 @@
+"""How far detectors look back: derived from their windows, and all that a job reads."""
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from pyspark.sql import SparkSession
+
+from smallcaps.calendar import sessions_between
+from smallcaps.config import Settings
+from smallcaps.detectors.compiler import choose, look_back
+from smallcaps.detectors.declaration import Detector, Feature, Grain
+from smallcaps.detectors.detect import chosen_detectors, first_day_needed, rules_of
+from smallcaps.detectors.registry import GRAINS
+
+_BY_DAY = "PARTITION BY security_id ORDER BY session_number"
+GRAIN = Grain(
+    name="example",
+    source="SELECT * FROM bars",
+    windows={
+        "by_day": _BY_DAY,
+        "prior_3": f"{_BY_DAY} ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING",
+        "so_far": f"{_BY_DAY} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
+    },
+    features=(
+        Feature("before", "lag(close) OVER by_day"),
+        Feature("long_before", "lag(nullif(close, 0), 5) OVER by_day"),
+        Feature("change", "close - before"),
+        Feature("mean_change", "avg(change) OVER prior_3"),
+        Feature("rounded_mean", "mean_change", rounded=True),
+        Feature("total", "sum(volume) OVER so_far"),
+    ),
+    guard="true",
+    context={},
+)
+DETECTOR = Detector("one", 1, "example", "", (), condition="close > 1", strength="1D", direction="1")
+
+
+@pytest.mark.parametrize(
+    ("condition", "edge", "rows"),
+    [
+        ("close > 1", None, 0),
+        ("before > 1", None, 1),
+        ("long_before > 1", None, 5),
+        ("mean_change > 1 AND before > 1", None, 4),  # Three changes, the first of which looks one back.
+        ("rounded_mean > 1", "prior_3", 7),
+        ("total > 1", None, None),
+    ],
+)
+def test_the_look_back_follows_what_a_detector_names(
+    condition: str, edge: str | None, rows: int | None, settings: Settings
+) -> None:
+    rules = rules_of(settings)
+    chosen = choose([replace(DETECTOR, condition=condition)], {}, rules)
+    assert look_back(replace(GRAIN, edge=edge), chosen, rules) == rows
+
+
+def test_the_look_back_of_the_daily_detectors_is_that_of_wilders_range(settings: Settings) -> None:
+    # 300 true ranges, of which the first looks at the close before.
+    assert look_back(GRAINS["daily"], chosen_detectors(settings, "daily"), rules_of(settings)) == 301
+
+
+def test_only_daily_windows_leave_a_session() -> None:
+    assert {name for name, grain in GRAINS.items() if not grain.stays_in_session} == {"daily"}
+
+
+def test_a_job_reads_from_the_first_row_that_matters_however_seldom_a_name_traded(
+    spark: SparkSession, settings: Settings
+) -> None:
+    days = list(sessions_between(date(2012, 1, 3), date(2014, 12, 31))["session_date"])
+    first, last = days[-2], days[-1]
+    rows = [("DAILY", day) for day in days[50:]]
+    # Every second session, none of them the first of the range.
+    rows += [("SELDOM", day) for day in days[::-2]]
+    rows += [("GONE", day) for day in days[:40]]
+    bars = spark.createDataFrame(rows, "security_id string, session_date date")
+    before = [day for day in days[::-2] if day < first]
+    assert first_day_needed(bars, settings, "daily", first, last) == before[300]
+    assert first_day_needed(bars.where("security_id = 'DAILY'"), settings, "daily", first, last) == days[-2 - 301]
+    assert first_day_needed(bars.where("security_id = 'GONE'"), settings, "daily", days[0], days[1]) == days[0]
