@@ -17,6 +17,7 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 from py4j.protocol import Py4JError
@@ -403,6 +404,26 @@ def _report_folder(lake: Lake, given: Path | None) -> Path:
     if given is None and "://" in lake.root:
         raise BadInput("The lake is not on this machine: name a local folder for the report.")
     return given or Path(lake.root) / "report"
+
+
+@app.command("show")
+def show_command(
+    symbol: Annotated[str, typer.Argument(help="Case matters.")],
+    day: Annotated[datetime, typer.Argument(formats=DAY, help="YYYY-MM-DD.")],
+    page: Annotated[Path | None, typer.Option(help="The page; default: show/SYMBOL-DAY.html in the lake.")] = None,
+    browse: Annotated[bool, typer.Option("--browse", help="Open it in a browser.")] = False,
+) -> None:
+    """Draw a name's day: its bars, its events, and why they fired."""
+    from smallcaps.serving.day_page import write_day_page
+
+    lake, settings = _open()
+    if page is None and "://" in lake.root:
+        raise BadInput("The lake is not on this machine: name a local file with --page.")
+    place = page or Path(lake.root) / "show" / f"{quote(symbol, safe='')}-{day:%Y-%m-%d}.html"
+    timed("show", lake.spark, lambda: f"{write_day_page(lake, settings, symbol, day.date(), place)} events")
+    output.print(str(place), soft_wrap=True)
+    if browse:
+        typer.launch(str(place))
 
 
 @app.command("sql")

@@ -36,6 +36,8 @@ EVENT_COLUMNS: dict[str, str] = {
 }
 """Columns of an event that differ by detector, with their types."""
 
+EXACT = "_exact"
+"""End of the name of a feature before it is rounded."""
 _WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 
 
@@ -70,9 +72,12 @@ def choose(detectors: Sequence[Detector], given: Mapping[str, Mapping[str, float
     return chosen
 
 
-def compile_statement(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> str:
-    """One statement that yields rows of gold.events (without run_id) for every detector of `chosen`."""
-    features, events, wanted = _assembled(grain, chosen, rules)
+def compile_statement(grain: Grain, chosen: Sequence[Chosen], rules: Rules, explained: bool = False) -> str:
+    """One statement that yields rows of gold.events (without run_id) for every detector of `chosen`.
+
+    `explained`: and with `why`, the features that decide about the detector's condition and their values, as text.
+    """
+    features, events, wanted = _assembled(grain, chosen, rules, explained)
     levels = _levels(features, wanted)
     shared = {name: _literal(value) for name, value in rules.values.items()}
     statements = [f"source AS (\n{_indented(_filled(grain.source, shared))}\n)"]
@@ -86,7 +91,7 @@ def compile_statement(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> s
         f"  SELECT symbol, security_id, session_date, inline(filter(array(\n{_indented(listed, 4)}\n  ), event -> event.fires))\n"
         f"  FROM {below}\n)"
     )
-    common = ", ".join(EVENT_COLUMNS)
+    common = ", ".join([*EVENT_COLUMNS, *["why"] * explained])
     identity = "concat_ws('|', security_id, detector, detector_version, params_hash, unix_micros(ts))"
     return (
         "WITH " + ",\n".join(statements) + "\n"
@@ -130,7 +135,9 @@ def _reach_of(window: str, sql: str) -> float:
     return max((int(offset[1]) if offset else 1 for offset in offsets), default=math.inf)
 
 
-def _assembled(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> tuple[dict[str, Feature], list[str], set[str]]:
+def _assembled(
+    grain: Grain, chosen: Sequence[Chosen], rules: Rules, explained: bool = False
+) -> tuple[dict[str, Feature], list[str], set[str]]:
     """The features of the grain and of its detectors by name, an event a detector, and the names that guard and events use."""
     shared = {name: _literal(value) for name, value in rules.values.items()}
     features = _named(grain.features, shared)
@@ -152,10 +159,33 @@ def _assembled(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> tuple[di
             )
             fires = f"met_{name} AND NOT recent_{name}"
         context = {**grain.context, **detector.context, "strength": detector.strength, "direction": detector.direction}
-        columns = {column: _filled(context.get(column, "NULL"), numbers) for column in EVENT_COLUMNS}
+        columns = {
+            column: f"cast({_filled(context.get(column, 'NULL'), numbers)} AS {kind})"
+            for column, kind in EVENT_COLUMNS.items()
+        }
+        if explained:
+            named = _deciding(_filled(detector.condition, numbers), own, features)
+            pairs = [f"'{word}', cast({word} AS string)" for word in named]
+            columns["why"] = f"map({', '.join(pairs)})"
         wanted |= _words(fires) | {word for sql in columns.values() for word in _words(sql)}
         events.append(_event(one, fires, columns))
     return features, events, wanted
+
+
+def _deciding(condition: str, own: Mapping[str, Feature], features: Mapping[str, Feature]) -> list[str]:
+    """The features that a condition names, and what those of the detector's own are made of."""
+    found: dict[str, None] = {}
+
+    def visit(sql: str) -> None:
+        for word in _WORD.findall(sql):
+            if word in features and word not in found:
+                if not word.endswith(EXACT):
+                    found[word] = None
+                if word in own:
+                    visit(own[word].sql)
+
+    visit(condition)
+    return list(found)
 
 
 def _named(features: Sequence[Feature], numbers: Mapping[str, str]) -> dict[str, Feature]:
@@ -164,7 +194,7 @@ def _named(features: Sequence[Feature], numbers: Mapping[str, str]) -> dict[str,
     for feature in features:
         sql = _filled(feature.sql, numbers)
         if feature.rounded:
-            exact = f"{feature.name}_exact"
+            exact = f"{feature.name}{EXACT}"
             named[exact] = Feature(exact, sql)
             sql = significant(exact)
         named[feature.name] = Feature(feature.name, sql, lookup=feature.lookup)
@@ -172,7 +202,7 @@ def _named(features: Sequence[Feature], numbers: Mapping[str, str]) -> dict[str,
 
 
 def _event(one: Chosen, fires: str, columns: Mapping[str, str]) -> str:
-    values = ",\n  ".join(f"'{name}', cast({columns[name]} AS {kind})" for name, kind in EVENT_COLUMNS.items())
+    values = ",\n  ".join(f"'{name}', {sql}" for name, sql in columns.items())
     return (
         f"named_struct('fires', {fires}, 'detector', '{one.detector.name}', "
         f"'detector_version', {one.detector.version}, 'params_hash', '{one.params_hash}',\n  {values})"

@@ -38,13 +38,23 @@ def events(frame: DataFrame, settings: Settings, grain: str) -> DataFrame:
 
     Pure: every window looks back only, so rows after an event never change it.
     """
+    columns = [column.name for column in declared("gold.events").columns]
+    return _events(frame, settings, grain, statement_of(settings, grain)).select(*columns)
+
+
+def explained_events(frame: DataFrame, settings: Settings, grain: str) -> DataFrame:
+    """The same with `why`: the features that the detector's condition names and their values, as text."""
+    chosen, rules = chosen_detectors(settings, grain), rules_of(settings)
+    return _events(frame, settings, grain, compile_statement(GRAINS[grain], chosen, rules, explained=True))
+
+
+def _events(frame: DataFrame, settings: Settings, grain: str, statement: str) -> DataFrame:
     spark = frame.sparkSession
     frame.createOrReplaceTempView(INPUT_VIEW[grain])
     for one in chosen_detectors(settings, grain):
         if one.detector.name == "tape_speed":
             _critical_counts(spark, one.parameters).createOrReplaceTempView("critical_counts")
-    columns = [column.name for column in declared("gold.events").columns]
-    return spark.sql(statement_of(settings, grain)).select(*columns)
+    return spark.sql(statement)
 
 
 def _critical_counts(spark: SparkSession, parameters: dict[str, float]) -> DataFrame:

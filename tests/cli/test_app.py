@@ -19,7 +19,7 @@ from tests.conftest import REPOSITORY
 ON_SPARK = {
     *("demo", "ingest flatfiles", "ingest reference", "ingest rest", "ingest all", "ingest feed", "refine"),
     *("detect daily", "detect intraday", "manifest", "features", "label", "train", "report", "sql", "tables", "trace"),
-    *("quality", "simulate build", "simulate faults", "stale", "refresh", "upgrade"),
+    *("quality", "simulate build", "simulate faults", "stale", "refresh", "upgrade", "show"),
 }
 ALIASES = {"ingest --all"}
 WITHOUT = {

@@ -106,6 +106,32 @@ def test_every_run_succeeded_and_lost_nothing(root: Path, spark: SparkSession) -
     assert all(row["rows_in"] > 0 for row in runs if row["job"] == "ingest flatfiles")
 
 
+@pytest.mark.parametrize(("detector", "decided"), [("gap", "gap strength"), ("volume_spike", "dollars 5m")])
+def test_a_days_page_has_all_its_events_and_why_they_fired(
+    root: Path, spark: SparkSession, run: Command, tmp_path: Path, detector: str, decided: str
+) -> None:
+    events = Lake(str(root), spark).read("gold.events")
+    chosen = events.where(F.col("detector") == detector).orderBy("event_id").first()
+    assert chosen is not None
+    page = tmp_path / "pages" / "day.html"
+    code, out, _ = run("show", chosen.symbol, str(chosen.session_date), "--page", str(page))
+    assert (code, out.strip()) == (0, str(page))
+    shown = page.read_text(encoding="utf-8")
+    of_day = events.where(F.col("symbol") == chosen.symbol).where(F.col("session_date") == F.lit(chosen.session_date))
+    ids = {row.event_id for row in of_day.collect()}
+    assert set(re.findall(r'class="id">([0-9a-f]{32})<', shown)) == ids
+    assert "not in gold.events" not in shown
+    assert decided in shown
+    assert not re.search(r"<script[^>]+src=", shown)
+
+
+def test_a_day_of_which_silver_has_nothing_is_refused(run: Command, tmp_path: Path) -> None:
+    code, _, said = run("show", "NOBODY", "2015-06-10", "--page", str(tmp_path / "day.html"))
+    assert code == 2
+    assert "no trades of NOBODY on 2015-06-10" in " ".join(said.split())
+    assert not (tmp_path / "day.html").exists()
+
+
 def test_the_report_is_one_page_without_anything_from_outside(root: Path) -> None:
     page = (root / "report" / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"<script[^>]+src=", page)
