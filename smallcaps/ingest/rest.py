@@ -1,7 +1,7 @@
 """REST endpoints → bronze.bodies → bronze, on the executors.
 
 1. Plan the requests of an endpoint for the days and symbols wanted. 2. Leave out those that bronze.bodies has a whole answer
-to. 3. Ask for the others, some at a time: each Spark task takes its part of the rate limit and hands pages on as they come,
+to. 3. Ask for the others, some at a time: each Spark task takes its part of the rate limit and writes pages as they come,
 and every chunk is one commit. 4. When the plan is answered: read the bodies as rows of text, type them, quarantine rows
 that cannot be typed, replace in bronze exactly what was asked for. That is left out where nothing was asked and the same
 command of the same code did it before.
@@ -18,7 +18,7 @@ from datetime import date, datetime, timedelta
 
 import pyarrow as pa
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from smallcaps.calendar.sessions import NEW_YORK
@@ -27,11 +27,14 @@ from smallcaps.errors import BadData, BadInput, FailedDependency
 from smallcaps.ingest.requests import answered, as_of_clause, planned
 from smallcaps.lake import (
     RULE,
+    DataFile,
+    DataFileWriter,
     Lake,
     Rule,
     Run,
     between,
     declared,
+    file_schema,
     judge,
     recorded_run,
     sql_literal,
@@ -48,7 +51,7 @@ from smallcaps.sources.polygon.bodies import parse, records_of, text_columns
 from smallcaps.sources.polygon.credentials import Key
 from smallcaps.sources.polygon.endpoints import Endpoint, Freshness, Scope, Source
 from smallcaps.sources.polygon.rest import VENDOR, Pace, RestClient
-from smallcaps.spark import batches_of
+from smallcaps.spark import batches_of, on_executors
 
 JOB, BODIES = "ingest rest", "bronze.bodies"
 REASONS = {
@@ -140,7 +143,7 @@ def ingest_endpoint(lake: Lake, settings: Settings, key: Key, endpoint: Endpoint
             if not asked and stands(lake, endpoint.table, JOB, arguments):
                 run.note = f"{total} requests answered and typed before"
                 return Answered(0, total, 0, 0)
-            rows = _write_bronze(run, endpoint, plan, want)
+            rows = _write_bronze(run, endpoint, plan, total, want)
         finally:
             plan.unpersist()
         run.note = f"{asked} requests asked, {total - asked} answered before, {len(faults)} without a sound answer"
@@ -196,20 +199,25 @@ def _symbols(run: Run, want: Wanted) -> DataFrame:
 def _ask(
     run: Run, service: ServiceSettings, key: Key, endpoint: Endpoint, plan: DataFrame, as_of: date
 ) -> tuple[int, list[str]]:
-    """Ask for what is not answered yet; returns how many requests that were, and the faults of answers."""
+    """Ask for what is not answered yet; returns how many requests that were, and the faults of answers.
+
+    Raises what a task stopped for, the worst if there are several, when the answers that came are in bronze.bodies.
+    """
     spark, todo = run.lake.spark, unanswered(run, endpoint, plan, as_of)
     place = F.row_number().over(Window.orderBy("request")) - 1
     todo = todo.select("request", F.floor(place / service.chunk).alias("chunk")).persist(StorageLevel.MEMORY_AND_DISK)
     faults: list[str] = []
     try:
         count = todo.count()
+        run.lake.make(BODIES)
         for chunk, start in enumerate(range(0, count, service.chunk)):
             progress(start, count, "requests")
-            tasks = min(spark.sparkContext.defaultParallelism, count - start)
-            requests = todo.where(f"chunk = {chunk}").select("request").repartition(tasks)
-            asker = _asker(service, key, endpoint, as_of, tasks)
-            run.append(BODIES, requests.mapInArrow(asker, _BODY_COLUMNS))
-            faults = _faults(run)
+            requests = [row.request for row in todo.where(f"chunk = {chunk}").select("request").collect()]
+            tasks = min(spark.sparkContext.defaultParallelism, len(requests))
+            parts = [requests[part::tasks] for part in range(tasks)]
+            told = on_executors(spark, parts, _asker(run, service, key, endpoint, as_of, tasks))
+            run.append_files(BODIES, [file for files, _ in told for file in files])
+            faults += _sound([fault for _, of_part in told for fault in of_part])
     finally:
         todo.unpersist()
     return count, faults
@@ -220,71 +228,60 @@ def kept(endpoint: Endpoint, as_of: date) -> str:
     return f"endpoint = {sql_literal(endpoint.name)} AND {as_of_clause(endpoint, as_of)}"
 
 
-_BODY_COLUMNS = ", ".join(f"{column.name} {column.type}" for column in declared(BODIES).columns)
-_BODY_TYPES = pa.schema(
-    [
-        ("endpoint", pa.string()),
-        ("request", pa.string()),
-        ("as_of", pa.date32()),
-        ("page", pa.int32()),
-        ("last_page", pa.bool_()),
-        ("url", pa.string()),
-        ("status", pa.int32()),
-        ("sha256", pa.string()),
-        *((name, pa.int64()) for name in ("size_bytes", "records")),
-        ("received_at", pa.timestamp("us", "UTC")),
-        ("content", pa.binary()),
-        *((name, pa.string()) for name in ("fault", "fault_kind")),
-    ]
-)
-_Batches = Iterable[pa.RecordBatch]
-
-
 def _asker(
-    service: ServiceSettings, key: Key, endpoint: Endpoint, as_of: date, tasks: int
-) -> Callable[[_Batches], _Batches]:
-    """What a task does with its requests. The key is in this function alone, which Spark shows nowhere."""
+    run: Run, service: ServiceSettings, key: Key, endpoint: Endpoint, as_of: date, tasks: int
+) -> Callable[[list[str]], tuple[list[DataFile], list[tuple[str, str]]]]:
+    """What a task does with its requests: it writes the answers to files of bronze.bodies, and tells which, and what was wrong
+    with answers (kind, what). The key is in this function alone, which Spark shows nowhere.
+    """
+    location, schema = run.lake.location(BODIES), file_schema(declared(BODIES))
+    partition = {"endpoint": endpoint.name}
     constant = {
-        "endpoint": endpoint.name,
         "as_of": None if endpoint.freshness is Freshness.SETTLED else as_of,
+        "run_id": run.run_id,
     }
 
-    def ask(batches: _Batches) -> _Batches:
+    def ask(requests: list[str]) -> tuple[list[DataFile], list[tuple[str, str]]]:
         pace, dialect = Pace(service.requests_per_second / tasks), DIALECTS[endpoint.source]
         client = RestClient(service.origin, key.value, pace, connections=service.connections, dialect=dialect)
-        requests = (request for batch in batches for request in batch["request"].to_pylist())
-        for answer in answers(client, endpoint, requests, service.connections):
-            yield pa.RecordBatch.from_pylist([constant | asdict(answer)], _BODY_TYPES)
+        faults = []
+        with DataFileWriter(location, schema, partition) as writer:
+            for answer in answers(client, endpoint, requests, service.connections):
+                writer.write(pa.RecordBatch.from_pylist([constant | asdict(answer)], schema))
+                if answer.fault is not None and answer.fault_kind is not None:
+                    faults.append((answer.fault_kind, answer.fault))
+        return writer.files, faults
 
     return ask
 
 
-def _faults(run: Run) -> list[str]:
-    """The faults of the run's answers so far. Raises what a task stopped for, the worst if there are several."""
-    rows = run.lake.read(BODIES).where(F.col("run_id") == run.run_id).where("fault IS NOT NULL")
-    faults = [(row.fault_kind, row.fault) for row in rows.select("fault_kind", "fault").collect()]
+def _sound(faults: Sequence[tuple[str, str]]) -> list[str]:
+    """The faults that are the answers' own. Raises the worst of the others, if there are any."""
     for kind in (FailedDependency, BadInput):
         if told := [fault for name, fault in faults if name == kind.__name__]:
             raise kind(told[0])
     return [fault for _, fault in faults]
 
 
-def _write_bronze(run: Run, endpoint: Endpoint, plan: DataFrame, want: Wanted) -> int:
-    """Type what the plan's answers hold and put it in place of what was asked for; returns the rows written."""
+def _write_bronze(run: Run, endpoint: Endpoint, plan: DataFrame, total: int, want: Wanted) -> int:
+    """Type what the answers to a plan of `total` requests hold and put it in place of what was asked for; returns the rows
+    written.
+    """
     bodies = run.lake.read(BODIES).where(kept(endpoint, want.as_of))
-    found = answered(plan, bodies)
-    # What a faulty answer belongs to keeps its rows: a symbol whole, though others of its months may be sound.
-    part = "symbol" if endpoint.scope.by_symbol else "first"
-    lacking = plan.join(found, "request", "left_anti").select(part).distinct()
-    if left_out := [row[0] for row in lacking.collect()]:
-        found = found.where(~F.col(part).isin(left_out))
-    found = found.persist(StorageLevel.MEMORY_AND_DISK)
+    whole = answered(plan, bodies).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        totals = found.agg(*map(F.sum, ("pages", "bytes", "records")), F.collect_set("run_id"))
-        count, size, records, runs = totals.collect()[0]
-        if not runs:
+        found, left_out = whole, []
+        count, pages_in, size, records, runs = _totals(found)
+        if count < total:
+            # What a faulty answer belongs to keeps its rows: a symbol whole, though others of its months may be sound.
+            part = "symbol" if endpoint.scope.by_symbol else "first"
+            lacking = plan.join(whole, "request", "left_anti").select(part).distinct()
+            left_out = [row[0] for row in lacking.collect()]
+            found = whole.where(~F.col(part).isin(left_out))
+            count, pages_in, size, records, runs = _totals(found)
+        if not count:
             return 0
-        run.took(count, size or 0)
+        run.took(pages_in, size or 0)
         # Files hold one run's rows each, so that naming the runs spares reading all others.
         pages = bodies.where(F.col("run_id").isin(runs)).join(
             F.broadcast(found.drop("pages", "bytes", "records")), ["request", "run_id"]
@@ -294,7 +291,12 @@ def _write_bronze(run: Run, endpoint: Endpoint, plan: DataFrame, want: Wanted) -
         with batches_of(run.lake.spark, BATCH_BYTES):
             return run.replace_judged(endpoint.table, judged, REASONS, where, records).rows
     finally:
-        found.unpersist()
+        whole.unpersist()
+
+
+def _totals(found: DataFrame) -> Row:
+    """How many requests have an answer, and the answers' pages, bytes, records and runs."""
+    return found.agg(F.count("*"), *map(F.sum, ("pages", "bytes", "records")), F.collect_set("run_id")).collect()[0]
 
 
 def _replaced(endpoint: Endpoint, want: Wanted, left_out: list[str] | list[date]) -> str:
@@ -314,6 +316,7 @@ def _replaced(endpoint: Endpoint, want: Wanted, left_out: list[str] | list[date]
     return " AND ".join(conditions)
 
 
+_Batches = Iterable[pa.RecordBatch]
 _AROUND = pa.schema(
     [
         ("asked_symbol", pa.string()),

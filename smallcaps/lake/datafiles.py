@@ -1,4 +1,4 @@
-"""Parquet files of a table that an executor writes by itself; they are rows of the table once `Lake.replace_files` commits them.
+"""Parquet files of a table that an executor writes by itself; once `Lake` commits them they are rows of the table.
 
 Spark's writer takes a row apart into objects and costs several times what Arrow's does (docs/adr/0007). A file that no commit
 names is nobody's: VACUUM removes it.
@@ -22,7 +22,8 @@ from smallcaps.lake.declaration import Table
 from smallcaps.lake.files import open_filesystem
 
 GROUP_ROWS = 1 << 18
-"""Rows of a row group: what a writer holds in memory."""
+"""Rows of a row group: what a writer holds in memory, unless they come to GROUP_BYTES before."""
+GROUP_BYTES = 100 << 20
 FILE_ROWS = 1 << 24
 """Rows after which a further file is begun."""
 LONGEST_MARK = 64
@@ -59,7 +60,7 @@ class DataFileWriter:
         self._schema = schema
         self._partition = dict(partition)
         self._waiting: list[pa.RecordBatch] = []
-        self._waiting_rows = 0
+        self._waiting_rows = self._waiting_bytes = 0
         self._file: pq.ParquetWriter | None = None
         self._path = ""
         self._rows = 0
@@ -69,7 +70,8 @@ class DataFileWriter:
         """Add rows."""
         self._waiting.append(batch)
         self._waiting_rows += batch.num_rows
-        if self._waiting_rows >= GROUP_ROWS:
+        self._waiting_bytes += batch.nbytes
+        if self._waiting_rows >= GROUP_ROWS or self._waiting_bytes >= GROUP_BYTES:
             self._write_group()
 
     def __enter__(self) -> "DataFileWriter":
@@ -96,7 +98,7 @@ class DataFileWriter:
 
     def _write_group(self) -> None:
         rows = pa.Table.from_batches(self._waiting, self._schema)
-        self._waiting, self._waiting_rows = [], 0
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
         if self._file is None:
             folder = "/".join(f"{name}={value}" for name, value in self._partition.items())
             self._filesystem.create_dir("/".join(filter(None, (self._base, folder))))

@@ -147,9 +147,9 @@ class Run:
         self.rows_refused += refused
         return commit
 
-    def append(self, name: str, frame: DataFrame) -> Commit:
-        """Add rows that are the run's own."""
-        return self._record(self.lake.append(name, frame, self.run_id))
+    def append_files(self, name: str, files: Sequence[DataFile]) -> Commit:
+        """Add files of rows that are the run's own."""
+        return self._record(self.lake.append_files(name, files, self.run_id))
 
     def add_missing(self, name: str, frame: DataFrame) -> Commit:
         """Insert the rows whose key is new."""

@@ -268,8 +268,12 @@ class Lake:
         self.refuse_drift(name)
         return written(self._laid_out(table, rows), table, self.location(name))
 
+    def append_files(self, name: str, files: Sequence[DataFile], run_id: str) -> Commit:
+        """Add what DataFileWriters wrote. The table is there already (`make`), the files are this call's own."""
+        return self._natively(name, run_id, lambda stored: commit_files(stored, declared(name), files, None, run_id))
+
     def append(self, name: str, frame: DataFrame, run_id: str) -> Commit:
-        """Add rows. Only for tables whose rows are the run's own (bronze.bodies)."""
+        """Add rows. Only for tables whose rows are the run's own."""
         table = declared(name)
         writer = self._conformed(table, frame, run_id).write.format("delta").mode("append")
         return self._committed(name, run_id, lambda: writer.save(self.location(name)))
