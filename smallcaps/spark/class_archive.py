@@ -1,6 +1,6 @@
 """Spark's classes, mapped by Java from one file instead of read and checked again at each start (class-data sharing).
 
-An archive holds for the Java that wrote it and for one installation's class path, so it lies within the installation.
+An archive holds for the Java that wrote it and for one installation's class path. It lies within the installation, which has one.
 """
 
 import hashlib
@@ -38,11 +38,20 @@ def record_class_archive() -> None:
             made = Path(scratch) / archive.name
             subprocess.run(
                 [sys.executable, "-m", "smallcaps.spark.rehearsal", str(Path(scratch) / "table")],
-                env={**os.environ, "SPARK_SUBMIT_OPTS": f"-XX:ArchiveClassesAtExit={made}"},
+                env={
+                    **os.environ,
+                    "SPARK_SUBMIT_OPTS": f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} -XX:ArchiveClassesAtExit={made}",
+                },
                 capture_output=True,
+                text=True,
                 timeout=RECORD_TIMEOUT_SECONDS,
                 check=True,
             )
+            for outdated in archive.parent.glob("*.jsa"):
+                outdated.unlink()
             made.replace(archive)
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip().splitlines()[-1:]
+        raise FailedDependency(f"Spark's classes were not recorded, so it starts slower: {' '.join(said)}") from error
     except (OSError, subprocess.SubprocessError) as error:
         raise FailedDependency(f"Spark's classes were not recorded, so it starts slower: {error}") from error

@@ -65,7 +65,8 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
         # Two cores gain more from a collector that costs little than from short pauses.
         java += " -XX:+UseParallelGC"
         if (archive := class_archive()).is_file():
-            java += f" -XX:SharedArchiveFile={archive}"
+            # Where the class path is another one Java reads the classes as ever, and need not say so on stdout.
+            java += f" -XX:SharedArchiveFile={archive} -Xlog:cds*=off:stdout"
         options["spark.driver.extraJavaOptions"] = java
     if endpoint := s3_endpoint():
         # A server other than Amazon's, with buckets in the path; pyarrow's side is `lake.files`.

@@ -41,6 +41,19 @@ def test_a_session_takes_spark_from_the_archive(tmp_path: Path) -> None:
     assert session.endswith("source: shared objects file (top)")
 
 
+def test_a_class_path_that_is_another_one_is_no_matter_for_words(tmp_path: Path) -> None:
+    record_class_archive()
+    (tmp_path / "spark-defaults.conf").write_text("spark.app.name other\n")
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED],
+        env={**os.environ, "SPARK_CONF_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == ""
+
+
 def test_another_java_has_an_archive_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = class_archive()
     monkeypatch.setenv("JAVA_HOME", str(java_that_says(tmp_path, 'openjdk version "21" 2023-09-19')))
