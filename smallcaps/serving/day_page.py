@@ -5,7 +5,7 @@ decided about each. 2. `render` is pure. 3. `write_day_page` writes the page.
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,23 @@ import plotly.graph_objects as go
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from smallcaps.calendar.sessions import NEW_YORK
+from smallcaps.calendar import sessions_between
 from smallcaps.config import Settings
 from smallcaps.detectors.compiler import Chosen
-from smallcaps.detectors.detect import INPUT_TABLE, chosen_detectors, explained_events, first_day_needed
+from smallcaps.detectors.detect import (
+    INPUT_TABLE,
+    chosen_detectors,
+    expectations,
+    explained_events,
+    first_day_needed,
+    rules_of,
+)
 from smallcaps.detectors.registry import GRAINS
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, between
 from smallcaps.serving import charts
-from smallcaps.serving.page import render_page
+from smallcaps.serving.page import in_new_york, render_page
+from smallcaps.serving.report import in_shares_of
 from smallcaps.serving.report_data import records
 
 SESSIONS = 60
@@ -35,8 +43,8 @@ class DayData:
     """A name's day.
 
     `days`: session_date, open, high, low, close, volume of its sessions up to the day, in the day's shares. `minutes`: at (New
-    York), session and the same of the day. `events`: rows of gold.events with `why`, in order of time; `recorded` are the ids
-    of those that gold.events has. `halts`: start and end (New York).
+    York), session and the same of the day. `events`: rows of gold.events with `why`, in order of time; `recorded`: ids and
+    detectors of those that gold.events has. `halts`: start and end (New York); one that nobody ended ends with the day.
     """
 
     symbol: str
@@ -45,7 +53,7 @@ class DayData:
     days: pd.DataFrame
     minutes: pd.DataFrame
     events: list[dict[str, Any]]
-    recorded: frozenset[str]
+    recorded: dict[str, str]
     halts: list[tuple[pd.Timestamp, pd.Timestamp]]
 
 
@@ -84,11 +92,17 @@ def collect(lake: Lake, settings: Settings, symbol: str, day: date) -> DayData:
         start = day if GRAINS[grain].stays_in_session else first_day_needed(of_name, settings, grain, day, day)
         read = of_name.where(F.col("session_date") <= F.lit(day))
         read = read if start is None else read.where(F.col("session_date") >= F.lit(start))
-        events += records(explained_events(read, settings, grain).where(that_day).toPandas())
-    known = frozenset[str]()
+        expected = {table: usual.where(that_day) for table, usual in expectations(lake).items()}
+        events += records(explained_events(read, settings, grain, expected).where(that_day).toPandas())
+    known: dict[str, str] = {}
     if lake.exists("gold.events"):
-        ids = lake.read("gold.events").where(that_day).where(own).select("event_id").collect()
-        known = frozenset(row.event_id for row in ids)
+        there = (
+            lake.read("gold.events")
+            .where(that_day)
+            .where(own)
+            .where(F.col("grain").isin([grain for grain, _ in found]))
+        )
+        known = {row.event_id: row.detector for row in there.select("event_id", "detector").collect()}
     return DayData(
         symbol,
         day,
@@ -97,7 +111,7 @@ def collect(lake: Lake, settings: Settings, symbol: str, day: date) -> DayData:
         _minutes(lake, symbol, that_day),
         sorted(events, key=lambda event: (event["known_at"], event["detector"])),
         known,
-        _halts(lake, symbol, that_day),
+        _halts(lake, symbol, day),
     )
 
 
@@ -105,11 +119,7 @@ def _days(bars: DataFrame, day: date) -> pd.DataFrame:
     """The last sessions up to the day, in the day's shares."""
     before = bars.where(F.col("session_date") <= F.lit(day)).orderBy(F.desc("session_date")).limit(SESSIONS)
     frame = before.select(*_BARS, "cumulative_factor").toPandas().sort_values("session_date", ignore_index=True)
-    ratio = frame["cumulative_factor"].iloc[-1] / frame.pop("cumulative_factor")
-    for name in ("open", "high", "low", "close"):
-        frame[name] *= ratio
-    frame["volume"] /= ratio
-    return frame
+    return in_shares_of(frame, float(frame["cumulative_factor"].iloc[-1]))
 
 
 def _minutes(lake: Lake, symbol: str, that_day: str) -> pd.DataFrame:
@@ -118,26 +128,27 @@ def _minutes(lake: Lake, symbol: str, that_day: str) -> pd.DataFrame:
         return pd.DataFrame(columns=("at", *columns))
     rows = lake.read("silver.bars_1m").where(F.col("symbol") == symbol).where(that_day)
     frame = rows.select("ts", *columns).orderBy("ts").toPandas()
-    frame["at"] = frame.pop("ts").map(_new_york)
+    frame["at"] = frame.pop("ts").map(_on_the_axis)
     return frame
 
 
-def _halts(lake: Lake, symbol: str, that_day: str) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
+def _halts(lake: Lake, symbol: str, day: date) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
     if not lake.exists("silver.halts"):
         return []
-    rows = lake.read("silver.halts").where(F.col("symbol") == symbol).where(that_day).orderBy("start_ns").collect()
-    ends = [row.start_ns if row.end_ns is None else row.end_ns for row in rows]
+    of_name = lake.read("silver.halts").where(F.col("symbol") == symbol).where(between("session_date", day, day))
+    over = sessions_between(day, day)["post_close_at"].iloc[0]
     return [
-        (_new_york(pd.Timestamp(row.start_ns)), _new_york(pd.Timestamp(end)))
-        for row, end in zip(rows, ends, strict=True)
+        (
+            _on_the_axis(pd.Timestamp(row.start_ns)),
+            _on_the_axis(over if row.end_ns is None else pd.Timestamp(row.end_ns)),
+        )
+        for row in of_name.orderBy("start_ns").collect()
     ]
 
 
-def _new_york(instant: Any) -> pd.Timestamp:
-    """An instant in UTC by New York's clock, without a zone: plotly has none."""
-    stamp = pd.Timestamp(instant)
-    stamp = stamp if stamp.tzinfo else stamp.tz_localize("UTC")
-    return stamp.tz_convert(NEW_YORK).tz_localize(None)
+def _on_the_axis(instant: datetime) -> pd.Timestamp:
+    """An instant by New York's clock, without a zone: plotly has none."""
+    return in_new_york(instant).tz_localize(None)
 
 
 def render(data: DayData) -> str:
@@ -149,15 +160,18 @@ def render(data: DayData) -> str:
         figures["minutes"] = charts.fragment(_minute_chart(data), f"{data.symbol} by the minute")
     if len(data.days):
         figures["days"] = charts.fragment(charts.candles(data.days, data.day), f"{data.symbol} by the day")
-    return render_page("day.html", data=data, events=events, figures=figures, sessions=len(data.days))
+    found = {event["event_id"] for event in data.events}
+    lost = sorted((detector, event_id) for event_id, detector in data.recorded.items() if event_id not in found)
+    return render_page("day.html", data=data, events=events, lost=lost, figures=figures, sessions=len(data.days))
 
 
 def _told(event: dict[str, Any], chosen: Chosen, data: DayData) -> dict[str, Any]:
+    numbers = {name: f"{value:g}" for name, value in (rules_of(data.settings).values | chosen.parameters).items()}
+    condition = f"{GRAINS[event['grain']].guard} AND {chosen.detector.condition}"
     return event | {
         "summary": chosen.detector.summary,
-        "condition": chosen.detector.condition.format(
-            **{name: f"{value:g}" for name, value in chosen.parameters.items()}
-        ),
+        "condition": condition.format(**numbers),
+        "edge": GRAINS[event["grain"]].edge,
         "values": [(name, _shown(value)) for name, value in dict(event["why"]).items() if value is not None],
         "is_recorded": event["event_id"] in data.recorded,
     }
@@ -184,7 +198,7 @@ def _minute_chart(data: DayData) -> go.Figure:
     for direction, shape, colour in marks:
         rows = [event for event in known if event["direction"] == direction]
         figure.add_scatter(
-            x=[_new_york(event["known_at"]) for event in rows],
+            x=[_on_the_axis(event["known_at"]) for event in rows],
             y=[event["price"] for event in rows],
             mode="markers",
             marker={"symbol": shape, "size": 12, "color": colour, "line": {"width": 1, "color": "#ffffff"}},

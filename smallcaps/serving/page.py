@@ -52,12 +52,12 @@ def day(value: date | None) -> str:
 
 def clock(value: datetime | None) -> str:
     """A UTC instant as New York time: 16:00:02 New York."""
-    return MISSING if value is None else f"{_in_new_york(value):%H:%M:%S} New York"
+    return MISSING if value is None else f"{in_new_york(value):%H:%M:%S} New York"
 
 
 def moment(value: datetime | None) -> str:
     """A UTC instant as New York date and time."""
-    return MISSING if value is None else f"{_in_new_york(value):%Y-%m-%d %H:%M:%S} New York"
+    return MISSING if value is None else f"{in_new_york(value):%Y-%m-%d %H:%M:%S} New York"
 
 
 def words(value: str) -> str:
@@ -70,7 +70,8 @@ def _signed(value: float, digits: int, plus: bool) -> str:
     return text.replace("-", "−")
 
 
-def _in_new_york(value: datetime) -> pd.Timestamp:
+def in_new_york(value: datetime) -> pd.Timestamp:
+    """A UTC instant by New York's clock."""
     stamp = pd.Timestamp(value)
     return (stamp if stamp.tzinfo else stamp.tz_localize("UTC")).tz_convert(NEW_YORK)
 
