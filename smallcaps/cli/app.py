@@ -35,8 +35,16 @@ from smallcaps.cli.simulate import show_faults, simulate_app
 from smallcaps.cli.vendor import examine_vendor
 from smallcaps.config import Settings, load_settings
 from smallcaps.detectors.compiler import look_back
-from smallcaps.detectors.detect import INPUT_TABLE, chosen_detectors, detect, events, rules_of, statement_of
-from smallcaps.detectors.manifest import build_manifest
+from smallcaps.detectors.detect import (
+    INPUT_TABLE,
+    chosen_detectors,
+    detect,
+    events,
+    expectations,
+    rules_of,
+    statement_of,
+)
+from smallcaps.detectors.manifest import build_manifest, explain
 from smallcaps.detectors.registry import GRAINS
 from smallcaps.errors import BUG_EXIT_CODE, BadData, BadInput, FailedDependency, SmallcapsError
 from smallcaps.ingest.feed import ingest_feed
@@ -73,9 +81,11 @@ ingest_app = typer.Typer(
 )
 detect_app = typer.Typer(help="Run the detectors over silver.", no_args_is_help=True)
 detectors_app = typer.Typer(help="What the detectors are.", no_args_is_help=True)
+manifest_app = typer.Typer()
 app.add_typer(ingest_app, name="ingest")
 app.add_typer(detect_app, name="detect")
 app.add_typer(detectors_app, name="detectors")
+app.add_typer(manifest_app, name="manifest")
 app.add_typer(simulate_app, name="simulate")
 
 From = Annotated[datetime, typer.Option("--from", formats=DAY, help="First day, YYYY-MM-DD.")]
@@ -348,14 +358,48 @@ def _detect(grains: Sequence[str], first: datetime, last: datetime) -> None:
     output.print_json(json.dumps(found))
 
 
-@app.command("manifest")
+@manifest_app.callback(invoke_without_command=True)
 def manifest_command(
+    context: typer.Context,
     top: Annotated[int | None, typer.Option(help="How many events; default: the settings'.")] = None,
 ) -> None:
     """Choose the CORE manifest among all events."""
+    if context.invoked_subcommand is not None:
+        if top is not None:
+            raise BadInput("--top is for making the manifest: leave it out here.")
+        return
     lake, settings = _open()
     rows = timed("manifest", lake.spark, lambda: build_manifest(lake, settings, top))
     output.print_json(json.dumps({"gold.core_manifest": rows}))
+
+
+@manifest_app.command("explain")
+def manifest_explain_command(
+    event_id: Annotated[str, typer.Argument(help="An event's id, or the beginning of it.")],
+) -> None:
+    """Tell why an event is in the CORE manifest, or is not: its score, what it is made of, and what left it out."""
+    lake, settings = _open()
+    why = explain(lake, settings, event_id)
+    event = why.event
+    table = RichTable(
+        "measure",
+        "value",
+        "percentile",
+        "weight",
+        title=f"{event['detector']} {event['symbol']} {event['session_date']}",
+    )
+    for name, value, percentile, weight in why.parts:
+        shown = ("", "") if value is None or percentile is None else (f"{value:,.6g}", f"{percentile:.4f}")
+        table.add_row(name.replace("_", " "), *shown, f"{weight:.2f}")
+    output.print(table)
+    output.print(
+        f"Score {event['score']:.4f}, percentiles among {event['earlier_events']:,} earlier events of the detector."
+    )
+    output.print(why.verdict)
+    if why.is_outdated:
+        messages.print(
+            "gold.core_manifest says otherwise: its events or settings have changed since. Run `smallcaps manifest`."
+        )
 
 
 @app.command("features")
@@ -631,7 +675,7 @@ def detectors_explain_command(grain: Annotated[Grain, typer.Argument()]) -> None
     lake, settings = _open()
     rows = look_back(GRAINS[grain.value], chosen_detectors(settings, grain.value), rules_of(settings))
     output.print(f"Look-back: {'the session' if rows is None else f'{rows} rows of the security'}")
-    found = events(lake.read(INPUT_TABLE[grain.value]), settings, grain.value)
+    found = events(lake.read(INPUT_TABLE[grain.value]), settings, grain.value, expectations(lake))
     found.explain("formatted")
 
 

@@ -19,7 +19,7 @@ from tests.conftest import REPOSITORY
 ON_SPARK = {
     *("demo", "ingest flatfiles", "ingest reference", "ingest rest", "ingest all", "ingest feed", "refine"),
     *("detect daily", "detect intraday", "manifest", "features", "label", "train", "report", "sql", "tables", "trace"),
-    *("quality", "simulate build", "simulate faults", "stale", "refresh", "upgrade", "show"),
+    *("quality", "simulate build", "simulate faults", "stale", "refresh", "upgrade", "show", "manifest explain"),
 }
 ALIASES = {"ingest --all"}
 WITHOUT = {
@@ -32,7 +32,8 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
     """Every command by its words."""
     if not hasattr(group, "commands"):
         return {" ".join(path): group}
-    found: dict[str, Any] = {}
+    # A group may be a command itself.
+    found: dict[str, Any] = {" ".join(path): group} if group.invoke_without_command else {}
     for name, command in group.commands.items():
         found |= commands(command, (*path, name))
     return found

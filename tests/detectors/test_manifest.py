@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from smallcaps.calendar import sessions_between
 from smallcaps.config import Settings
 from smallcaps.config.settings import ManifestSettings
-from smallcaps.detectors.manifest import build_manifest, core_manifest, expanding_percentile
+from smallcaps.detectors.manifest import build_manifest, core_manifest, expanding_percentile, explain
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, declared
 from smallcaps.refine.labels import calendar_frame
@@ -302,3 +302,52 @@ def test_the_manifest_is_rebuilt_as_a_whole_and_twice_alike(
     assert [row["rank"] for row in first] == list(range(1, 11))
     assert build_manifest(lake, settings, top=10) == 10
     assert lake.read("gold.core_manifest").drop("run_id").orderBy("rank").collect() == first
+
+
+def test_an_event_is_explained_by_its_score_and_by_what_left_it_out(
+    spark: SparkSession, lake: Lake, settings: Settings, free: ManifestSettings
+) -> None:
+    rows = [event(f"busy {session}", session, 2.0 + session, symbol="BUSY") for session in range(4)]
+    rows += [event(f"day {number}", 6, strength) for number, strength in ((1, 2.0), (2, 90.0), (3, 91.0))]
+    rows += [event("unknown volume", 5, 2.5, relative_volume=None)]
+    lake.replace("silver.calendar", calendar_frame(spark, FIRST, LAST), None, "test")
+    lake.replace("gold.events", frame(spark, rows), None, "test")
+    capped = free.model_copy(update={"maximum_per_session": 2, "maximum_per_name": 3, "name_sessions": 5, "top": 5})
+    own = settings.model_copy(update={"manifest": capped})
+    build_manifest(lake, own)
+    told = {row["event_id"]: explain(lake, own, row["event_id"]) for row in rows}
+    assert not any(why.is_outdated for why in told.values())
+    ranked = {name: why.event["rank"] for name, why in told.items() if why.event["rank"] is not None}
+    assert sorted(ranked.values()) == [1, 2, 3, 4, 5, 6]
+    assert {row["event_id"]: row["rank"] for row in chosen(spark, rows, capped)} == {
+        name: rank for name, rank in ranked.items() if rank <= 5
+    }
+    assert told["busy 3"].verdict == ("Left out: BUSY has 3 events with a place in the 5 sessions up to 2024-01-05.")
+    assert told["day 1"].verdict == "Left out: 2 events of 2024-01-10 with a higher score took its places."
+    (last,) = [name for name, rank in ranked.items() if rank == 6]
+    assert told[last].verdict == "Left out: rank 6 is beyond the 5 places."
+    (first,) = [name for name, rank in ranked.items() if rank == 1]
+    assert told[first].verdict == "Rank 1 of at most 5."
+    # The share of what is not known goes to the others; shares times percentiles are the score.
+    parts = told["unknown volume"].parts
+    assert [(name, round(weight, 4)) for name, _, _, weight in parts] == [
+        ("strength", round(0.6 / 0.85, 4)),
+        ("dollar_volume", round(0.25 / 0.85, 4)),
+        ("relative_volume", 0.0),
+    ]
+    for why in told.values():
+        made = sum(percentile * weight for _, _, percentile, weight in why.parts if percentile is not None)
+        assert made == pytest.approx(why.event["score"], abs=1e-8)
+    assert explain(lake, own, "unk").event["event_id"] == "unknown volume"
+    # It is judged for as many places as the manifest was made with, and what has changed since is told.
+    build_manifest(lake, own, top=1)
+    assert explain(lake, own, last).verdict == "Left out: rank 6 is beyond the 1 places."
+    assert not explain(lake, own, last).is_outdated
+    build_manifest(lake, own)
+    stronger = event("stronger", 9, 99.0)
+    lake.replace("gold.events", frame(spark, [*rows, stronger]), None, "test")
+    assert explain(lake, own, "stronger").is_outdated
+    with pytest.raises(BadInput, match=r"More than one event in gold\.events begins with 'day'"):
+        explain(lake, own, "day")
+    with pytest.raises(BadInput, match=r"No event in gold\.events begins with 'nobody'"):
+        explain(lake, own, "nobody")
