@@ -92,3 +92,24 @@ def test_a_day_published_again_ends_as_if_it_had_always_been_so(lake: Lake, sett
         after = runs_by_day(lake, name)
         assert {day for day in runs if after[day] != runs[day]} == set(DAYS[38:]), name
     assert refresh(lake, settings) == []
+
+
+def test_one_changed_bar_and_one_that_comes_late_reach_the_events_after_them(lake: Lake, settings: Settings) -> None:
+    """Detectors look back over bars, however few there were before the days asked for."""
+    late, changed = DAYS[:20], DAYS[25]
+    take_in(lake, DAYS[20:], {GAP: 1.2})
+    refine(lake, settings, DAYS[20], DAYS[-1], MADE)
+    detect(lake, settings, "daily", DAYS[20], DAYS[-1])
+    assert [row.session_date for row in lake.read("gold.events").select("session_date").distinct().collect()] == [GAP]
+
+    take_in(lake, [changed], {GAP: 1.2, changed: 0.9})
+    refine(lake, settings, changed, changed, ["silver.bars_1d"])
+    (found,) = stale(lake, ["gold.events"])
+    assert found.days == tuple(DAYS[25:])
+    refresh(lake, settings)
+    assert stale(lake, ["gold.events"]) == []
+
+    take_in(lake, late, {GAP: 1.2})
+    refine(lake, settings, late[0], late[-1], ["silver.bars_1d"])
+    (found,) = stale(lake, ["gold.events"])
+    assert found.days == tuple(DAYS[20:])

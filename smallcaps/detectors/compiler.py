@@ -113,7 +113,8 @@ def look_back(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> int | Non
         if name not in known:
             words = _words(features[name].sql)
             windows = max(
-                (_reach_of(grain.windows[word], features[name].sql) for word in words & set(grain.windows)), default=0
+                (_reach_of(word, grain.windows[word], features[name].sql) for word in words & set(grain.windows)),
+                default=0,
             )
             known[name] = windows + max((reach(word) for word in words & set(features) - {name}), default=0)
         return known[name]
@@ -123,16 +124,38 @@ def look_back(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> int | Non
 
 
 _PRECEDING = re.compile(r"BETWEEN (\d+|UNBOUNDED) PRECEDING")
-_LAG = re.compile(r"\blag\((.*?)\) OVER")
-_OFFSET = re.compile(r", (\d+)$")
 
 
-def _reach_of(window: str, sql: str) -> float:
-    """How far a window looks back; one without a frame is looked at by `lag` alone."""
+def _reach_of(name: str, window: str, sql: str) -> float:
+    """How far `sql` looks back by the window of this name; one without a frame has an end for `lag` alone."""
     if frame := _PRECEDING.search(window):
         return math.inf if frame[1] == "UNBOUNDED" else int(frame[1])
-    offsets = [_OFFSET.search(looked_at) for looked_at in _LAG.findall(sql)]
-    return max((int(offset[1]) if offset else 1 for offset in offsets), default=math.inf)
+    return max(
+        _lag(function, arguments) for function, arguments in (_call(sql[: over.start()]) for over in _over(name, sql))
+    )
+
+
+def _over(window: str, sql: str) -> list[re.Match[str]]:
+    return [*re.finditer(rf"\s+OVER {window}\b", sql)]
+
+
+def _call(sql: str) -> tuple[str, list[str]]:
+    """The function whose call ends the text, and its arguments."""
+    depth, arguments, end = 0, [], len(sql) - 1
+    for place in range(len(sql) - 1, -1, -1):
+        depth += {")": 1, "(": -1}.get(sql[place], 0)
+        if depth == 0 or (depth == 1 and sql[place] == ","):
+            arguments.append(sql[place + 1 : end].strip())
+            end = place
+        if depth == 0:
+            return _WORD.findall(sql[:place])[-1], arguments[::-1]
+    raise ValueError(f"No call ends {sql!r}.")
+
+
+def _lag(function: str, arguments: list[str]) -> float:
+    if function != "lag" or (len(arguments) > 1 and not arguments[1].isdigit()):
+        return math.inf
+    return int(arguments[1]) if len(arguments) > 1 else 1
 
 
 def _assembled(

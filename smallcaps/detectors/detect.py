@@ -1,5 +1,6 @@
 """Rows → events: the compiled statement run over a frame. The same for history and for the live tape."""
 
+from collections.abc import Mapping
 from datetime import date
 
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -14,6 +15,11 @@ from smallcaps.lake import Lake, between, declared, recorded_run
 
 INPUT_VIEW = {"daily": "bars", "minute": "bars", "trade": "trades"}
 INPUT_TABLE = {"daily": "silver.bars_1d", "minute": "silver.bars_1m", "trade": "silver.trades"}
+EXPECTED_VIEW = {
+    "silver.baselines": "security_id, session_date, bars AS history_bars, counted_bars, median_volume, median_trades",
+    "silver.volume_curves": "session_date, minute, volume_share, volume_share_5m, trades_share",
+}
+"""What is to be expected by the sessions before: of each table what the statements see, under the table's own name."""
 
 
 def chosen_detectors(settings: Settings, grain: str) -> list[Chosen]:
@@ -33,28 +39,47 @@ def statement_of(settings: Settings, grain: str) -> str:
     return compile_statement(GRAINS[grain], chosen_detectors(settings, grain), rules_of(settings))
 
 
-def events(frame: DataFrame, settings: Settings, grain: str) -> DataFrame:
+def events(
+    frame: DataFrame, settings: Settings, grain: str, expected: Mapping[str, DataFrame] | None = None
+) -> DataFrame:
     """Events (gold.events without run_id) of a frame of the grain's rows: silver.bars_1d, silver.bars_1m or silver.trades.
 
-    Pure: every window looks back only, so rows after an event never change it.
+    `expected` are rows of EXPECTED_VIEW's tables by name; where they say nothing of a name and minute, what is to be expected
+    follows from the segment so far. Pure: every window looks back only, so rows after an event never change it.
     """
     columns = [column.name for column in declared("gold.events").columns]
-    return _events(frame, settings, grain, statement_of(settings, grain)).select(*columns)
+    return _events(frame, settings, grain, expected or {}, statement_of(settings, grain)).select(*columns)
 
 
-def explained_events(frame: DataFrame, settings: Settings, grain: str) -> DataFrame:
+def explained_events(
+    frame: DataFrame, settings: Settings, grain: str, expected: Mapping[str, DataFrame] | None = None
+) -> DataFrame:
     """The same with `why`: the features that the detector's condition names and their values, as text."""
     chosen, rules = chosen_detectors(settings, grain), rules_of(settings)
-    return _events(frame, settings, grain, compile_statement(GRAINS[grain], chosen, rules, explained=True))
+    statement = compile_statement(GRAINS[grain], chosen, rules, explained=True)
+    return _events(frame, settings, grain, expected or {}, statement)
 
 
-def _events(frame: DataFrame, settings: Settings, grain: str, statement: str) -> DataFrame:
+def _events(
+    frame: DataFrame, settings: Settings, grain: str, expected: Mapping[str, DataFrame], statement: str
+) -> DataFrame:
     spark = frame.sparkSession
     frame.createOrReplaceTempView(INPUT_VIEW[grain])
+    for table, columns in EXPECTED_VIEW.items():
+        # Spark leaves a join with nothing out where it can tell that it is nothing.
+        rows = (
+            expected[table] if table in expected else spark.createDataFrame([], declared(table).schema).where("false")
+        )
+        rows.selectExpr(*columns.split(", ")).createOrReplaceTempView(table.removeprefix("silver."))
     for one in chosen_detectors(settings, grain):
         if one.detector.name == "tape_speed":
             _critical_counts(spark, one.parameters).createOrReplaceTempView("critical_counts")
     return spark.sql(statement)
+
+
+def expectations(lake: Lake) -> dict[str, DataFrame]:
+    """Those of EXPECTED_VIEW's tables that the lake has."""
+    return {table: lake.read(table) for table in EXPECTED_VIEW if lake.exists(table)}
 
 
 def _critical_counts(spark: SparkSession, parameters: dict[str, float]) -> DataFrame:
@@ -65,8 +90,8 @@ def _critical_counts(spark: SparkSession, parameters: dict[str, float]) -> DataF
 def detect(lake: Lake, settings: Settings, grain: str, first: date, last: date) -> int:
     """Run the detectors of `grain` over silver and replace its events from `first` to `last`; returns how many.
 
-    Rows are read from the first that may matter: of a grain whose windows never leave a session from `first`, else from where
-    the compiler's look-back begins.
+    Rows are computed on from the first that matters: of a grain whose windows never leave a session from `first`, else from
+    where the compiler's look-back begins.
     """
     if first > last:
         raise BadInput(f"The range is empty: {first} is after {last}.")
@@ -80,13 +105,16 @@ def detect_again(lake: Lake, settings: Settings, grain: str, first: date, last: 
     """As `detect`, whatever silver holds: days that it no longer has lose their events."""
     with recorded_run(lake, f"detect {grain}", {"from": first, "to": last}, settings.digest()) as run:
         days = between("session_date", first, last)
-        start = (
-            first
-            if GRAINS[grain].stays_in_session
-            else first_day_needed(lake.read(INPUT_TABLE[grain]), settings, grain, first, last)
-        )
-        rows = run.read_days(INPUT_TABLE[grain], start, last)
-        found = events(rows, settings, grain).where(days)
+        expected: dict[str, DataFrame] = {}
+        if GRAINS[grain].stays_in_session:
+            rows = run.read_days(INPUT_TABLE[grain], first, last)
+            expected = {table: run.read_days(table, first, last) for table in EXPECTED_VIEW if run.has(table)}
+        else:
+            # Any earlier bar may matter: one that comes late may be among the last 301 of a name.
+            rows = run.read_days(INPUT_TABLE[grain], None, last)
+            if start := first_day_needed(rows, settings, grain, first, last):
+                rows = rows.where(F.col("session_date") >= F.lit(start))
+        found = events(rows, settings, grain, expected).where(days)
         return run.replace("gold.events", found, f"grain = '{grain}' AND {days}").rows
 
 

@@ -332,6 +332,7 @@ BASELINES = Table(
         Column("session_date", "date", "The day it is about", nullable=False),
         Column("known_at", "timestamp", "20:00 New York of the session before", "UTC", nullable=False),
         Column("bars", "int", "Bars within the 20 sessions before", "bars", nullable=False),
+        Column("counted_bars", "int", "Those of them that know their number of trades", "bars", nullable=False),
         Column(
             "median_volume", "double", "Their median volume, in the day's shares; null of fewer than 10 bars", "shares"
         ),
@@ -341,7 +342,6 @@ BASELINES = Table(
             "Their median number of trades; null where fewer than 10 of them know it",
             "trades",
         ),
-        Column("median_dollar_volume", "double", "Their median close × volume; null of fewer than 10 bars", "$"),
     ),
     key=("security_id", "session_date"),
     sort_by=("symbol", "session_date"),
@@ -366,7 +366,7 @@ SESSION_VOLUMES = Table(
 VOLUME_CURVES = Table(
     name="silver.volume_curves",
     comment="How a day's volume and trades spread over its minutes, by the sessions of its kind among the 20 before; "
-    "days that close early are a kind of their own",
+    "ten sessions at least; days that close early are a kind of their own, of which one is enough",
     owner="refine",
     columns=(
         SESSION_DATE,
@@ -378,6 +378,11 @@ VOLUME_CURVES = Table(
             "volume_share",
             "double",
             "Share of the day's volume, smoothed over 5 minutes of the same part of the session; null where none was traded",
+        ),
+        Column(
+            "volume_share_5m",
+            "double",
+            "Sum of it over the five minutes that end with this one; null where they began in another part of the session",
         ),
         Column("trades_share", "double", "Share of the day's trades, likewise; null where none are known"),
     ),

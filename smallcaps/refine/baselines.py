@@ -12,7 +12,7 @@ from smallcaps.refine.rounding import significant
 
 SESSIONS = 20
 MINIMUM_SESSIONS = 10
-"""With fewer behind it a median is none."""
+"""With fewer behind it a median is none, nor is a curve of days of the usual length."""
 MINUTES = 960
 """Of a session with its pre and post part: 04:00 to 20:00 New York."""
 POOLED = ("volume", "transactions")
@@ -28,7 +28,7 @@ def baselines(bars: DataFrame, calendar: DataFrame, factors: DataFrame) -> DataF
     """
     traded = bars.selectExpr(
         *("security_id", "symbol", "session_number", "volume * cumulative_factor AS normal_volume"),
-        *("transactions", "close * volume AS dollars"),
+        "transactions",
     )
     following = traded.selectExpr("security_id", "symbol", "session_number + 1 AS session_number")
     by_session = Window.partitionBy("security_id").orderBy("session_number")
@@ -36,21 +36,18 @@ def baselines(bars: DataFrame, calendar: DataFrame, factors: DataFrame) -> DataF
     rows = traded.unionByName(following, allowMissingColumns=True).withColumns(
         {
             "bars": F.count("normal_volume").over(before).cast("int"),
-            "counted": F.count("transactions").over(before),
+            "counted_bars": F.count("transactions").over(before).cast("int"),
             "normal": F.percentile("normal_volume", 0.5).over(before),
             "trades": F.percentile("transactions", 0.5).over(before),
-            "usual_dollars": F.percentile("dollars", 0.5).over(before),
             "traded": F.count("normal_volume").over(same) > 0,
         }
     )
     # Of a session on which it traded, the bar's row; else the one that follows the session before.
     rows = rows.where("normal_volume IS NOT NULL OR NOT traded").join(F.broadcast(_known(calendar)), "session_number")
-    enough = f"CASE WHEN bars >= {MINIMUM_SESSIONS} THEN"
     return with_factor(rows, factors, "session_date").selectExpr(
-        *("security_id", "symbol", "session_date", "known_at", "bars"),
-        f"{enough} normal / cumulative_factor END AS median_volume",
-        f"CASE WHEN counted >= {MINIMUM_SESSIONS} THEN trades END AS median_trades",
-        f"{enough} usual_dollars END AS median_dollar_volume",
+        *("security_id", "symbol", "session_date", "known_at", "bars", "counted_bars"),
+        f"CASE WHEN bars >= {MINIMUM_SESSIONS} THEN normal / cumulative_factor END AS median_volume",
+        f"CASE WHEN counted_bars >= {MINIMUM_SESSIONS} THEN trades END AS median_trades",
     )
 
 
@@ -67,10 +64,10 @@ def session_volumes(minutes: DataFrame, universe: DataFrame) -> DataFrame:
 
 
 def volume_curves(volumes: DataFrame, calendar: DataFrame) -> DataFrame:
-    """Rows of silver.volume_curves for the sessions of `calendar` that have any of their kind before them.
+    """Rows of silver.volume_curves for the sessions of `calendar` that have MINIMUM_SESSIONS of their kind before them.
 
     `volumes` are rows of silver.session_volumes and `calendar` sessions from SESSIONS before those wanted. Days that close early
-    are a kind of their own.
+    are a kind of their own, of which one is enough: there are never ten within SESSIONS.
     """
     before = Window.partitionBy("early_close", "minute").orderBy("session_number").rangeBetween(-SESSIONS, -1)
     every_minute = _minutes(calendar).join(volumes, ["session_date", "minute"], "left")
@@ -78,18 +75,24 @@ def volume_curves(volumes: DataFrame, calendar: DataFrame) -> DataFrame:
     days = volumes.groupBy("session_date").agg(F.lit(1).alias("pooled"))
     of_kind = Window.partitionBy("early_close").orderBy("session_number").rangeBetween(-SESSIONS, -1)
     counted = calendar.join(days, "session_date", "left").select(
-        "session_date", F.count("pooled").over(of_kind).cast("int").alias("sessions")
+        "session_date", "early_close", F.count("pooled").over(of_kind).cast("int").alias("sessions")
     )
+    enough = counted.where(f"sessions >= IF(early_close, 1, {MINIMUM_SESSIONS})").drop("early_close")
     around = Window.partitionBy("session_date", "session").orderBy("minute").rowsBetween(-2, 2)
     smooth = pooled.withColumns({one: _smoothed(one, around) for one in POOLED})
+    latest = Window.partitionBy("session_date", "session").orderBy("minute").rowsBetween(-4, 0)
+    five = F.when(F.count("*").over(latest) == 5, F.sum("volume").over(latest))
     day = Window.partitionBy("session_date")
-    shares = smooth.withColumns({f"_{one}": F.try_divide(one, F.sum(one).over(day)) for one in POOLED})
+    shares = smooth.withColumn("_volume_5m", F.try_divide(five, F.sum("volume").over(day))).withColumns(
+        {f"_{one}": F.try_divide(one, F.sum(one).over(day)) for one in POOLED}
+    )
     return (
-        shares.join(F.broadcast(counted.where("sessions > 0")), "session_date")
+        shares.join(F.broadcast(enough), "session_date")
         .join(F.broadcast(_known(calendar).drop("session_number")), "session_date")
         .selectExpr(
             *("session_date", "minute", "session", "known_at", "sessions"),
             f"{significant('_volume')} AS volume_share",
+            f"{significant('_volume_5m')} AS volume_share_5m",
             f"{significant('_transactions')} AS trades_share",
         )
     )

@@ -55,7 +55,7 @@ BRONZE_SNAPSHOTS = (
 JOB = "refine"
 SECURITIES = "silver.securities"
 MONTH_BEFORE_DAYS = 45
-"""Calendar days that hold the 20 sessions that membership and differences look back at, and the one before the first day."""
+"""Calendar days that hold the 20 sessions that membership, baselines and differences look back at, and the one before them."""
 
 
 @dataclass(frozen=True)
@@ -401,8 +401,9 @@ STEPS = (
     Step("silver.news", ("bronze.news",), _news),
     Step("silver.macro", ("bronze.macro_vintages", "bronze.economy"), _macro),
     Step("silver.ownership", ("bronze.insider_filings", "bronze.institutional_holdings"), _ownership),
-    Step("silver.universe", ("bronze.bars_1d",), _universe),
-    Step("silver.baselines", ("bronze.bars_1d",), _baselines),
+    # Known the evening before, so there where the day's own bars are not yet.
+    Step("silver.universe", ("bronze.bars_1d", "bronze.bars_1m", "bronze.trades"), _universe),
+    Step("silver.baselines", ("bronze.bars_1d", "bronze.bars_1m", "bronze.trades"), _baselines),
     Step("silver.session_volumes", ("bronze.bars_1m", "bronze.trades"), _session_volumes),
     Step("silver.volume_curves", ("bronze.bars_1m", "bronze.trades"), _volume_curves),
     Step("silver.sectors", ("bronze.bars_1d",), _sectors),

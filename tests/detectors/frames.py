@@ -24,7 +24,17 @@ TRADE_SCHEMA = (
     "security_id string, symbol string, session_date date, ts timestamp, sip_ns bigint, sequence_number bigint, "
     "session string, segment int, segment_start int, second int, price double, size decimal(20,6), updates_volume boolean"
 )
-NUMBERS = ["strength", "price", "dollar_volume", "pct_change", "gap_pct", "atr", "vwap_distance", "relative_volume"]
+NUMBERS = [
+    "strength",
+    "price",
+    "dollar_volume",
+    "pct_change",
+    "gap_pct",
+    "atr",
+    "vwap_distance",
+    "relative_volume",
+    "rvol_n",
+]
 
 
 def _frame(spark: SparkSession, rows: pd.DataFrame, schema: str) -> DataFrame:
@@ -65,11 +75,32 @@ def trade_frame(spark: SparkSession, trades: pd.DataFrame) -> DataFrame:
     return frame.withColumn("size", frame["size"].cast("decimal(20,6)"))
 
 
-def found(frame: DataFrame, settings: Settings, grain: str) -> pd.DataFrame:
+def found(
+    frame: DataFrame, settings: Settings, grain: str, expected: dict[str, DataFrame] | None = None
+) -> pd.DataFrame:
     """The events of a frame as pandas, in order."""
-    rows = events(frame, settings, grain).toPandas()
+    rows = events(frame, settings, grain, expected).toPandas()
     rows["ts"] = rows["ts"].dt.tz_localize("UTC")
     return rows.sort_values(["symbol", "ts", "detector"], ignore_index=True)
+
+
+def expected_frames(spark: SparkSession, days: pd.DataFrame, curves: pd.DataFrame) -> dict[str, DataFrame]:
+    """The same as the rows of silver that the detectors are given."""
+    shapes = {
+        "silver.baselines": (
+            "security_id string, session_date date, bars int, counted_bars int, median_volume double, median_trades double"
+        ),
+        "silver.volume_curves": (
+            "session_date date, minute int, volume_share double, volume_share_5m double, trades_share double"
+        ),
+    }
+    rows = {"silver.baselines": days.assign(security_id="T:" + days["symbol"]), "silver.volume_curves": curves}
+    frames = {}
+    for table, shape in shapes.items():
+        columns = [part.split()[0] for part in shape.split(", ")]
+        values = rows[table][columns].astype(object)
+        frames[table] = spark.createDataFrame(values.where(values.notna(), None).values.tolist(), shape)
+    return frames
 
 
 def assert_same_events(ours: pd.DataFrame, oracle: pd.DataFrame, key: list[str]) -> None:

@@ -12,7 +12,7 @@ from smallcaps.detectors.detect import chosen_detectors, events, rules_of
 from smallcaps.detectors.registry import GRAINS, all_detectors, detectors_of
 from smallcaps.errors import BadInput
 from tests.conftest import SAMPLE
-from tests.detectors.frames import daily_frame, found, minute_frame, trade_frame
+from tests.detectors.frames import daily_frame, expected_frames, found, minute_frame, trade_frame
 from tests.detectors.test_daily import sample_market
 from tests.oracles import planted
 from tests.oracles.trade import bars_from_trades, load_trades
@@ -116,16 +116,38 @@ def frame_of(grain: str, spark: SparkSession, market: pd.DataFrame, trades: pd.D
     return makers[grain]()
 
 
+def plan_of(found: DataFrame) -> str:
+    return str(found._jdf.queryExecution().executedPlan().toString()).split("== Initial Plan ==")[-1]
+
+
 @pytest.mark.parametrize("grain", ["daily", "minute", "trade"])
 def test_a_grain_costs_one_shuffle_and_one_sort_however_many_detectors(
     spark: SparkSession, settings: Settings, market: pd.DataFrame, trades: pd.DataFrame, grain: str
 ) -> None:
-    plan = (
-        events(frame_of(grain, spark, market, trades), settings, grain)._jdf.queryExecution().executedPlan().toString()
-    )
-    plan = plan.split("== Initial Plan ==")[-1]
+    plan = plan_of(events(frame_of(grain, spark, market, trades), settings, grain))
     assert plan.count("Exchange hashpartitioning") == 1, plan
     assert plan.count("Exchange") - plan.count("BroadcastExchange") == 1, plan
+    assert plan.count("Sort [") == 1, plan
+
+
+@pytest.mark.parametrize("grain", ["minute", "trade"])
+def test_what_is_expected_costs_its_own_shuffle_and_no_other_of_the_rows(
+    spark: SparkSession, settings: Settings, market: pd.DataFrame, trades: pd.DataFrame, grain: str
+) -> None:
+    """However large the baselines are: Spark is told, and may not broadcast anything of its own accord here."""
+    day = trades["session_date"].min()
+    days = pd.DataFrame([{"symbol": "IBM", "session_date": day, "bars": 20, "counted_bars": 20, "median_volume": 1e6}])
+    curves = pd.DataFrame([{"session_date": day, "minute": 400, "volume_share": 0.001, "volume_share_5m": 0.005}])
+    expected = expected_frames(spark, days.assign(median_trades=1e3), curves.assign(trades_share=0.001))
+    rows = frame_of(grain, spark, market, trades)
+    spark.conf.set("spark.sql.autoBroadcastJoinThreshold", -1)
+    try:
+        plan = plan_of(events(rows, settings, grain, expected))
+    finally:
+        spark.conf.unset("spark.sql.autoBroadcastJoinThreshold")
+    assert plan.count("Exchange hashpartitioning(security_id") == 2, plan  # The rows, and the baselines.
+    assert plan.count("Exchange") - plan.count("BroadcastExchange") == 2, plan
+    assert plan.count("ShuffledHashJoin") == 1, plan
     assert plan.count("Sort [") == 1, plan
 
 

@@ -29,6 +29,10 @@ GRAIN = Grain(
         Feature("mean_change", "avg(change) OVER prior_3"),
         Feature("rounded_mean", "mean_change", rounded=True),
         Feature("total", "sum(volume) OVER so_far"),
+        Feature("with_default", "lag(close, 6, 0D) OVER by_day"),
+        Feature("of_both", "lag(greatest(close, 0), 2) OVER by_day + avg(lag_of_three) OVER prior_3"),
+        Feature("lag_of_three", "lag(close, 3) OVER by_day"),
+        Feature("first_ever", "lag(close) OVER by_day - first_value(close) OVER by_day"),
     ),
     guard="true",
     context={},
@@ -45,6 +49,9 @@ DETECTOR = Detector("one", 1, "example", "", (), condition="close > 1", strength
         ("mean_change > 1 AND before > 1", None, 4),  # Three changes, the first of which looks one back.
         ("rounded_mean > 1", "prior_3", 7),
         ("total > 1", None, None),
+        ("with_default > 1", None, 6),
+        ("of_both > 1", None, 6),  # Three rows, of which the first looks three back.
+        ("first_ever > 1", None, None),  # Without a frame anything but lag looks at all rows.
     ],
 )
 def test_the_look_back_follows_what_a_detector_names(

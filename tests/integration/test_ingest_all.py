@@ -182,8 +182,8 @@ def of_few_days(settings: Settings) -> Settings:
 def test_every_silver_table_is_filled(refined: Lake) -> None:
     silver = [name for name in REGISTRY if name.startswith("silver.")]
     empty = {name for name in silver if not refined.exists(name) or refined.read(name).isEmpty()}
-    # In eight days few names are halted on a day with ticks, and few file statements.
-    assert empty <= {"silver.halts", "silver.fundamentals"}
+    # In eight days few names are halted on a day with ticks, few file statements, and ten sessions to pool there are not.
+    assert empty <= {"silver.halts", "silver.fundamentals", "silver.volume_curves"}
 
 
 def test_every_planted_fault_is_accounted_for_and_few_sound_rows_are_named(

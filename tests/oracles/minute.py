@@ -60,6 +60,7 @@ COLUMNS = [
     "atr",
     "vwap_distance",
     "relative_volume",
+    "rvol_n",
     "minutes_since_open",
 ]
 
@@ -121,6 +122,18 @@ class Segment:
 
 
 @dataclass
+class Expected:
+    """What the sessions before let expect: the median volume of how many of them, and the share of each minute and of the five
+    that end with it.
+    """
+
+    bars: int
+    median_volume: float | None
+    shares: dict[int, float | None]
+    shares_5m: dict[int, float | None]
+
+
+@dataclass
 class Day:
     """One symbol and session date."""
 
@@ -128,6 +141,7 @@ class Day:
     bars: list[Bar]
     session_starts: dict[str, int]
     parameters: dict
+    expected: Expected | None = None
 
 
 def sign(x: float) -> int:
@@ -145,17 +159,33 @@ def expected_volume(day: Day, segment: Segment, last: int) -> float | None:
     return segment.volume(segment.start, last) / elapsed
 
 
+def usual(day: Day, shares: str, t: int) -> float | None:
+    """What the sessions before let expect, None where they do not."""
+    if day.expected is None:
+        return None
+    median, share = day.expected.median_volume, getattr(day.expected, shares).get(t)
+    return median * share or None if median is not None and share is not None else None
+
+
+def usual_5m(day: Day, segment: Segment, t: int) -> float | None:
+    """The same of [t-4, t], all of which must lie in the segment."""
+    return usual(day, "shares_5m", t) if t - 4 >= segment.start else None
+
+
 def relative_volume(day: Day, segment: Segment, t: int) -> float | None:
-    """Volume of [t-4, t] over its expectation from the minutes up to t-5."""
-    expected = expected_volume(day, segment, t - 5)
+    """Volume of [t-4, t] over what is usual, else over its expectation from the minutes up to t-5."""
+    expected = usual_5m(day, segment, t)
+    if expected is None:
+        mean = expected_volume(day, segment, t - 5)
+        expected = 5 * mean if mean else None
     if not expected:
         return None
-    return sig9(segment.volume(t - 4, t) / (5 * expected))
+    return sig9(segment.volume(t - 4, t) / expected)
 
 
 def volume_multiple(day: Day, segment: Segment, t: int, factor: float) -> float | None:
-    """The bar's own volume over `factor` times its expectation from the minutes up to t-1."""
-    expected = expected_volume(day, segment, t - 1)
+    """The bar's own volume over `factor` times what is usual, else its expectation from the minutes up to t-1."""
+    expected = usual(day, "shares", t) or expected_volume(day, segment, t - 1)
     if not expected:
         return None
     return sig9(segment.volume(t, t) / (factor * expected))
@@ -323,7 +353,9 @@ CONDITIONS = {
 # Days and events
 
 
-def day_of(rows: pd.DataFrame, session_starts: dict[str, int], parameters: dict) -> Day:
+def day_of(
+    rows: pd.DataFrame, session_starts: dict[str, int], parameters: dict, expected: Expected | None = None
+) -> Day:
     """One symbol's day as segments, with the running VWAPs of every bar."""
     bars_of: dict[tuple[int, int], dict[int, Bar]] = {}
     for row in rows.sort_values("minute").itertuples():
@@ -339,7 +371,7 @@ def day_of(rows: pd.DataFrame, session_starts: dict[str, int], parameters: dict)
         so_far = bars[: i + 1]
         bar.vwap = vwap([other for other in so_far if other.session == bar.session])
         bar.vwap_since_0400 = vwap(so_far)
-    return Day(segments, bars, session_starts, parameters)
+    return Day(segments, bars, session_starts, parameters, expected)
 
 
 def context(day: Day, segment: Segment, bar: Bar) -> dict:
@@ -354,6 +386,7 @@ def context(day: Day, segment: Segment, bar: Bar) -> dict:
         "atr": atr_1m(segment, bar.minute),
         "vwap_distance": None if bar.vwap is None else sig9(bar.close / 10_000 / bar.vwap - 1),
         "relative_volume": relative_volume(day, segment, bar.minute),
+        "rvol_n": None if usual_5m(day, segment, bar.minute) is None else day.expected.bars,
         "minutes_since_open": bar.minute - day.session_starts[bar.session],
     }
 
@@ -378,8 +411,12 @@ def day_events(day: Day) -> list[dict]:
     return events
 
 
-def minute_events(bars: pd.DataFrame, parameters: dict | None = None) -> pd.DataFrame:
+def minute_events(
+    bars: pd.DataFrame, parameters: dict | None = None, expected: dict[tuple[str, dt.date], Expected] | None = None
+) -> pd.DataFrame:
     """Every event of the minute detectors; the frames' columns are those of docs/detectors.md.
+
+    `expected` by symbol and session date; without it nothing is known of the sessions before.
 
     A session starts at the least `segment_start` any symbol has in it on that date (pre 0, regular 330).
     """
@@ -391,7 +428,8 @@ def minute_events(bars: pd.DataFrame, parameters: dict | None = None) -> pd.Data
     for (symbol, date), rows in bars.groupby(["symbol", "session_date"], sort=True):
         post = bars[(bars.session_date == date) & (bars.session == "post")].segment_start
         starts = {"pre": 0, "regular": REGULAR_OPEN, "post": post.min()}
-        events += [{"symbol": symbol, "session_date": date} | e for e in day_events(day_of(rows, starts, merged))]
+        day = day_of(rows, starts, merged, (expected or {}).get((symbol, date)))
+        events += [{"symbol": symbol, "session_date": date} | e for e in day_events(day)]
     frame = pd.DataFrame(events, columns=COLUMNS)
     return frame.sort_values(["symbol", "ts", "detector"], ignore_index=True)
 

@@ -5,6 +5,8 @@ neither count nor set a price, and a second that has only such trades is not jud
 """
 
 import datetime as dt
+import math
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -34,7 +36,17 @@ COLUMNS = [
     "price",
     "volume",
     "relative_volume",
+    "rvol_n",
 ]
+
+
+@dataclass
+class Usual:
+    """What the sessions before let expect: the median number of trades of how many of them, and each minute's share."""
+
+    bars: int
+    median_trades: float | None
+    shares: dict[int, float | None]
 
 
 @cache
@@ -47,7 +59,15 @@ def critical(tenths: int, dispersion: float, tail: float) -> int:
     return int(counts[stats.nbinom.sf(counts - 1, n, p) < tail][0])
 
 
-def segment_events(rows: pd.DataFrame, start: int, parameters: dict) -> list[dict]:
+def usual_count(usual: Usual | None, second: int) -> float | None:
+    """What ten seconds of the minute let expect by the sessions before, None where they do not."""
+    if usual is None:
+        return None
+    share = usual.shares.get(second // 60)
+    return usual.median_trades * share / 6 or None if usual.median_trades is not None and share is not None else None
+
+
+def segment_events(rows: pd.DataFrame, start: int, parameters: dict, usual: Usual | None) -> list[dict]:
     window = parameters["window_seconds"]
     size = rows.second.max() - start + 1
     trades = np.zeros(size, dtype=np.int64)  # index: seconds since the segment's start
@@ -65,14 +85,16 @@ def segment_events(rows: pd.DataFrame, start: int, parameters: dict) -> list[dic
     events, true_seconds = [], []
     for i in np.flatnonzero(trades):
         elapsed = i - window + 1  # seconds up to and including i - window
-        if elapsed < parameters["baseline_seconds"]:
-            continue
-        before = int(trades[:elapsed].sum())
-        if before == 0:  # nothing to expect: unknown
-            continue
+        expected = usual_count(usual, start + int(i)) if elapsed >= 0 else None
+        of_history = expected is not None
+        if expected is not None:
+            tenths = math.ceil(sig9(10 * expected))
+        elif elapsed >= parameters["baseline_seconds"] and (before := int(trades[:elapsed].sum())):
+            expected = window * before / elapsed
+            tenths = -(-10 * window * before // elapsed)  # ten times the expectation, rounded up
+        else:
+            continue  # nothing to expect: unknown
         count = int(trades[i - window + 1 : i + 1].sum())
-        expected = window * before / elapsed
-        tenths = -(-10 * window * before // elapsed)  # ten times the expectation, rounded up
         threshold = max(parameters["least_trades"], critical(tenths, parameters["dispersion"], parameters["tail"]))
         if count < threshold:
             continue
@@ -84,18 +106,23 @@ def segment_events(rows: pd.DataFrame, start: int, parameters: dict) -> list[dic
             {
                 "ts": ts[i],
                 "detector": "tape_speed",
-                "direction": int(np.sign(last_price[i] - last_price[i - window])),  # before > 0: both are known
+                "direction": 0
+                if elapsed < 1 or np.isnan(last_price[i - window])
+                else int(np.sign(last_price[i] - last_price[i - window])),
                 "strength": sig9(count / threshold),
                 "price": last_price[i],
                 "volume": half_even(shares[i - window + 1 : i + 1].sum()),
                 "relative_volume": sig9(count / expected),
+                "rvol_n": usual.bars if of_history else None,
             }
         )
     return events
 
 
-def trade_events(trades: pd.DataFrame, parameters: dict | None = None) -> pd.DataFrame:
-    """Every tape-speed event."""
+def trade_events(
+    trades: pd.DataFrame, parameters: dict | None = None, usual: dict[tuple[str, dt.date], Usual] | None = None
+) -> pd.DataFrame:
+    """Every tape-speed event. `usual` by symbol and session date."""
     unknown = set(parameters or {}) - set(PARAMETERS)
     if unknown:
         raise KeyError(f"unknown parameters {sorted(unknown)}")
@@ -103,7 +130,8 @@ def trade_events(trades: pd.DataFrame, parameters: dict | None = None) -> pd.Dat
     counted = trades[trades.eligible].sort_values(["ts", "sequence_number"], kind="stable")
     events = []
     for (symbol, date, _, start), rows in counted.groupby(["symbol", "session_date", "segment", "segment_start"]):
-        events += [{"symbol": symbol, "session_date": date} | e for e in segment_events(rows, start, merged)]
+        found = segment_events(rows, start, merged, (usual or {}).get((symbol, date)))
+        events += [{"symbol": symbol, "session_date": date} | e for e in found]
     return pd.DataFrame(events, columns=COLUMNS).sort_values(["symbol", "ts"], ignore_index=True)
 
 

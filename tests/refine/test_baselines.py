@@ -97,13 +97,9 @@ def expected(bars: pd.DataFrame) -> list[dict[str, object]]:
                     "session_date": day,
                     "known_at": EVENINGS[day] if place else None,
                     "bars": len(before),
+                    "counted_bars": len(counted),
                     "median_volume": pytest.approx(np.median(normal) / own_factor, rel=1e-12) if enough else None,
                     "median_trades": np.median(counted) if len(counted) >= 10 else None,
-                    "median_dollar_volume": pytest.approx(
-                        np.median([bar.close * bar.volume for bar in before]), rel=1e-12
-                    )
-                    if enough
-                    else None,
                 }
             )
     return rows
@@ -183,31 +179,38 @@ def curves(spark: SparkSession, volumes: pd.DataFrame) -> dict[tuple[date, int],
     return {(row["session_date"], row["minute"]): row.asDict() for row in found.collect()}
 
 
-def expected_shares(volumes: pd.DataFrame, day: date, column: str) -> list[float | None]:
-    """By fractions: pooled, smoothed within each part of the session, as shares of the day."""
+def expected_shares(volumes: pd.DataFrame, day: date, column: str, minutes: int = 1) -> list[float | None]:
+    """By fractions: pooled, smoothed within each part of the session, as shares of the day; of so many minutes together."""
     place, early = DAYS.index(day), day in EARLY
     kind = [one for one in DAYS[max(0, place - SESSIONS) : place] if (one in EARLY) == early]
     known = volumes[volumes["session_date"].isin(kind)].dropna(subset=[column])
     sums = known.groupby("minute")[column].sum()
     pooled = [Fraction(int(sums.get(minute, 0))) for minute in range(MINUTES)]
     smoothed: list[Fraction] = []
+    together: list[Fraction | None] = []
     start = 0
     for end in (330, 540, MINUTES) if early else PART_ENDS:
         for minute in range(start, end):
             around = pooled[max(start, minute - 2) : min(end, minute + 3)]
             smoothed.append(sum(around, Fraction(0)) / len(around))
+            first = minute - minutes + 1
+            together.append(sum(smoothed[first:], Fraction(0)) if first >= start else None)
         start = end
     total = sum(smoothed, Fraction(0))
-    return [sig9(float(one / total)) if total and one else (0.0 if total else None) for one in smoothed]
+    return [None if one is None or not total else sig9(float(one / total)) for one in together]
 
 
 def test_a_curve_is_pooled_smoothed_and_adds_up_to_one(spark: SparkSession) -> None:
     volumes = pooled_volumes(DAYS)
     found = curves(spark, volumes)
-    for day in (DAYS[1], DAYS[9], DAYS[15], DAYS[30], DAYS[-1], EARLY[1]):
+    for day in (DAYS[10], DAYS[15], DAYS[30], DAYS[-1], EARLY[1]):
         own = [found[day, minute] for minute in range(MINUTES)]
-        for column, pooled in (("volume_share", "volume"), ("trades_share", "transactions")):
-            wanted = expected_shares(volumes, day, pooled)
+        for column, pooled, minutes in (
+            ("volume_share", "volume", 1),
+            ("volume_share_5m", "volume", 5),
+            ("trades_share", "transactions", 1),
+        ):
+            wanted = expected_shares(volumes, day, pooled, minutes)
             got = [row[column] for row in own]
             assert [one is None for one in got] == [one is None for one in wanted], (day, column)
             assert [one or 0.0 for one in got] == pytest.approx([one or 0.0 for one in wanted], rel=1e-8), (day, column)
@@ -219,8 +222,9 @@ def test_a_curve_is_pooled_smoothed_and_adds_up_to_one(spark: SparkSession) -> N
 def test_days_that_close_early_are_a_kind_of_their_own(spark: SparkSession) -> None:
     found = curves(spark, pooled_volumes(DAYS))
     sessions = {day: row["sessions"] for (day, minute), row in found.items() if minute == 0}
-    # The first day of each kind has none before it; the second early close has one within 20 sessions.
-    assert set(DAYS) - set(sessions) == {DAYS[0], EARLY[0]}
+    # Days of the usual length have a curve from the eleventh on; the second early close has one within 20 sessions.
+    assert set(DAYS) - set(sessions) == {*DAYS[:10], EARLY[0]}
+    assert sessions[DAYS[10]] == 10
     assert sessions[EARLY[1]] == 1
     assert sessions[DAYS[20]] == 20
     assert sessions[DAYS[-1]] == 19  # One of the twenty before it closed early.

@@ -4,7 +4,7 @@ from smallcaps.detectors.declaration import Detector, Feature, Parameter
 
 DETECTOR = Detector(
     name="consolidation_break",
-    version=1,
+    version=2,
     grain="minute",
     summary="Close outside the range of six squeezed bars",
     parameters=(

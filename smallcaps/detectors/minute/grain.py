@@ -3,18 +3,21 @@
 from smallcaps.detectors.declaration import Feature, Grain
 from smallcaps.detectors.expressions import ten_thousandths
 
-_SESSION = "PARTITION BY symbol, session_date, session_order"
+_SESSION = "PARTITION BY security_id, session_date, session_order"
 _SEGMENT = f"{_SESSION}, segment ORDER BY minute"
 
 GRAIN = Grain(
     name="minute",
     source=(
-        "SELECT *, CASE session WHEN 'pre' THEN 0 WHEN 'regular' THEN 1 ELSE 2 END AS session_order\n"
-        "FROM bars DISTRIBUTE BY symbol, session_date"
+        "SELECT /*+ SHUFFLE_HASH(baselines), BROADCAST(volume_curves) */ *,\n"
+        "  CASE session WHEN 'pre' THEN 0 WHEN 'regular' THEN 1 ELSE 2 END AS session_order\n"
+        "FROM (SELECT * FROM bars DISTRIBUTE BY security_id, session_date)\n"
+        "LEFT JOIN baselines USING (security_id, session_date)\n"
+        "LEFT JOIN volume_curves USING (session_date, minute)"
     ),
     windows={
         "day_so_far": (
-            "PARTITION BY symbol, session_date ORDER BY session_order, segment, minute "
+            "PARTITION BY security_id, session_date ORDER BY session_order, segment, minute "
             "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
         ),
         "session_so_far": (f"{_SESSION} ORDER BY segment, minute ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"),
@@ -40,11 +43,17 @@ GRAIN = Grain(
         Feature("volume_5m", "volume_so_far - volume_through_5_ago"),
         Feature("dollars_5m", "(typical_so_far - typical_through_5_ago) / 30000D", rounded=True),
         Feature("elapsed_5_ago", "minute - 4 - segment_start"),
-        Feature("expected_5m", "CASE WHEN elapsed_5_ago >= 30 THEN 5D * volume_through_5_ago / elapsed_5_ago END"),
+        # By the sessions before, else by this segment so far.
+        Feature("of_history", "coalesce(minute - segment_start >= 4 AND median_volume * volume_share_5m > 0, false)"),
+        Feature(
+            "expected_5m",
+            "CASE WHEN of_history THEN median_volume * volume_share_5m "
+            "WHEN elapsed_5_ago >= 30 THEN 5D * volume_through_5_ago / elapsed_5_ago END",
+        ),
         Feature(
             "expected_1m",
-            "CASE WHEN minute - segment_start >= 30 "
-            "THEN nullif(cast(volume_so_far - volume AS double) / (minute - segment_start), 0D) END",
+            "coalesce(nullif(median_volume * volume_share, 0D), CASE WHEN minute - segment_start >= 30 "
+            "THEN nullif(cast(volume_so_far - volume AS double) / (minute - segment_start), 0D) END)",
         ),
         Feature("relative_volume", "try_divide(volume_5m, expected_5m)", rounded=True),
         # Price
@@ -134,7 +143,8 @@ GRAIN = Grain(
         "atr": "atr",
         "vwap_distance": "vwap_distance",
         "relative_volume": "relative_volume",
-        "baseline": "CASE WHEN relative_volume IS NOT NULL THEN 'session' END",
+        "rvol_n": "CASE WHEN of_history THEN history_bars END",
+        "baseline": "CASE WHEN relative_volume IS NOT NULL THEN IF(of_history, 'history', 'session') END",
         "minutes_since_open": "minute - session_start",
     },
 )

@@ -10,7 +10,7 @@ def _break(minutes: int) -> Detector:
     inside = f"CASE WHEN session_minute < {minutes} THEN {{}} END"
     return Detector(
         name=f"opening_range_break_{minutes}",
-        version=1,
+        version=2,
         grain="minute",
         summary=f"First close beyond the range of the first {minutes} minutes",
         parameters=(

@@ -4,7 +4,7 @@ from smallcaps.detectors.declaration import Detector, Feature, Parameter
 
 DETECTOR = Detector(
     name="price_momentum",
-    version=1,
+    version=2,
     grain="minute",
     summary="5-minute log return at least 4 sigma and 2 %",
     parameters=(

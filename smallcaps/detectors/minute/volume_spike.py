@@ -4,7 +4,7 @@ from smallcaps.detectors.declaration import Detector, Feature, Parameter
 
 DETECTOR = Detector(
     name="volume_spike",
-    version=1,
+    version=2,
     grain="minute",
     summary="5-minute volume at least 8 times expected and $50,000",
     parameters=(

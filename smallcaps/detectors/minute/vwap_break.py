@@ -9,7 +9,7 @@ def _break(name: str, summary: str, sessions: str, vwap: str, prefix: str) -> De
     down = f"({prefix}side = -1 AND {prefix}side_5_ago = 1 AND lowest_{prefix}side = 1)"
     return Detector(
         name=name,
-        version=1,
+        version=2,
         grain="minute",
         summary=summary,
         parameters=(

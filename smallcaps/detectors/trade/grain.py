@@ -2,18 +2,22 @@
 
 from smallcaps.detectors.declaration import Feature, Grain
 
-_SEGMENT = "PARTITION BY symbol, session_date, segment ORDER BY second"
+_SEGMENT = "PARTITION BY security_id, session_date, segment ORDER BY second"
 # Order inside a second as one whole number: nanoseconds of the second, then sequence (below 10⁹).
 _ORDER = "(sip_ns % 1000000000L) * 1000000000L + sequence_number"
 
 GRAIN = Grain(
     name="trade",
     source=(
-        f"SELECT symbol, security_id, session_date, session, segment, segment_start, second,\n"
-        f"  count(*) AS trades, sum(size) AS shares, max_by(price, {_ORDER}) AS last_price,\n"
-        "  min(date_trunc('second', ts)) AS ts\n"
-        "FROM (SELECT * FROM trades WHERE updates_volume AND session <> 'closed' DISTRIBUTE BY symbol, session_date)\n"
-        "GROUP BY symbol, security_id, session_date, session, segment, segment_start, second"
+        "SELECT /*+ SHUFFLE_HASH(baselines), BROADCAST(volume_curves) */ * FROM (\n"
+        "  SELECT symbol, security_id, session_date, session, segment, segment_start, second, second div 60 AS minute,\n"
+        f"    count(*) AS trades, sum(size) AS shares, max_by(price, {_ORDER}) AS last_price,\n"
+        "    min(date_trunc('second', ts)) AS ts\n"
+        "  FROM (SELECT * FROM trades WHERE updates_volume AND session <> 'closed' DISTRIBUTE BY security_id, session_date)\n"
+        "  GROUP BY symbol, security_id, session_date, session, segment, segment_start, second\n"
+        ")\n"
+        "LEFT JOIN baselines USING (security_id, session_date)\n"
+        "LEFT JOIN volume_curves USING (session_date, minute)"
     ),
     windows={
         "so_far": f"{_SEGMENT} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
@@ -29,13 +33,19 @@ GRAIN = Grain(
         Feature("shares_10s", "cast(bround(shares_so_far - shares_through_10_ago) AS bigint)"),
         Feature("price_10_ago", "last_value(last_price) OVER through_10_ago"),
         Feature("elapsed_10_ago", "second - 9 - 60 * segment_start"),
+        # By the sessions before, else by this segment so far: from half an hour and a trade on.
+        Feature("of_history", "coalesce(elapsed_10_ago >= 0 AND median_trades * trades_share > 0, false)"),
         Feature(
-            "expected_10s", "CASE WHEN elapsed_10_ago >= 1800 THEN 10D * trades_through_10_ago / elapsed_10_ago END"
+            "expected_10s",
+            "CASE WHEN of_history THEN median_trades * trades_share / 6 "
+            "WHEN elapsed_10_ago >= 1800 THEN 10D * trades_through_10_ago / elapsed_10_ago END",
         ),
-        # λ in tenths, rounded up in whole numbers; null below half an hour or without a trade before.
+        Feature("history_tenths", "10 * expected_10s", rounded=True),
+        # λ in tenths, rounded up; the segment's own in whole numbers.
         Feature(
             "expected_tenths",
-            "CASE WHEN elapsed_10_ago >= 1800 AND trades_through_10_ago > 0 "
+            "CASE WHEN of_history THEN cast(ceil(history_tenths) AS int) "
+            "WHEN elapsed_10_ago >= 1800 AND trades_through_10_ago > 0 "
             "THEN cast((100 * trades_through_10_ago + elapsed_10_ago - 1) div elapsed_10_ago AS int) END",
         ),
         Feature("critical", "expected_tenths", lookup="critical_counts"),
@@ -51,7 +61,8 @@ GRAIN = Grain(
         "volume": "shares_10s",
         "pct_change": "change_10s",
         "relative_volume": "relative_count",
-        "baseline": "'session'",
+        "rvol_n": "CASE WHEN of_history THEN counted_bars END",
+        "baseline": "IF(of_history, 'history', 'session')",
         "minutes_since_open": "(second - 60 * segment_start) / 60D",
     },
 )

@@ -1,4 +1,4 @@
-"""Tape speed: ten seconds with more trades than clustered arrivals at the session's own rate would ever bring."""
+"""Tape speed: ten seconds with more trades than clustered arrivals at the usual rate would ever bring."""
 
 import numpy as np
 from scipy.stats import nbinom
@@ -10,7 +10,7 @@ LARGEST_EXPECTED = 2_000
 
 DETECTOR = Detector(
     name="tape_speed",
-    version=1,
+    version=2,
     grain="trade",
     summary="At least 10 trades in 10 s, and more than a negative binomial allows once in a million",
     parameters=(
