@@ -25,6 +25,12 @@ _SEGMENT = Column(
     "Number of the stretch without a halt: 0 pre, 1 regular, 2 post, plus the resumptions so far that day; −1 closed",
     nullable=False,
 )
+_DAY_AHEAD = Column("session_date", "date", "The day it is about", nullable=False)
+_KNOWN_THE_EVENING_BEFORE = Column(
+    "known_at", "timestamp", "20:00 New York of the session before", "UTC", nullable=False
+)
+_BARS_BEFORE = Column("bars", "int", "Bars within the 20 sessions before", "bars", nullable=False)
+_MINUTE = Column("minute", "int", "Elapsed minutes", "minutes since 04:00 New York", nullable=False)
 _NO_SESSION_MISSING = Expectation(
     "no_session_missing",
     "No session is missing between the first and the last",
@@ -207,7 +213,7 @@ BARS_1M = Table(
         Column(
             "segment_start", "int", "Minute at which the segment begins", "minutes since 04:00 New York", nullable=False
         ),
-        Column("minute", "int", "Elapsed minutes", "minutes since 04:00 New York", nullable=False),
+        _MINUTE,
         *_ELIGIBLE,
         Column(
             "is_auction", "boolean", "The minute that holds the opening, closing or reopening auction", nullable=False
@@ -282,10 +288,10 @@ UNIVERSE = Table(
     columns=(
         SECURITY_ID,
         SYMBOL,
-        Column("session_date", "date", "The day it is about", nullable=False),
-        Column("known_at", "timestamp", "20:00 New York of the session before", "UTC", nullable=False),
+        _DAY_AHEAD,
+        _KNOWN_THE_EVENING_BEFORE,
         Column("previous_close", "double", "Close of the session before, as traded", "$", nullable=False),
-        Column("bars", "int", "Bars within the 20 sessions before", "bars", nullable=False),
+        _BARS_BEFORE,
         Column("median_dollar_volume", "double", "Median of close × volume over them", "$", nullable=False),
         Column("traded_before", "boolean", "There was volume on the session before", nullable=False),
         Column(
@@ -329,9 +335,9 @@ BASELINES = Table(
     columns=(
         SECURITY_ID,
         SYMBOL,
-        Column("session_date", "date", "The day it is about", nullable=False),
-        Column("known_at", "timestamp", "20:00 New York of the session before", "UTC", nullable=False),
-        Column("bars", "int", "Bars within the 20 sessions before", "bars", nullable=False),
+        _DAY_AHEAD,
+        _KNOWN_THE_EVENING_BEFORE,
+        _BARS_BEFORE,
         Column("counted_bars", "int", "Those of them that know their number of trades", "bars", nullable=False),
         Column(
             "median_volume", "double", "Their median volume, in the day's shares; null of fewer than 10 bars", "shares"
@@ -354,7 +360,7 @@ SESSION_VOLUMES = Table(
     owner="refine",
     columns=(
         SESSION_DATE,
-        Column("minute", "int", "Elapsed minutes", "minutes since 04:00 New York", nullable=False),
+        _MINUTE,
         Column("volume", "bigint", "Shares of all of them", "shares", nullable=False),
         Column("transactions", "bigint", "Trades of those that know them; null where none does", "trades"),
         Column("bars", "bigint", "Names with a bar of the minute", "bars", nullable=False),
@@ -370,9 +376,9 @@ VOLUME_CURVES = Table(
     owner="refine",
     columns=(
         SESSION_DATE,
-        Column("minute", "int", "Elapsed minutes", "minutes since 04:00 New York", nullable=False),
+        _MINUTE,
         Column("session", "string", "pre, regular or post", nullable=False, values=("pre", "regular", "post")),
-        Column("known_at", "timestamp", "20:00 New York of the session before", "UTC", nullable=False),
+        _KNOWN_THE_EVENING_BEFORE,
         Column("sessions", "int", "Sessions pooled", "sessions", nullable=False),
         Column(
             "volume_share",

@@ -1,5 +1,6 @@
 """Which Java Spark would start with."""
 
+import functools
 import os
 import re
 import subprocess
@@ -13,7 +14,12 @@ OLDEST, NEWEST_TRIED = 17, 21
 def java_build() -> str:
     """What the Java that Spark uses (JAVA_HOME, else PATH) says of itself; empty where there is none."""
     home = os.environ.get("JAVA_HOME")
-    command = str(Path(home) / "bin" / "java") if home else "java"
+    return _said(str(Path(home) / "bin" / "java") if home else "java")
+
+
+@functools.cache
+def _said(command: str) -> str:
+    """Asked once a process, since asking starts a Java."""
     try:
         answer = subprocess.run([command, "-version"], capture_output=True, text=True, timeout=60, check=False)
     except OSError:
