@@ -18,7 +18,7 @@ from deltalake import write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 from py4j.protocol import Py4JError
 from pyarrow import fs
-from pyspark.errors import PySparkException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
@@ -127,13 +127,22 @@ class Lake:
         return [int(info.base_name[:-5]) for info in log if _COMMIT_FILE.fullmatch(info.base_name)]
 
     def read(self, name: str, version: int | None = None) -> DataFrame:
-        """The table, at `version` if given. Raises BadInput where it was never written, BadData where it drifted."""
+        """The table, at `version` if given. Raises BadInput where it was never written or the version is gone, BadData where it
+        drifted.
+        """
         if not self.exists(name):
             raise BadInput(f"{name} has not been written in this lake ({self.root}) yet.")
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
-        frame = reader.load(self.location(name))
+        try:
+            frame = reader.load(self.location(name))
+        except AnalysisException as error:
+            if error.getCondition() != "DELTA_VERSION_NOT_FOUND":
+                raise
+            raise BadInput(
+                f"{name} has no version {version}, or no longer: {self.version(name)} is the last."
+            ) from error
         self._refuse_drift(declared(name), frame.schema, STORED)
         return frame
 

@@ -56,6 +56,8 @@ def test_replace_touches_only_the_rows_it_names_and_any_version_can_be_read(lake
     assert content(lake.read(TABLE)) == {B, ("A", DAY, 0.25), ("A", C[1], 3.0)}
     # B was not rewritten by the second run.
     assert {(row.symbol, row.run_id) for row in lake.read(TABLE).collect()} == {("A", "two"), ("B", "one")}
+    with pytest.raises(BadInput, match=rf"has no version 7, or no longer: {second.version} is the last"):
+        lake.read(TABLE, 7)
     assert content(lake.read(TABLE, first.version)) == {A, B}
 
     # Nothing to write and nothing to take away: the rows of the commit before are not counted again.
