@@ -34,14 +34,13 @@ from smallcaps.cli.forecast import foretell
 from smallcaps.cli.simulate import show_faults, simulate_app
 from smallcaps.cli.vendor import examine_vendor
 from smallcaps.config import Settings, load_settings
-from smallcaps.detectors.compiler import look_back
 from smallcaps.detectors.detect import (
     INPUT_TABLE,
     chosen_detectors,
     detect,
     events,
     expectations,
-    rules_of,
+    rows_before,
     statement_of,
 )
 from smallcaps.detectors.manifest import build_manifest, explain
@@ -673,8 +672,9 @@ def detectors_sql_command(grain: Annotated[Grain, typer.Argument()]) -> None:
 def detectors_explain_command(grain: Annotated[Grain, typer.Argument()]) -> None:
     """Print how far the grain's detectors look back, and Spark's physical plan of its statement."""
     lake, settings = _open()
-    rows = look_back(GRAINS[grain.value], chosen_detectors(settings, grain.value), rules_of(settings))
-    output.print(f"Look-back: {'the session' if rows is None else f'{rows} rows of the security'}")
+    rows = rows_before(settings, grain.value)
+    beside = ", and a seed of what came before" if GRAINS[grain.value].carries else ""
+    output.print(f"Look-back: {rows} rows of the security{beside}")
     found = events(lake.read(INPUT_TABLE[grain.value]), settings, grain.value, expectations(lake))
     found.explain("formatted")
 

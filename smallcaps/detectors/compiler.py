@@ -8,12 +8,13 @@ shuffle and one sort however many detectors there are.
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from smallcaps.config import LiquidityFloor
+from smallcaps.detectors.carry import Carried, carry
 from smallcaps.detectors.declaration import Detector, Feature, Grain, digest
+from smallcaps.detectors.window_calls import WORD, WindowCall, frame_of, window_calls, words
 from smallcaps.refine.rounding import significant
 
 EVENT_COLUMNS: dict[str, str] = {
@@ -38,7 +39,6 @@ EVENT_COLUMNS: dict[str, str] = {
 
 EXACT = "_exact"
 """End of the name of a feature before it is rounded."""
-_WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 
 
 @dataclass(frozen=True)
@@ -73,99 +73,115 @@ def choose(detectors: Sequence[Detector], given: Mapping[str, Mapping[str, float
 
 
 def compile_statement(grain: Grain, chosen: Sequence[Chosen], rules: Rules, explained: bool = False) -> str:
-    """One statement that yields rows of gold.events (without run_id) for every detector of `chosen`.
+    """One statement that yields rows of gold.events (without run_id), and of each the `number` of its row in the grain's order,
+    for every detector of `chosen`.
 
     `explained`: and with `why`, the features that decide about the detector's condition and their values, as text.
+    Where the grain carries, the view `seeds` has a row of `seed_columns` for each key whose rows are a piece; none in batch.
     """
-    features, events, wanted = _assembled(grain, chosen, rules, explained)
-    levels = _levels(features, wanted)
-    shared = {name: _literal(value) for name, value in rules.values.items()}
-    statements = [f"source AS (\n{_indented(_filled(grain.source, shared))}\n)"]
-    below = "source"
-    for number, level in enumerate(levels, start=1):
-        statements.append(f"level_{number} AS (\n{_indented(_select(level, below, grain.windows))}\n)")
-        below = f"level_{number}"
+    carried, events, wanted = _assembled(grain, chosen, rules, explained)
+    levels, top = _layered(grain, rules, carried, carried.features, wanted)
     listed = ",\n".join(events)
-    statements.append(
-        "fired AS (\n"
-        f"  SELECT symbol, security_id, session_date, inline(filter(array(\n{_indented(listed, 4)}\n  ), event -> event.fires))\n"
-        f"  FROM {below}\n)"
+    fired = (
+        f"SELECT symbol, security_id, session_date, {grain.order} AS number,\n"
+        f"  inline(filter(array(\n{_indented(listed, 4)}\n  ), event -> event.fires))\nFROM {top}"
     )
     common = ", ".join([*EVENT_COLUMNS, *["why"] * explained])
     identity = "concat_ws('|', security_id, detector, detector_version, params_hash, unix_micros(ts))"
     return (
-        "WITH " + ",\n".join(statements) + "\n"
+        f"{levels},\n{_named_select('fired', fired)}\n"
         f"SELECT left(sha2({identity}, 256), 32) AS event_id, symbol, security_id, session_date, '{grain.name}' AS grain,\n"
-        f"  detector, detector_version, params_hash, {common}\nFROM fired"
+        f"  detector, detector_version, params_hash, {common}, number\nFROM fired"
     )
 
 
-def look_back(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> int | None:
-    """How far before a row its events look, in the unit of the grain's windows (rows, or what they are ordered by, whichever is
-    more); None where they look at the whole partition.
-
-    A feature looks as far as any that it names, plus what its own window adds.
+def compile_seeds(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> str:
+    """One statement that yields for every row the seed of the rows after it: the grain's key, `after` (the row's number), and
+    the columns of `seed_columns`.
     """
-    features, _, wanted = _assembled(grain, chosen, rules)
+    carried, _, wanted = _assembled(grain, chosen, rules)
+    seeds = _seeds_used(carried, wanted)
+    features = carried.features | carried.states
+    levels, top = _layered(grain, rules, carried, features, set().union(*map(words, seeds.values())))
+    listed = "".join(f",\n  {sql} AS {column}" for column, sql in seeds.items())
+    return f"{levels}\nSELECT {', '.join(grain.key)}, {grain.order} AS after{listed}\nFROM {top}"
+
+
+def seed_columns(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> list[str]:
+    """The columns of a seed beside the grain's key and `after`; none where nothing looks back without bound."""
+    carried, _, wanted = _assembled(grain, chosen, rules)
+    return list(_seeds_used(carried, wanted))
+
+
+def _seeds_used(carried: Carried, wanted: set[str]) -> dict[str, str]:
+    """The columns of a seed that the wanted features need, with the SQL that gives them."""
+    used = set().union(*(words(carried.features[name].sql) for name in _heights(carried.features, wanted)))
+    return {column: sql for column, sql in carried.seeds.items() if column in used}
+
+
+def look_back(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> int | None:
+    """How many rows before a row are enough for its events, beside a seed where the grain carries; None where all are needed.
+
+    A feature looks as far as any that it names, plus what its own window adds. Where a window's frame is a range, a row has at
+    least one number of its order for itself, so as many rows as numbers are enough. Raises ValueError where what is
+    carried on looks back itself: it could not be right from a piece's first row on.
+    """
+    carried, _, wanted = _assembled(grain, chosen, rules)
+    features = carried.features
     known: dict[str, float] = {}
 
     def reach(name: str) -> float:
         if name not in known:
-            words = _words(features[name].sql)
-            windows = max(
-                (_reach_of(word, grain.windows[word], features[name].sql) for word in words & set(grain.windows)),
-                default=0,
-            )
-            known[name] = windows + max((reach(word) for word in words & set(features) - {name}), default=0)
+            sql = features[name].sql
+            below = max((reach(word) for word in sorted(words(sql) & set(features) - {name})), default=0)
+            if name in carried.ends and below > 0:
+                raise ValueError(f"{name} is carried on, so what it is made of may not look back: {sql}")
+            calls = [_reach_of(call, grain) for call in window_calls(sql, grain.windows)]
+            known[name] = below + (carried.ends[name] if name in carried.ends else max(calls, default=0))
         return known[name]
 
     furthest = max((reach(name) for name in sorted(wanted & set(features))), default=0)
     return None if math.isinf(furthest) else int(furthest)
 
 
-_PRECEDING = re.compile(r"BETWEEN (\d+|UNBOUNDED) PRECEDING")
+def _reach_of(call: WindowCall, grain: Grain) -> float:
+    """How far a call looks back; one without a frame has an end for `lag` alone."""
+    if frame := frame_of(grain.windows[call.window]):
+        return frame.start
+    offset = call.arguments[1] if len(call.arguments) > 1 else "1"
+    return int(offset) if call.function == "lag" and offset.isdigit() else math.inf
 
 
-def _reach_of(name: str, window: str, sql: str) -> float:
-    """How far `sql` looks back by the window of this name; one without a frame has an end for `lag` alone."""
-    if frame := _PRECEDING.search(window):
-        return math.inf if frame[1] == "UNBOUNDED" else int(frame[1])
-    return max(
-        _lag(function, arguments) for function, arguments in (_call(sql[: over.start()]) for over in _over(name, sql))
-    )
+def _layered(
+    grain: Grain, rules: Rules, carried: Carried, features: Mapping[str, Feature], wanted: set[str]
+) -> tuple[str, str]:
+    """The statement up to where every feature of `wanted` is a column, and the name of that level."""
+    shared = {name: _literal(value) for name, value in rules.values.items()}
+    statements = [_named_select("source", _filled(grain.source, shared))]
+    below = "source"
+    if carried.seeds:
+        key = ", ".join(grain.key)
+        joined = f"SELECT /*+ SHUFFLE_HASH(seeds) */ *\nFROM source LEFT JOIN seeds USING ({key})"
+        statements.append(_named_select("seeded", joined))
+        below = "seeded"
+    for number, level in enumerate(_levels(features, wanted), start=1):
+        statements.append(_named_select(f"level_{number}", _select(level, below, grain.windows)))
+        below = f"level_{number}"
+    return "WITH " + ",\n".join(statements), below
 
 
-def _over(window: str, sql: str) -> list[re.Match[str]]:
-    return [*re.finditer(rf"\s+OVER {window}\b", sql)]
-
-
-def _call(sql: str) -> tuple[str, list[str]]:
-    """The function whose call ends the text, and its arguments."""
-    depth, arguments, end = 0, [], len(sql) - 1
-    for place in range(len(sql) - 1, -1, -1):
-        depth += {")": 1, "(": -1}.get(sql[place], 0)
-        if depth == 0 or (depth == 1 and sql[place] == ","):
-            arguments.append(sql[place + 1 : end].strip())
-            end = place
-        if depth == 0:
-            return _WORD.findall(sql[:place])[-1], arguments[::-1]
-    raise ValueError(f"No call ends {sql!r}.")
-
-
-def _lag(function: str, arguments: list[str]) -> float:
-    if function != "lag" or (len(arguments) > 1 and not arguments[1].isdigit()):
-        return math.inf
-    return int(arguments[1]) if len(arguments) > 1 else 1
+def _named_select(name: str, select: str) -> str:
+    return f"{name} AS (\n{_indented(select)}\n)"
 
 
 def _assembled(
     grain: Grain, chosen: Sequence[Chosen], rules: Rules, explained: bool = False
-) -> tuple[dict[str, Feature], list[str], set[str]]:
-    """The features of the grain and of its detectors by name, an event a detector, and the names that guard and events use."""
+) -> tuple[Carried, list[str], set[str]]:
+    """The features of the grain and of its detectors, an event a detector, and the names that guard and events use."""
     shared = {name: _literal(value) for name, value in rules.values.items()}
     features = _named(grain.features, shared)
     events = []
-    wanted = _words(_filled(grain.guard, shared))
+    wanted = words(_filled(grain.guard, shared))
     for one in chosen:
         numbers = shared | {name: _literal(value) for name, value in one.parameters.items()}
         name, detector = one.detector.name, one.detector
@@ -190,9 +206,9 @@ def _assembled(
             named = _deciding(_filled(detector.condition, numbers), own, features)
             pairs = [f"'{word}', cast({word} AS string)" for word in named]
             columns["why"] = f"map({', '.join(pairs)})"
-        wanted |= _words(fires) | {word for sql in columns.values() for word in _words(sql)}
+        wanted |= words(fires) | {word for sql in columns.values() for word in words(sql)}
         events.append(_event(one, fires, columns))
-    return features, events, wanted
+    return carry(features, grain), events, wanted
 
 
 def _deciding(condition: str, own: Mapping[str, Feature], features: Mapping[str, Feature]) -> list[str]:
@@ -200,7 +216,7 @@ def _deciding(condition: str, own: Mapping[str, Feature], features: Mapping[str,
     found: dict[str, None] = {}
 
     def visit(sql: str) -> None:
-        for word in _WORD.findall(sql):
+        for word in WORD.findall(sql):
             if word in features and word not in found:
                 if not word.endswith(EXACT):
                     found[word] = None
@@ -232,20 +248,26 @@ def _event(one: Chosen, fires: str, columns: Mapping[str, str]) -> str:
     )
 
 
-def _levels(features: Mapping[str, Feature], wanted: set[str]) -> list[list[Feature]]:
-    """The wanted features and what they need, by level from the bottom."""
+def _heights(features: Mapping[str, Feature], wanted: set[str]) -> dict[str, int]:
+    """The level of each wanted feature and of what it needs; from 1."""
     height: dict[str, int] = {}
 
     def climb(name: str, path: tuple[str, ...]) -> int:
         if name in path:
             raise ValueError(f"features name each other in a circle: {' → '.join((*path, name))}")
         if name not in height:
-            needs = _words(features[name].sql) & set(features) - {name}
+            needs = words(features[name].sql) & set(features) - {name}
             height[name] = 1 + max((climb(need, (*path, name)) for need in needs), default=0)
         return height[name]
 
     for name in sorted(wanted & set(features)):
         climb(name, ())
+    return height
+
+
+def _levels(features: Mapping[str, Feature], wanted: set[str]) -> list[list[Feature]]:
+    """The wanted features and what they need, by level from the bottom."""
+    height = _heights(features, wanted)
     top = max(height.values(), default=0)
     return [[features[name] for name in features if height.get(name) == level] for level in range(1, top + 1)]
 
@@ -262,17 +284,13 @@ def _select(level: Sequence[Feature], below: str, windows: Mapping[str, str]) ->
             hints.append(alias)
         else:
             columns.append(f"{feature.sql} AS {feature.name}")
-            used |= _words(feature.sql) & set(windows)
+            used |= words(feature.sql) & set(windows)
     hint = f"/*+ BROADCAST({', '.join(hints)}) */ " if hints else ""
     listed = ",\n  ".join(columns)
     text = f"SELECT {hint}{listed}\nFROM {below}"
     text += "".join(f"\n{join}" for join in joins)
     named = [f"{name} AS ({windows[name]})" for name in windows if name in used]
     return text + (("\nWINDOW\n  " + ",\n  ".join(named)) if named else "")
-
-
-def _words(sql: str) -> set[str]:
-    return set(_WORD.findall(re.sub(r"'[^']*'", "", sql)))
 
 
 def _literal(value: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from smallcaps.errors import BadInput
+from smallcaps.lake import Rule
 
 
 @dataclass(frozen=True)
@@ -73,18 +74,28 @@ class Detector:
 class Grain:
     """Rows of one kind and what every detector over them shares.
 
-    `source` is the SQL of the rows, laid out for the windows (one DISTRIBUTE BY; the windows' order nests in one sort).
+    `source` is the SQL of the rows, laid out for the windows (one DISTRIBUTE BY of `key`; the windows' order nests in one sort).
+    Inside a key, `order` numbers the rows, at most one a number. `limits`: what a row must not break for the statement to compute
+    with it (a price of 0, sums that could overflow).
     `guard` must hold for any event. `edge` names the window in which the condition must not have been true before.
     `context` gives the event's columns.
     """
 
     name: str
     source: str
+    key: tuple[str, ...]
+    order: str
+    limits: tuple[Rule, ...]
     windows: Mapping[str, str]
     features: tuple[Feature, ...]
     guard: str
     context: Mapping[str, str]
     edge: str | None = None
+
+    @property
+    def carries(self) -> bool:
+        """Whether a window looks back without bound, so that a piece of the rows needs a seed."""
+        return any("UNBOUNDED PRECEDING" in window for window in self.windows.values())
 
     @property
     def stays_in_session(self) -> bool:

@@ -7,11 +7,20 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
-from smallcaps.detectors.compiler import Chosen, Rules, choose, compile_statement, look_back
+from smallcaps.detectors.compiler import (
+    Chosen,
+    Rules,
+    choose,
+    compile_seeds,
+    compile_statement,
+    look_back,
+    seed_columns,
+)
 from smallcaps.detectors.registry import GRAINS, all_detectors, detectors_of
 from smallcaps.detectors.trade.tape_speed import critical_counts
 from smallcaps.errors import BadInput
-from smallcaps.lake import Lake, between, declared, recorded_run
+from smallcaps.lake import RULE, Lake, Run, between, declared, judge, recorded_run, refused
+from smallcaps.lake.runs import WARNINGS
 
 INPUT_VIEW = {"daily": "bars", "minute": "bars", "trade": "trades"}
 INPUT_TABLE = {"daily": "silver.bars_1d", "minute": "silver.bars_1m", "trade": "silver.trades"}
@@ -40,15 +49,31 @@ def statement_of(settings: Settings, grain: str) -> str:
 
 
 def events(
-    frame: DataFrame, settings: Settings, grain: str, expected: Mapping[str, DataFrame] | None = None
+    frame: DataFrame,
+    settings: Settings,
+    grain: str,
+    expected: Mapping[str, DataFrame] | None = None,
+    seeds: DataFrame | None = None,
 ) -> DataFrame:
     """Events (gold.events without run_id) of a frame of the grain's rows: silver.bars_1d, silver.bars_1m or silver.trades.
 
     `expected` are rows of EXPECTED_VIEW's tables by name; where they say nothing of a name and minute, what is to be expected
-    follows from the segment so far. Pure: every window looks back only, so rows after an event never change it.
+    follows from the segment so far. `seeds` (rows of `seeds_of`) stand for rows that were left out in front. Pure: every
+    window looks back only, so rows after an event never change it.
     """
+    return numbered_events(frame, settings, grain, expected, seeds).drop("number")
+
+
+def numbered_events(
+    frame: DataFrame,
+    settings: Settings,
+    grain: str,
+    expected: Mapping[str, DataFrame] | None = None,
+    seeds: DataFrame | None = None,
+) -> DataFrame:
+    """The same with `number`, that of the event's row in the grain's order."""
     columns = [column.name for column in declared("gold.events").columns]
-    return _events(frame, settings, grain, expected or {}, statement_of(settings, grain)).select(*columns)
+    return _run(frame, settings, grain, expected, seeds, statement_of(settings, grain)).select(*columns, "number")
 
 
 def explained_events(
@@ -57,20 +82,47 @@ def explained_events(
     """The same with `why`: the features that the detector's condition names and their values, as text."""
     chosen, rules = chosen_detectors(settings, grain), rules_of(settings)
     statement = compile_statement(GRAINS[grain], chosen, rules, explained=True)
-    return _events(frame, settings, grain, expected or {}, statement)
+    return _run(frame, settings, grain, expected, None, statement)
 
 
-def _events(
-    frame: DataFrame, settings: Settings, grain: str, expected: Mapping[str, DataFrame], statement: str
+def seeds_of(
+    frame: DataFrame,
+    settings: Settings,
+    grain: str,
+    expected: Mapping[str, DataFrame] | None = None,
+    seeds: DataFrame | None = None,
+) -> DataFrame:
+    """For every row of a frame what stands for it and all rows before it: the grain's key, `after` (the row's number), and
+    what the running windows have come to. `seeds` as for `events`.
+    """
+    statement = compile_seeds(GRAINS[grain], chosen_detectors(settings, grain), rules_of(settings))
+    return _run(frame, settings, grain, expected, seeds, statement)
+
+
+def rows_before(settings: Settings, grain: str) -> int | None:
+    """How many rows before one are enough for its events, beside a seed of those before them."""
+    return look_back(GRAINS[grain], chosen_detectors(settings, grain), rules_of(settings))
+
+
+def _run(
+    frame: DataFrame,
+    settings: Settings,
+    grain: str,
+    expected: Mapping[str, DataFrame] | None,
+    seeds: DataFrame | None,
+    statement: str,
 ) -> DataFrame:
     spark = frame.sparkSession
     frame.createOrReplaceTempView(INPUT_VIEW[grain])
     for table, columns in EXPECTED_VIEW.items():
         # Spark leaves a join with nothing out where it can tell that it is nothing.
-        rows = (
-            expected[table] if table in expected else spark.createDataFrame([], declared(table).schema).where("false")
-        )
+        rows = (expected or {}).get(table, spark.createDataFrame([], declared(table).schema).where("false"))
         rows.selectExpr(*columns.split(", ")).createOrReplaceTempView(table.removeprefix("silver."))
+    if GRAINS[grain].carries:
+        key = GRAINS[grain].key
+        carried = seed_columns(GRAINS[grain], chosen_detectors(settings, grain), rules_of(settings))
+        nothing = frame.select(*key, *(F.lit(None).alias(column) for column in carried)).where("false")
+        (nothing if seeds is None else seeds.select(*key, *carried)).createOrReplaceTempView("seeds")
     for one in chosen_detectors(settings, grain):
         if one.detector.name == "tape_speed":
             _critical_counts(spark, one.parameters).createOrReplaceTempView("critical_counts")
@@ -114,16 +166,33 @@ def detect_again(lake: Lake, settings: Settings, grain: str, first: date, last: 
             rows = run.read_days(INPUT_TABLE[grain], None, last)
             if start := first_day_needed(rows, settings, grain, first, last):
                 rows = rows.where(F.col("session_date") >= F.lit(start))
-        found = events(rows, settings, grain, expected).where(days)
+        found = events(_fit(run, rows, grain, days), settings, grain, expected).where(days)
         return run.replace("gold.events", found, f"grain = '{grain}' AND {days}").rows
+
+
+def _fit(run: Run, rows: DataFrame, grain: str, days: str) -> DataFrame:
+    """Rows without the days of securities that have a row beyond the grain's limits; such rows of `days` go to quarantine."""
+    limits = GRAINS[grain].limits
+    judged = judge(rows, limits)
+    beyond = judged.where(F.col(RULE).isNotNull())
+    if beyond.isEmpty():
+        return rows
+    run.quarantine(refused(judged.where(days), INPUT_TABLE[grain], {rule.name: rule.reason for rule in limits}))
+    WARNINGS.warning(
+        "%s has rows beyond what the detectors compute with: the days of their securities are left out, and the rows are in "
+        "ops.quarantine with the reason (%s).",
+        INPUT_TABLE[grain],
+        " or ".join(rule.name for rule in limits),
+    )
+    lost = beyond.select("security_id", "session_date").distinct()
+    return rows.join(F.broadcast(lost), ["security_id", "session_date"], "left_anti")
 
 
 def first_day_needed(bars: DataFrame, settings: Settings, grain: str, first: date, last: date) -> date | None:
     """The first day whose rows matter for events from `first` to `last`: each security has as many rows before as the compiler's
     look-back says. None: all matter. They are counted, since a security need not have a row each session.
     """
-    rows = look_back(GRAINS[grain], chosen_detectors(settings, grain), rules_of(settings))
-    if rows is None:
+    if (rows := rows_before(settings, grain)) is None:
         return None
     wanted = bars.where(between("session_date", first, last)).select("security_id").distinct()
     earlier = bars.where(F.col("session_date") < F.lit(first)).join(F.broadcast(wanted), "security_id", "left_semi")

@@ -1,7 +1,7 @@
 """Room: the lake. Tables declared once, read and written idempotently, with quarantine and lineage."""
 
 from smallcaps.lake.datafiles import DataFile, DataFileWriter, file_schema
-from smallcaps.lake.quality import RULE, Rule, judge, judge_repeats
+from smallcaps.lake.quality import RULE, Rule, judge, judge_repeats, refused
 from smallcaps.lake.registry import REGISTRY, TOPICS, declared, declared_topic
 from smallcaps.lake.runs import Run, last_runs, recorded_run, stands
 from smallcaps.lake.staleness import Stale, stale
@@ -26,6 +26,7 @@ __all__ = [
     "judge_repeats",
     "last_runs",
     "recorded_run",
+    "refused",
     "sql_literal",
     "stale",
     "stands",

@@ -59,8 +59,13 @@ def sound(judged: DataFrame) -> DataFrame:
 
 
 def refused(judged: DataFrame, table: str, reasons: dict[str, str]) -> DataFrame:
-    """The refused rows as rows of ops.quarantine; needs source_sha256 and source_line."""
-    return judged.where(F.col(RULE).isNotNull()).select(*quarantined(judged, table, reasons))
+    """The refused rows as rows of ops.quarantine. Rows that were computed name no line of a file: each is its own source."""
+    broken = judged.where(F.col(RULE).isNotNull())
+    if "source_line" not in judged.columns:
+        row = F.struct(*[name for name in judged.columns if name != RULE])
+        own = F.sha2(F.to_json(row), 256)
+        broken = broken.select(row.alias(RECEIVED), own.alias("source_sha256"), F.lit(1).alias("source_line"), RULE)
+    return broken.select(*quarantined(broken, table, reasons))
 
 
 def quarantined(judged: DataFrame, table: str, reasons: dict[str, str]) -> list[Column]:
@@ -82,11 +87,5 @@ def quarantined(judged: DataFrame, table: str, reasons: dict[str, str]) -> list[
 def unfit(rows: DataFrame, table: str, expectation: Expectation) -> DataFrame:
     """Sound rows that an expectation of their table makes unfit, as rows of ops.quarantine; UNFIT of them at most."""
     rule = f"suite:{expectation.name}"
-    if "source_line" not in rows.columns:
-        # Rows that were computed name no line of a file: each is its own source.
-        own = F.sha2(F.to_json(F.struct(*rows.columns)), 256)
-        rows = rows.select(
-            F.struct(*rows.columns).alias(RECEIVED), own.alias("source_sha256"), F.lit(1).alias("source_line")
-        )
     found = refused(rows.withColumn(RULE, F.lit(rule)), table, {rule: expectation.words})
     return found.orderBy("quarantine_id").limit(UNFIT)

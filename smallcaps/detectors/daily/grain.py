@@ -3,6 +3,7 @@ follows the security, whatever its symbol was.
 """
 
 from smallcaps.detectors.declaration import Feature, Grain
+from smallcaps.lake import Rule
 
 _BY_DAY = "PARTITION BY security_id ORDER BY session_number"
 
@@ -15,6 +16,23 @@ _FOLD = (
 GRAIN = Grain(
     name="daily",
     source="SELECT * FROM bars DISTRIBUTE BY security_id",
+    key=("security_id",),
+    order="session_number",
+    limits=(
+        Rule(
+            "price_beyond_limits",
+            "NOT (least(open, high, low, close) > 0 AND greatest(open, high, low, close) <= 1e9)",
+            "a price is not a number above 0 and up to 1e9 $",
+        ),
+        Rule(
+            "volume_beyond_limits", "NOT volume BETWEEN 0 AND 1e15", "the volume is not a number from 0 to 1e15 shares"
+        ),
+        Rule(
+            "factor_beyond_limits",
+            "NOT cumulative_factor BETWEEN 1e-12 AND 1e12",
+            "the cumulative split factor is not a number from 1e-12 to 1e12",
+        ),
+    ),
     windows={
         "by_day": _BY_DAY,
         "prior_20_bars": f"{_BY_DAY} ROWS BETWEEN 20 PRECEDING AND 1 PRECEDING",

@@ -2,6 +2,7 @@
 
 from smallcaps.detectors.declaration import Feature, Grain
 from smallcaps.detectors.expressions import ten_thousandths
+from smallcaps.lake import Rule
 
 _SESSION = "PARTITION BY security_id, session_date, session_order"
 _SEGMENT = f"{_SESSION}, segment ORDER BY minute"
@@ -14,6 +15,22 @@ GRAIN = Grain(
         "FROM (SELECT * FROM bars DISTRIBUTE BY security_id, session_date)\n"
         "LEFT JOIN baselines USING (security_id, session_date)\n"
         "LEFT JOIN volume_curves USING (session_date, minute)"
+    ),
+    key=("security_id", "session_date"),
+    order="minute",
+    # Within them the largest of the integer sums, of squared prices over the minutes of a day and of prices times volume, stay
+    # below 2⁶³.
+    limits=(
+        Rule(
+            "price_beyond_limits",
+            "NOT (least(open, high, low, close) > 0 AND greatest(open, high, low, close) <= 9000)",
+            "a price is not a number above 0 and up to 9,000 $: sums of squares might overflow",
+        ),
+        Rule(
+            "volume_beyond_limits",
+            "NOT (volume >= 0 AND volume <= 1e12 AND high * volume <= 1e11)",
+            "the volume is not a number from 0 to 1e12 shares worth up to 1e11 $: sums might overflow",
+        ),
     ),
     windows={
         "day_so_far": (
@@ -78,14 +95,15 @@ GRAIN = Grain(
         Feature("session_volume", "sum(volume) OVER session_so_far"),
         Feature("vwap", "try_divide(session_typical, 30000D * session_volume)", rounded=True),
         Feature("vwap_distance", "close / vwap - 1", rounded=True),
-        Feature("side", "sign(close - vwap)"),
+        # Never null, as what is carried on must be: before the session has volume it is on neither side.
+        Feature("side", "coalesce(sign(close - vwap), 0D)"),
         Feature("side_5_ago", "last_value(side) OVER through_5_ago"),
         Feature("lowest_side", "coalesce(min(side) OVER prior_5_minutes, side_5_ago)"),
         Feature("highest_side", "coalesce(max(side) OVER prior_5_minutes, side_5_ago)"),
         Feature("day_typical", "sum(typical) OVER day_so_far"),
         Feature("day_volume", "sum(volume) OVER day_so_far"),
         Feature("day_vwap", "try_divide(day_typical, 30000D * day_volume)", rounded=True),
-        Feature("day_side", "sign(close - day_vwap)"),
+        Feature("day_side", "coalesce(sign(close - day_vwap), 0D)"),
         Feature("day_side_5_ago", "last_value(day_side) OVER through_5_ago"),
         Feature("lowest_day_side", "coalesce(min(day_side) OVER prior_5_minutes, day_side_5_ago)"),
         Feature("highest_day_side", "coalesce(max(day_side) OVER prior_5_minutes, day_side_5_ago)"),

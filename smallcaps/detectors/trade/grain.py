@@ -1,6 +1,7 @@
-"""The trade grain: integer counts of trades a second. Windows are elapsed seconds of a segment."""
+"""The trade grain: integer counts of trades, and of millionths of shares, a second. Windows are elapsed seconds of a segment."""
 
 from smallcaps.detectors.declaration import Feature, Grain
+from smallcaps.lake import Rule
 
 _SEGMENT = "PARTITION BY security_id, session_date, segment ORDER BY second"
 # Order inside a second as one whole number: nanoseconds of the second, then sequence (below 10⁹).
@@ -11,13 +12,27 @@ GRAIN = Grain(
     source=(
         "SELECT /*+ SHUFFLE_HASH(baselines), BROADCAST(volume_curves) */ * FROM (\n"
         "  SELECT symbol, security_id, session_date, session, segment, segment_start, second, second div 60 AS minute,\n"
-        f"    count(*) AS trades, sum(size) AS shares, max_by(price, {_ORDER}) AS last_price,\n"
+        f"    count(*) AS trades, sum(cast(size * 1000000 AS bigint)) AS millionths, max_by(price, {_ORDER}) AS last_price,\n"
         "    min(date_trunc('second', ts)) AS ts\n"
         "  FROM (SELECT * FROM trades WHERE updates_volume AND session <> 'closed' DISTRIBUTE BY security_id, session_date)\n"
         "  GROUP BY symbol, security_id, session_date, session, segment, segment_start, second\n"
         ")\n"
         "LEFT JOIN baselines USING (security_id, session_date)\n"
         "LEFT JOIN volume_curves USING (session_date, minute)"
+    ),
+    key=("security_id", "session_date"),
+    order="second",
+    limits=(
+        Rule(
+            "price_beyond_limits",
+            "NOT (price > 0 AND price <= 1e9)",
+            "the price is not a number above 0 and up to 1e9 $",
+        ),
+        Rule(
+            "size_beyond_limits",
+            "NOT (size >= 0 AND size <= 1e8)",
+            "the size is not a number from 0 to 1e8 shares: sums might overflow",
+        ),
     ),
     windows={
         "so_far": f"{_SEGMENT} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
@@ -28,9 +43,12 @@ GRAIN = Grain(
         Feature("trades_so_far", "sum(trades) OVER so_far"),
         Feature("trades_through_10_ago", "coalesce(sum(trades) OVER through_10_ago, 0L)"),
         Feature("trades_10s", "trades_so_far - trades_through_10_ago"),
-        Feature("shares_so_far", "sum(shares) OVER so_far"),
-        Feature("shares_through_10_ago", "coalesce(sum(shares) OVER through_10_ago, 0)"),
-        Feature("shares_10s", "cast(bround(shares_so_far - shares_through_10_ago) AS bigint)"),
+        Feature("millionths_so_far", "sum(millionths) OVER so_far"),
+        Feature("millionths_through_10_ago", "coalesce(sum(millionths) OVER through_10_ago, 0L)"),
+        Feature(
+            "shares_10s",
+            "cast(bround(cast(millionths_so_far - millionths_through_10_ago AS decimal(20,0)) / 1000000) AS bigint)",
+        ),
         Feature("price_10_ago", "last_value(last_price) OVER through_10_ago"),
         Feature("elapsed_10_ago", "second - 9 - 60 * segment_start"),
         # By the sessions before, else by this segment so far: from half an hour and a trade on.
