@@ -31,6 +31,7 @@ from smallcaps import demo as main_job
 from smallcaps.cli.console import DAY, messages, output, started, timed, working
 from smallcaps.cli.doctor import EXTRAS, examine
 from smallcaps.cli.forecast import foretell
+from smallcaps.cli.review import review_app
 from smallcaps.cli.simulate import show_faults, simulate_app
 from smallcaps.cli.vendor import examine_vendor
 from smallcaps.config import Settings, load_settings
@@ -86,6 +87,7 @@ app.add_typer(detect_app, name="detect")
 app.add_typer(detectors_app, name="detectors")
 app.add_typer(manifest_app, name="manifest")
 app.add_typer(simulate_app, name="simulate")
+app.add_typer(review_app, name="review")
 
 From = Annotated[datetime, typer.Option("--from", formats=DAY, help="First day, YYYY-MM-DD.")]
 To = Annotated[datetime, typer.Option("--to", formats=DAY, help="Last day, YYYY-MM-DD.")]

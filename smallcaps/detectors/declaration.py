@@ -11,7 +11,10 @@ from smallcaps.lake import Rule
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number a detector can be tuned by, with its unit and the range in which it makes sense."""
+    """A number a detector can be tuned by, with its unit and the range in which it makes sense.
+
+    `near` times it is what a near miss (detectors/decoys.py) has to meet; 1 where it is no threshold.
+    """
 
     name: str
     default: float
@@ -19,6 +22,7 @@ class Parameter:
     minimum: float
     maximum: float
     comment: str
+    near: float = 0.7
 
 
 @dataclass(frozen=True)

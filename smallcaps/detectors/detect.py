@@ -73,7 +73,7 @@ def numbered_events(
 ) -> DataFrame:
     """The same with `number`, that of the event's row in the grain's order."""
     columns = [column.name for column in declared("gold.events").columns]
-    return _run(frame, settings, grain, expected, seeds, statement_of(settings, grain)).select(*columns, "number")
+    return run_statement(frame, settings, grain, statement_of(settings, grain), expected, seeds).select(*columns, "number")
 
 
 def explained_events(
@@ -82,7 +82,7 @@ def explained_events(
     """The same with `why`: the features that the detector's condition names and their values, as text."""
     chosen, rules = chosen_detectors(settings, grain), rules_of(settings)
     statement = compile_statement(GRAINS[grain], chosen, rules, explained=True)
-    return _run(frame, settings, grain, expected, None, statement)
+    return run_statement(frame, settings, grain, statement, expected)
 
 
 def seeds_of(
@@ -96,7 +96,7 @@ def seeds_of(
     what the running windows have come to. `seeds` as for `events`.
     """
     statement = compile_seeds(GRAINS[grain], chosen_detectors(settings, grain), rules_of(settings))
-    return _run(frame, settings, grain, expected, seeds, statement)
+    return run_statement(frame, settings, grain, statement, expected, seeds)
 
 
 def rows_before(settings: Settings, grain: str) -> int | None:
@@ -104,14 +104,15 @@ def rows_before(settings: Settings, grain: str) -> int | None:
     return look_back(GRAINS[grain], chosen_detectors(settings, grain), rules_of(settings))
 
 
-def _run(
+def run_statement(
     frame: DataFrame,
     settings: Settings,
     grain: str,
-    expected: Mapping[str, DataFrame] | None,
-    seeds: DataFrame | None,
     statement: str,
+    expected: Mapping[str, DataFrame] | None = None,
+    seeds: DataFrame | None = None,
 ) -> DataFrame:
+    """What a statement of the grain says of a frame of its rows; `settings` and `expected` as for `events`."""
     spark = frame.sparkSession
     frame.createOrReplaceTempView(INPUT_VIEW[grain])
     for table, columns in EXPECTED_VIEW.items():

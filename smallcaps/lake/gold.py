@@ -261,5 +261,46 @@ PREDICTIONS = Table(
         ),
     ),
 )
+REVIEWS = Table(
+    name="gold.reviews",
+    comment="What people said of charts that end at the decision time: the last verdict of each reviewer on each item",
+    owner="serving",
+    columns=(
+        Column("sample_id", "string", "The sample that was drawn for review", nullable=False),
+        Column("item_id", "string", "The item of it; tells nothing of what it is", nullable=False),
+        Column("reviewer", "string", "Who judged", nullable=False),
+        Column("detector", "string", "Whose pattern was asked for", nullable=False),
+        Column(
+            "kind",
+            "string",
+            "event, or the kind of decoy: near_miss (fires with loosened parameters alone), random (any other moment)",
+            nullable=False,
+            values=("event", "near_miss", "random"),
+        ),
+        Column("event_id", "string", "The event in gold.events; null for decoys"),
+        SYMBOL,
+        SECURITY_ID,
+        SESSION_DATE,
+        Column("ts", "timestamp", "When it happened, or would have", "UTC", nullable=False),
+        Column("known_at", "timestamp", "Where the charts end", "UTC", nullable=False),
+        Column("verdict", "string", "yes, no or unsure", nullable=False, values=("yes", "no", "unsure")),
+        Column("reviewed_at", "timestamp", "When it was said", "UTC", nullable=False),
+        Column(
+            "events_version", "bigint", "Delta version of gold.events that the sample was drawn from", nullable=False
+        ),
+    ),
+    key=("sample_id", "item_id", "reviewer"),
+    sort_by=("sample_id", "item_id"),
+    constraints={
+        "events_named": "(kind = 'event') = (event_id IS NOT NULL)",
+        "known_after": "known_at >= ts",
+    },
+    expectations=(
+        Expectation(
+            "decoys", "At least a fifth of what was judged are decoys", "avg(if(kind = 'event', 0, 1))", 0.2, 1, "warn"
+        ),
+        mostly("sure", "Few verdicts are unsure", "verdict <> 'unsure'", most=0.2),
+    ),
+)
 
-TABLES = (EVENTS, CORE_MANIFEST, EVENT_FEATURES, EVENT_LABELS, PREDICTIONS)
+TABLES = (EVENTS, CORE_MANIFEST, EVENT_FEATURES, EVENT_LABELS, PREDICTIONS, REVIEWS)

@@ -119,6 +119,10 @@ class Lake:
         """The table's current Delta version."""
         return max(self._versions(name))
 
+    def identity(self, name: str) -> str:
+        """The id that Delta gave the table when it was made: no two tables have the same."""
+        return str(self._stored(name).metadata().id)
+
     def _versions(self, name: str) -> list[int]:
         """The versions that the table's log has a file of; none where it was never written."""
         filesystem, path = open_filesystem(self.location(name))

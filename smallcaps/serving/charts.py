@@ -271,8 +271,8 @@ def _bars(deciles: pd.DataFrame, name: str) -> dict[str, object]:
     }
 
 
-def price_and_volume(bars: pd.DataFrame, places: Sequence[str]) -> go.Figure:
-    """Candles over volume, not dressed yet. `bars`: open, high, low, close ($), volume (shares), one each of `places`."""
+def price_and_volume(bars: pd.DataFrame, places: Sequence[str | int], unit: str = "shares") -> go.Figure:
+    """Candles over volume, not dressed yet. `bars`: open, high, low, close ($), volume (`unit`), one each of `places`."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.76, 0.24], vertical_spacing=0.03)
     figure.add_candlestick(
         x=places,
@@ -287,7 +287,7 @@ def price_and_volume(bars: pd.DataFrame, places: Sequence[str]) -> go.Figure:
         x=places,
         y=bars["volume"].round(),
         marker={"color": [UP if up else DOWN for up in rising], "opacity": 0.55, "line": {"width": 0}},
-        hovertemplate="%{x}: %{y:,.0f} shares<extra></extra>",
+        hovertemplate="%{x}: %{y:,.0f} " + unit + "<extra></extra>",
         row=2,
         col=1,
     )

@@ -20,11 +20,12 @@ ON_SPARK = {
     *("demo", "ingest flatfiles", "ingest reference", "ingest rest", "ingest all", "ingest feed", "refine"),
     *("detect daily", "detect intraday", "manifest", "features", "label", "train", "report", "sql", "tables", "trace"),
     *("quality", "simulate build", "simulate faults", "stale", "refresh", "upgrade", "show", "manifest explain"),
+    *("review sample", "review score"),
 }
 ALIASES = {"ingest --all"}
 WITHOUT = {
     *("doctor", "jars", "version", "detectors list", "detectors sql", "detectors explain"),
-    *("simulate serve", "simulate facts"),
+    *("simulate serve", "simulate facts", "review serve"),
 }
 
 

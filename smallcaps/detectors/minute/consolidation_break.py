@@ -8,8 +8,8 @@ DETECTOR = Detector(
     grain="minute",
     summary="Close outside the range of six squeezed bars",
     parameters=(
-        Parameter("bollinger", 2.0, "standard deviations", 0.5, 10, "half-width of the Bollinger bands"),
-        Parameter("keltner", 1.5, "1-minute ATR", 0.5, 10, "half-width of the Keltner channel"),
+        Parameter("bollinger", 2.0, "standard deviations", 0.5, 10, "half-width of the Bollinger bands", near=1),
+        Parameter("keltner", 1.5, "1-minute ATR", 0.5, 10, "half-width of the Keltner channel", near=1 / 0.7),
         Parameter("minimum_ticks", 4, "ticks", 0, 1000, "least range of the six bars"),
         Parameter("minimum_relative_volume", 1.5, "ratio", 0, 1000, "the minute's volume against expected"),
     ),

@@ -15,8 +15,10 @@ DETECTOR = Detector(
     summary="At least 10 trades in 10 s, and more than a negative binomial allows once in a million",
     parameters=(
         Parameter("minimum_trades", 10, "trades in 10 s", 1, 10_000, "least trades"),
-        Parameter("tail_probability", 1e-6, "probability", 1e-12, 0.1, "upper tail that the count must fall below"),
-        Parameter("dispersion", 5, "variance / mean", 1.01, 100, "clustering of arrivals"),
+        Parameter(
+            "tail_probability", 1e-6, "probability", 1e-12, 0.1, "upper tail that the count must fall below", near=100
+        ),
+        Parameter("dispersion", 5, "variance / mean", 1.01, 100, "clustering of arrivals", near=1),
     ),
     features=(
         Feature("tape_threshold", "CASE WHEN critical IS NOT NULL THEN greatest({minimum_trades}, critical) END"),

@@ -1,25 +1,19 @@
 """The simulated vendor on the loopback: as a command, or in a thread beside a test."""
 
-import asyncio
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-from smallcaps.errors import FailedDependency
+from smallcaps.loopback import HOST, listening
 from smallcaps.sources.simulator.server.app import ACCESS_KEY, create_app
 from smallcaps.sources.simulator.server.flatfiles import BUCKET
 from smallcaps.sources.simulator.server.socket import TRANSPORT
-
-HOST = "127.0.0.1"
-START_SECONDS = 30.0
 
 
 class Protocol(WebSocketsSansIOProtocol):
@@ -54,55 +48,15 @@ class Place:
         return f"ws://{self.feed}/stocks"
 
 
-def _server(app: Any, port: int) -> uvicorn.Server:
-    # No access log: a key may stand in a query.
-    config = uvicorn.Config(
-        app,
-        HOST,
-        port,
-        ws=Protocol,
-        ws_per_message_deflate=False,
-        ws_ping_interval=None,
-        log_level="critical",
-        access_log=False,
-        timeout_graceful_shutdown=1,
-        lifespan="on",
-    )
-    return uvicorn.Server(config)
-
-
-def _port(server: uvicorn.Server) -> int:
-    port: int = server.servers[0].sockets[0].getsockname()[1]
-    return port
-
-
 @contextmanager
 def running(market: Path, key: str, port: int = 0, **options: Any) -> Iterator[Place]:
     """A simulated vendor in a thread, on a free port unless one is named; `options` are those of `create_app`.
 
     Raises FailedDependency where it cannot listen.
     """
-    server = _server(create_app(market, key, **options), port)
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            asyncio.run(server.serve())
-        except SystemExit as stopped:  # uvicorn's way of saying that the port is taken
-            failed.append(stopped)
-
-    thread = threading.Thread(target=run, name="simulated vendor", daemon=True)
-    thread.start()
-    deadline = time.monotonic() + START_SECONDS
-    while not server.started:
-        if failed or not thread.is_alive() or time.monotonic() > deadline:
-            raise FailedDependency(f"The simulated vendor cannot listen on {HOST}:{port}. Is the port taken?")
-        time.sleep(0.01)
-    try:
-        yield Place(_port(server))
-    finally:
-        server.should_exit = True
-        thread.join()
+    wire = {"ws": Protocol, "ws_per_message_deflate": False, "ws_ping_interval": None, "lifespan": "on"}
+    with listening(create_app(market, key, **options), port, "simulated vendor", **wire) as listens:
+        yield Place(listens)
 
 
 def serve(market: Path, key: str, port: int = 0, **options: Any) -> None:
