@@ -18,6 +18,8 @@ from smallcaps.lake import declared
 
 CLEAR_SECONDS = 3_600
 """A decoy is at least so far from any event of its detector on its name."""
+PLACE = ("ts", "known_at", "price")
+"""What of an event's context tells where it is."""
 
 
 def loosened(settings: Settings) -> Settings:
@@ -47,19 +49,24 @@ def near_misses(
 
 def any_moments(frame: DataFrame, settings: Settings, grain: str, seed: str, one_in: int) -> DataFrame:
     """Rows as of gold.events at moments when a detector might have fired: one in `one_in` of those that meet the grain's guard,
-    for each detector, by a lot that `seed` decides. Strength and direction are 0.
+    for each detector, by a lot that `seed` decides. Strength and direction are 0, of the context there is but PLACE.
     """
-    of_grain = GRAINS[grain]
+    of_grain = replace(GRAINS[grain], edge=None, context=_placed(GRAINS[grain].context))
     chosen = []
     for one in chosen_detectors(settings, grain):
         moment = one.detector.context.get("ts", of_grain.context["ts"])
         lot = f"pmod(xxhash64('{seed}', '{one.detector.name}', security_id, {moment}), {one_in}) = 0"
-        drawn = replace(one.detector, condition=lot, strength="0D", direction="0", features=())
+        context = _placed(one.detector.context)
+        drawn = replace(one.detector, condition=lot, strength="0D", direction="0", features=(), context=context)
         chosen.append(replace(one, detector=drawn))
-    # Without the rising edge, which forbids a moment after another.
-    statement = compile_statement(replace(of_grain, edge=None), chosen, rules_of(settings))
+    # Without the rising edge, which forbids a moment after another, and without what takes long to compute.
+    statement = compile_statement(of_grain, chosen, rules_of(settings))
     columns = [column.name for column in declared("gold.events").columns]
     return run_statement(frame, settings, grain, statement).select(*columns)
+
+
+def _placed(context: Mapping[str, str]) -> dict[str, str]:
+    return {name: sql for name, sql in context.items() if name in PLACE}
 
 
 def clear_of(moments: DataFrame, known: DataFrame) -> DataFrame:

@@ -22,6 +22,8 @@ SESSIONS = 60
 TAPE_SECONDS = 1_800
 """How far the chart of trades goes back."""
 BUCKET_SECONDS = 10
+CLOSE_MINUTES = 120
+"""How far the closer chart of minutes goes back."""
 _PRICES = ("open", "high", "low", "close")
 _ITEM = "item_id string, security_id string, session_date date, ts_micros bigint, known_micros bigint"
 
@@ -101,7 +103,9 @@ def charts_of(item: Mapping[str, Any], bars: Bars) -> str:
     if item["grain"] == "trade" and len(tape):
         figures.append(("Trades in 10 seconds, the last half hour", _tape(tape)))
     if item["grain"] != "daily" and len(minutes):
-        figures.append(("The day so far, by the minute", _minutes(minutes)))
+        lines = "VWAP of the session, and dotted since 04:00"
+        figures.append((f"The last two hours, by the minute, with the {lines}", _minutes(minutes, 420, CLOSE_MINUTES)))
+        figures.append(("The day so far", _minutes(minutes, 280)))
     if len(days):
         figures.append((f"{len(days)} sessions, by the day", _days(item, days)))
     told = [{"title": title, "figure": json.loads(figure.to_json())} for title, figure in figures]
@@ -130,31 +134,29 @@ def _days(item: Mapping[str, Any], rows: pd.DataFrame) -> go.Figure:
     return _on_axes(figure)
 
 
-def _minutes(rows: pd.DataFrame) -> go.Figure:
-    """Minute candles with the mean price by volume since 04:00 and since the session's open."""
+def _minutes(rows: pd.DataFrame, height: int, back: int | None = None) -> go.Figure:
+    """Minute candles of the last `back` minutes, or all, with the mean price by volume since 04:00 and since the session's open."""
+    dollars = (rows["high"] + rows["low"] + rows["close"]) / 3 * rows["volume"]
+    of_session, volume = rows["session"], rows["volume"]
+    rows = rows.assign(
+        day_vwap=dollars.cumsum() / volume.cumsum(),
+        session_vwap=dollars.groupby(of_session).cumsum() / volume.groupby(of_session).cumsum(),
+    )
+    if back is not None:
+        rows = rows[rows["minute"] > rows["minute"].iloc[-1] - back]
     clock = [f"2000-01-01 {4 + minute // 60:02d}:{minute % 60:02d}" for minute in rows["minute"]]
     figure = charts.price_and_volume(rows, clock)
-    typical = (rows["high"] + rows["low"] + rows["close"]) / 3 * rows["volume"]
-    of_session = rows["session"]
-    for name, dash, prices in (
-        ("VWAP since 04:00", "dot", typical.cumsum() / rows["volume"].cumsum()),
-        (
-            "VWAP of the session",
-            "solid",
-            typical.groupby(of_session).cumsum() / rows["volume"].groupby(of_session).cumsum(),
-        ),
-    ):
+    for column, dash in (("day_vwap", "dot"), ("session_vwap", "solid")):
         figure.add_scatter(
             x=clock,
-            y=prices.round(4),
-            name=name,
+            y=rows[column].round(4),
             mode="lines",
             line={"width": 1.2, "dash": dash, "color": charts.INK},
-            hovertemplate=name + " %{y:$,.4~f}<extra></extra>",
+            hovertemplate="VWAP %{y:$,.4~f}<extra></extra>",
             row=1,
             col=1,
         )
-    charts.dress(figure, 420)
+    charts.dress(figure, height)
     figure.update_xaxes(type="date", tickformat="%H:%M", nticks=12, tickangle=0)
     return _on_axes(figure)
 

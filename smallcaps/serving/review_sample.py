@@ -85,7 +85,7 @@ def draw_sample(
     shown = [
         {
             "item_id": item["item_id"],
-            "question": f"{words(item['detector']).capitalize()}?",
+            "question": f"{words(item['detector'])}?",
             "pattern": patterns[item["detector"]],
         }
         for item in items
@@ -112,7 +112,7 @@ def _items(lake: Lake, settings: Settings, sample: Sample, events: DataFrame) ->
         near += _first(missed, sample, _each(sample.size))
         one_in = max(1, rows.where(days).count() // (SPARE * sample.size))
         moments = any_moments(rows, settings, grain, sample.seed, one_in).where(days)
-        if floor is not None:
+        if floor is not None and grain != "daily":
             moments = moments.join(floor, ["security_id", "session_date"], "left_anti")
         others += _first(clear_of(moments, known), sample, 2 * _each(sample.size))
     decoys = {detector: _decoys(detector, _each(count), near, others) for detector, count in asked.items()}
