@@ -135,7 +135,7 @@ def _days(item: Mapping[str, Any], rows: pd.DataFrame) -> go.Figure:
 
 
 def _minutes(rows: pd.DataFrame, height: int, back: int | None = None) -> go.Figure:
-    """Minute candles of the last `back` minutes, or all, with the mean price by volume since 04:00 and since the session's open."""
+    """Minute candles of the last `back` minutes, or of all, with the VWAP since 04:00 and that of the session."""
     dollars = (rows["high"] + rows["low"] + rows["close"]) / 3 * rows["volume"]
     of_session, volume = rows["session"], rows["volume"]
     rows = rows.assign(
