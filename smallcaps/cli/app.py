@@ -664,6 +664,28 @@ def detectors_list_command() -> None:
     output.print(table)
 
 
+@detectors_app.command("truth")
+def detectors_truth_command(
+    market: Annotated[Path, typer.Option(help="Folder of the simulated market that the lake was made of.")],
+    page: Annotated[Path | None, typer.Option(help="Write a page with the curves here, too.")] = None,
+    file: Annotated[Path | None, typer.Option("--json", help="Write all figures here, too.")] = None,
+    plants: Annotated[int, typer.Option(help="Moves planted for a detector and size.", min=1)] = 160,
+) -> None:
+    """Measure the detectors against planted truth: recall, false alarms, precision, delay, beside a naive rule and chance."""
+    from smallcaps.cli.truth import show_truth
+    from smallcaps.serving import detection_page
+
+    lake, settings = _open()
+    with working("detectors truth", lake.spark):
+        truth = detection_page.collect(lake, settings, market, plants)
+    show_truth(truth)
+    if page is not None:
+        detection_page.write_page(truth, page)
+        output.print(f"The page is at {page}", soft_wrap=True)
+    if file is not None:
+        file.write_text(detection_page.as_json(truth), encoding="utf-8")
+
+
 @detectors_app.command("sql")
 def detectors_sql_command(grain: Annotated[Grain, typer.Argument()]) -> None:
     """Print the one statement into which the grain's detectors are compiled."""
