@@ -54,7 +54,7 @@ _PRICES = ("open", "high", "low", "close")
 BASELINES, CURVES = EXPECTED_VIEW
 _COPY = (
     *("key", "security_id", "detector", "site", "session_date", "multiple", "direction"),
-    *("at", "first", "last", "naive"),
+    *("at", "first", "last", "naive", "largest"),
 )
 
 
@@ -70,12 +70,15 @@ class Site:
 
 @dataclass(frozen=True)
 class Curve:
-    """What became of one detector's plants of one size; 0: of the same symbol-days without one."""
+    """What became of one detector's plants of one size; 0: of the same symbol-days without one. `carried`, at NEAR_MISS: how many
+    were found where a neighbouring row measures a threshold or more, since the market itself went on in the same way.
+    """
 
     multiple: float
     plants: int
     found: Estimate
     duplicates: int
+    carried: int
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def measure(lake: Lake, settings: Settings, grain: str, sites: Sequence[Site], w
         alerts = pd.DataFrame(columns=["key", "at", "direction"])
     else:
         alerts = _alerts(lake, settings, grain, account, pa.concat_tables(tables))
-    account = _accounted(account, alerts, UNIT[grain])
+    account = accounted(account, alerts, UNIT[grain])
     return [_planted(recipe, grain, account[account["detector"] == recipe.detector]) for recipe in RECIPES[grain]]
 
 
@@ -168,9 +171,22 @@ def _copies(
                 *(key, site.security_id, recipe.detector, made, site.session_date, multiple),
                 *(direction if recipe.two_sided else 0, at, at - int(recipe.reach * UNIT[grain])),
                 *(at + AFTER[grain] * UNIT[grain], recipe.naive(changed, there)),
+                _largest(recipe, changed, time - recipe.reach, time + AFTER[grain], parameters)
+                if multiple == NEAR_MISS
+                else None,
             )
             yield copy, _table(site.table, changed, key, time + AFTER[grain])
         made += 1
+
+
+def _largest(
+    recipe: Recipe, rows: Series | Day | Tape, first: float, last: float, parameters: Parameters
+) -> float | None:
+    """The largest size, in thresholds, at the rows where the plant may be found; None where only its own row sees it."""
+    if recipe.size is None:
+        return None
+    places = np.flatnonzero((rows.time >= first) & (rows.time <= last))
+    return max(recipe.size(rows, int(place), parameters) for place in places)
 
 
 def _judged(rows: Day | Tape | Series) -> np.ndarray[Any, Any]:
@@ -225,7 +241,7 @@ def _expected(lake: Lake, account: pd.DataFrame) -> dict[str, DataFrame]:
     return expected
 
 
-def _accounted(account: pd.DataFrame, alerts: pd.DataFrame, unit: int) -> pd.DataFrame:
+def accounted(account: pd.DataFrame, alerts: pd.DataFrame, unit: int) -> pd.DataFrame:
     """`account` with the events of each copy: found, duplicates, delay (from the plant's last row, in units of time)."""
     met = account.merge(alerts, on="key", suffixes=("", "_event"))
     met = met[met["at_event"].between(met["first"], met["last"])]
@@ -240,9 +256,9 @@ def _planted(recipe: Recipe, grain: str, account: pd.DataFrame) -> Planted:
     curve = []
     for multiple in (0.0, *MULTIPLES):
         some = account[account["multiple"] == multiple]
-        curve.append(
-            Curve(multiple, len(some), share(some["found"], some["session_date"]), int(some["duplicates"].sum()))
-        )
+        found, again = share(some["found"], some["session_date"]), int(some["duplicates"].sum())
+        carried = int((some["found"] & (some["largest"].astype(float) >= 1)).sum())
+        curve.append(Curve(multiple, len(some), found, again, carried))
     clear, near = (account[account["multiple"] == multiple] for multiple in (CLEAR, NEAR_MISS))
     naive_recall, naive_false, lead = _naive(clear, near) if len(clear) else (None, None, None)
     return Planted(

@@ -160,6 +160,20 @@ def _with_five(day: Day, place: int, relative_volume: float) -> Day:
     return day.with_volume(day.five(place), at_least(relative_volume * expected))
 
 
+def _spike_size(day: Day, place: int, parameters: Parameters) -> float:
+    expected = day.expected(place, 5)
+    return 0.0 if expected is None else _five_minute_volume(day, place) / (parameters["multiple"] * expected)
+
+
+def _momentum_size(day: Day, place: int, parameters: Parameters) -> float:
+    sigma = day.sigma(place)
+    if sigma is None:
+        return 0.0
+    return _five_minute_return(day, place) / max(
+        parameters["sigmas"] * sigma * math.sqrt(5), parameters["minimum_move"]
+    )
+
+
 def _momentum_fits(day: Day, place: int, parameters: Parameters) -> bool:
     return day.close_before(place, 5) is not None and day.sigma(place) is not None
 
@@ -318,6 +332,7 @@ RECIPES = (
         _five_minute_volume,
         4,
         two_sided=False,
+        size=_spike_size,
     ),
     Recipe(
         "price_momentum",
@@ -328,6 +343,7 @@ RECIPES = (
         _momentum,
         _five_minute_return,
         4,
+        size=_momentum_size,
     ),
     _vwap_recipe("vwap_break", "session_vwap", ("regular",), "of the session"),
     _vwap_recipe("vwap_break_premarket", "day_vwap", ("pre", "regular"), "since 04:00"),

@@ -28,7 +28,8 @@ class Recipe:
     direction, parameters)`: the rows with it, or None where no row can be made so. `naive(rows, place)`: what a rule of
     one line would measure at the row; `naive_rule` says it. `reach`: how far before its row a plant begins, in the grain's
     units of time. `two_sided`: whether the move has a direction that the event must have; `way(rows, place)`: the one that it
-    must have there, where it is not free.
+    must have there, where it is not free. `size(rows, place, parameters)`: measured in thresholds at any row, where rows
+    beside the plant's own see a part of it.
     """
 
     detector: str
@@ -41,6 +42,7 @@ class Recipe:
     reach: float
     two_sided: bool = True
     way: Callable[[Any, int], int] | None = None
+    size: Callable[[Any, int, Parameters], float] | None = None
 
 
 def away(price: float, start: float) -> float:

@@ -103,6 +103,11 @@ def _count(tape: Tape, place: int) -> float:
     return float(len(tape.within(place, last - WINDOW + 1, last)))
 
 
+def _size(tape: Tape, place: int, parameters: Parameters) -> float:
+    least = threshold(tape, place, parameters)
+    return 0.0 if least is None else _count(tape, place) / least
+
+
 RECIPES = (
     Recipe(
         "tape_speed",
@@ -114,5 +119,6 @@ RECIPES = (
         _count,
         WINDOW - 1,
         two_sided=False,
+        size=_size,
     ),
 )
