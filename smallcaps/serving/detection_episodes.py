@@ -5,15 +5,17 @@ matched to the episodes of those days, one to one. 3. As many alerts are taken b
 from the same symbol-days.
 """
 
+import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from smallcaps.detectors.detect import INPUT_TABLE
-from smallcaps.detectors.registry import all_detectors
+from smallcaps.detectors.registry import GRAINS, detectors_of
 from smallcaps.lake import Lake
 from smallcaps.models.evaluation import Estimate
 from smallcaps.serving.detection_score import SEED, Score, by_date, clustered, f1, score
@@ -79,45 +81,41 @@ TARGETS: dict[str, Target] = {
 }
 """By detector. A spoof moves the price by a hundredth and is meant for none."""
 
-_DAILY = """
-SELECT security_id, session_date, unix_micros({at}) AS at, {measure} AS measure FROM bars
-WINDOW by_day AS (PARTITION BY security_id ORDER BY session_number)
-"""
-_MINUTE = """
-SELECT security_id, session_date, unix_micros(ts) AS at, {measure} AS measure FROM bars WHERE {rows}
+_SOURCE = {
+    "daily": "FROM bars WINDOW by_day AS (PARTITION BY security_id ORDER BY session_number)",
+    "minute": """FROM bars WHERE NOT is_auction
 WINDOW
   five AS (PARTITION BY security_id, session_date, session, segment ORDER BY minute RANGE BETWEEN 4 PRECEDING AND CURRENT ROW),
   earlier AS (
     PARTITION BY security_id, session_date, session, segment ORDER BY minute RANGE BETWEEN UNBOUNDED PRECEDING AND 5 PRECEDING
   ),
   so_far AS (PARTITION BY security_id, session_date, session ORDER BY minute ROWS UNBOUNDED PRECEDING),
-  day_so_far AS (PARTITION BY security_id, session_date ORDER BY minute ROWS UNBOUNDED PRECEDING)
-"""
-_TRADE = """
-SELECT security_id, session_date, unix_micros(min(date_trunc('second', ts))) AS at, count(*) AS measure FROM trades
-WHERE updates_volume AND session <> 'closed' GROUP BY security_id, session_date, second DIV 10
-"""
-_VOLUME, _REGULAR = "sum(volume) OVER five", "session = 'regular' AND NOT is_auction"
+  day_so_far AS (PARTITION BY security_id, session_date ORDER BY minute ROWS UNBOUNDED PRECEDING)""",
+    "trade": """FROM (
+  SELECT security_id, session_date, min(date_trunc('second', ts)) AS ts, count(*) AS trades
+  FROM trades WHERE updates_volume AND session <> 'closed' GROUP BY security_id, session_date, second DIV 10
+)""",
+}
+_TIME = {"daily": "close_at", "minute": "ts", "trade": "ts"}
+_VOLUME = "sum(volume) OVER five"
 _VWAP = "abs(close / try_divide(sum((high + low + close) / 3 * volume) OVER {0}, sum(volume) OVER {0}) - 1)"
 NAIVE: dict[str, str] = {
-    "gap": _DAILY.format(at="open_at", measure="abs(open / lag(close) OVER by_day - 1)"),
-    "range_explosion": _DAILY.format(at="close_at", measure="(high - low) / lag(close) OVER by_day"),
-    "atr_breakout": _DAILY.format(at="close_at", measure="abs(close / lag(close) OVER by_day - 1)"),
-    "flush_reversal": _DAILY.format(at="close_at", measure="greatest(high - open, open - low) / open"),
-    "volume_spike": _MINUTE.format(measure=_VOLUME, rows="NOT is_auction"),
-    "vwap_break": _MINUTE.format(measure=_VWAP.format("so_far"), rows=_REGULAR),
-    "vwap_break_premarket": _MINUTE.format(
-        measure=_VWAP.format("day_so_far"), rows="session <> 'post' AND NOT is_auction"
-    ),
-    "price_momentum": _MINUTE.format(measure="abs(close / last_value(close) OVER earlier - 1)", rows="NOT is_auction"),
-    "consolidation_break": _MINUTE.format(measure="volume", rows=_REGULAR),
+    "gap": "abs(open / lag(close) OVER by_day - 1)",
+    "range_explosion": "(high - low) / lag(close) OVER by_day",
+    "atr_breakout": "abs(close / lag(close) OVER by_day - 1)",
+    "flush_reversal": "greatest(high - open, open - low) / open",
+    "volume_spike": _VOLUME,
+    "vwap_break": f"CASE WHEN session = 'regular' THEN {_VWAP.format('so_far')} END",
+    "vwap_break_premarket": f"CASE WHEN session <> 'post' THEN {_VWAP.format('day_so_far')} END",
+    "price_momentum": "abs(close / last_value(close) OVER earlier - 1)",
+    "consolidation_break": "CASE WHEN session = 'regular' THEN volume END",
     **{
-        f"opening_range_break_{minutes}": _MINUTE.format(
-            measure=_VOLUME, rows=f"session = 'regular' AND minute - 330 BETWEEN {minutes} AND 90"
+        f"opening_range_break_{minutes}": (
+            f"CASE WHEN session = 'regular' AND minute - 330 BETWEEN {minutes} AND 90 THEN {_VOLUME} END"
         )
         for minutes in (5, 15, 30)
     },
-    "tape_speed": _TRADE,
+    "tape_speed": "trades",
 }
 """By detector what a rule of one line measures at each row: the largest values are its alerts."""
 _BUCKET_US = 15 * MINUTE_US
@@ -149,10 +147,17 @@ class Found:
 def find_episodes(lake: Lake, market: Path) -> list[Found]:
     """Every detector whose rows the lake has, beside the episodes of the market that they lie on."""
     episodes = pd.DataFrame(read_records(market / "truth" / "episodes.jsonl"))
+    rows = lake.read("gold.events").selectExpr("detector", "security_id", "session_date", "unix_micros(ts) AS at")
+    events = rows.toPandas()
     found = []
-    for detector in all_detectors():
-        if lake.exists(INPUT_TABLE[detector.grain]):
-            found.append(_found(lake, episodes, detector.name, detector.grain))
+    for grain, name in INPUT_TABLE.items():
+        if not lake.exists(name):
+            continue
+        days = _days(lake, grain)
+        best = _best(lake, grain, days)
+        for detector in detectors_of(grain):
+            own = _of_days(events[events["detector"] == detector.name], days)
+            found.append(_found(episodes, days, detector.name, grain, own, best))
     return found
 
 
@@ -172,18 +177,23 @@ def windows_of(episodes: pd.DataFrame, days: pd.DataFrame, target: Target) -> pd
     return columns.assign(start=start, end=end, onset=onset, meant=meant)
 
 
-def _found(lake: Lake, episodes: pd.DataFrame, detector: str, grain: str) -> Found:
-    target, days = TARGETS[detector], _days(lake, grain, TARGETS[detector].sessions)
-    windows = windows_of(episodes, days, target)
+def _found(
+    episodes: pd.DataFrame, days: pd.DataFrame, detector: str, grain: str, events: pd.DataFrame, best: DataFrame
+) -> Found:
+    target = TARGETS[detector]
+    late = days[days["sessions_before"] >= target.sessions]
+    alerts = events[events["session_date"].isin(late["session_date"])].reset_index(drop=True)
+    windows = windows_of(episodes, late, target)
     meant = windows[windows["meant"]]
-    dates = sorted(days["session_date"].unique())
-    own = lake.read("gold.events").where(F.col("detector") == detector)
-    alerts = _of_days(own.selectExpr("security_id", "session_date", "unix_micros(ts) AS at").toPandas(), days)
-    naive = _of_days(_naive(lake, detector, grain, days, len(alerts)), days)
-    drawn = [_random(days, grain, detector, len(alerts), draw) for draw in range(RANDOM_DRAWS)]
+    dates = sorted(late["session_date"].unique())
+    largest = _largest(best, detector, dates, len(alerts))
+    naive = _of_days(largest, late)
+    drawn = [_random(late, grain, detector, len(alerts), draw) for draw in range(RANDOM_DRAWS)]
     counts = by_date(alerts, meant, dates)
-    rival = by_date(naive, meant, dates)[["alerts", "matched"]].add_prefix("naive_")
-    lead = clustered(counts.join(rival), lambda sums: f1(sums) - f1(sums, "naive_"))
+    rival = by_date(naive, meant, dates)
+    lead = clustered(
+        counts.join(rival[["alerts", "matched"]].add_prefix("naive_")), lambda sums: f1(sums) - f1(sums, "naive_")
+    )
     # Of a daily bar there is no delay but the session's.
     bar = {"daily": float("inf"), "minute": MINUTE_US, "trade": MINUTE_US / 60}[grain]
     return Found(
@@ -191,7 +201,7 @@ def _found(lake: Lake, episodes: pd.DataFrame, detector: str, grain: str) -> Fou
         grain,
         target,
         score(alerts, meant, windows, dates, bar),
-        _rival([by_date(naive, meant, dates)]),
+        _rival([rival]),
         _rival([by_date(one, meant, dates) for one in drawn]),
         lead,
     )
@@ -208,23 +218,23 @@ def _rival(draws: list[pd.DataFrame]) -> Rival:
         )
 
 
-def _days(lake: Lake, grain: str, sessions: int) -> pd.DataFrame:
-    """security_id, symbol, session_date, and in µs first, last, open_at, close_at of the symbol-days above the floor with rows of
-    the grain, from the day on which `sessions` are behind.
+def _days(lake: Lake, grain: str) -> pd.DataFrame:
+    """security_id, symbol, session_date, sessions_before (in the lake), and in µs first, last, open_at, close_at of the
+    symbol-days above the floor with rows of the grain.
     """
     calendar = lake.read("silver.calendar")
-    (first,) = (
-        lake.read(INPUT_TABLE["daily"]).join(calendar, "session_date").agg(F.min(calendar.session_number)).collect()[0]
-    )
+    bars = lake.read(INPUT_TABLE["daily"]).select("session_date").distinct()
+    (first,) = bars.join(calendar, "session_date").agg(F.min("session_number")).collect()[0]
     there = lake.read(INPUT_TABLE[grain]).select("security_id", "session_date").distinct()
     times = {"first": "pre_open_at", "last": "post_close_at", "open_at": "open_at", "close_at": "close_at"}
     return (
         lake.read("silver.universe")
         .where("passes_floor")
         .join(there, ["security_id", "session_date"], "left_semi")
-        .join(calendar.where(F.col("session_number") > first + sessions), "session_date")
+        .join(calendar, "session_date")
         .selectExpr(
-            "security_id", "symbol", "session_date", *(f"unix_micros({time}) AS {name}" for name, time in times.items())
+            *("security_id", "symbol", "session_date", f"session_number - {first} - 1 AS sessions_before"),
+            *(f"unix_micros({time}) AS {name}" for name, time in times.items()),
         )
         .orderBy("session_date", "security_id")
         .toPandas()
@@ -237,17 +247,32 @@ def _of_days(alerts: pd.DataFrame, days: pd.DataFrame) -> pd.DataFrame:
     return alerts.merge(names, on=["security_id", "session_date"]).sort_values(["at", "symbol"], ignore_index=True)
 
 
-def _naive(lake: Lake, detector: str, grain: str, days: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The `count` alerts of the rule of one line: the largest values, one a name in a quarter of an hour."""
-    lake.read(INPUT_TABLE[grain]).createOrReplaceTempView("trades" if grain == "trade" else "bars")
-    rows = lake.spark.createDataFrame(days[["security_id", "session_date"]], "security_id string, session_date date")
-    measured = lake.spark.sql(NAIVE[detector]).join(F.broadcast(rows), ["security_id", "session_date"], "left_semi")
-    best = measured.where("measure IS NOT NULL").groupBy(
-        "security_id", "session_date", F.expr(f"at DIV {_BUCKET_US}").alias("bucket")
+def _best(lake: Lake, grain: str, days: pd.DataFrame) -> DataFrame:
+    """Of each name and quarter of an hour on these days, a column a detector: what its rule of one line measured at most, and
+    when first, as a struct of the two, the time negative.
+    """
+    columns = "security_id string, session_date date"
+    wanted = F.broadcast(lake.spark.createDataFrame(days[["security_id", "session_date"]], columns))
+    there = lake.read(INPUT_TABLE[grain])
+    if GRAINS[grain].stays_in_session:
+        there = there.join(wanted, ["security_id", "session_date"], "left_semi")
+    there.createOrReplaceTempView("trades" if grain == "trade" else "bars")
+    detectors = [detector.name for detector in detectors_of(grain)]
+    measured = ", ".join(f"{NAIVE[name]} AS {name}" for name in detectors)
+    rows = lake.spark.sql(
+        f"SELECT security_id, session_date, unix_micros({_TIME[grain]}) AS at, {measured} {_SOURCE[grain]}"
     )
-    largest = best.agg(F.max("measure").alias("measure"), F.expr("max_by(at, struct(measure, -at))").alias("at"))
-    ordered = largest.orderBy(F.desc("measure"), "security_id", "at").limit(count)
-    return ordered.select("security_id", "session_date", "at").toPandas()
+    of_days = rows.join(wanted, ["security_id", "session_date"], "left_semi")
+    quarter = F.expr(f"at DIV {_BUCKET_US}").alias("quarter")
+    most = [F.expr(f"max(struct({name} AS measure, -at AS before))").alias(name) for name in detectors]
+    return of_days.groupBy("security_id", "session_date", quarter).agg(*most).localCheckpoint()
+
+
+def _largest(best: DataFrame, detector: str, dates: list[datetime.date], count: int) -> pd.DataFrame:
+    """The `count` alerts of the rule of one line: the largest values, one a name in a quarter of an hour."""
+    rows = best.where(F.col("session_date").isin(dates)).where(f"{detector}.measure IS NOT NULL")
+    ordered = rows.orderBy(F.desc(f"{detector}.measure"), "security_id", F.desc(f"{detector}.before")).limit(count)
+    return ordered.selectExpr("security_id", "session_date", f"-{detector}.before AS at").toPandas()
 
 
 def _random(days: pd.DataFrame, grain: str, detector: str, count: int, draw: int) -> pd.DataFrame:
