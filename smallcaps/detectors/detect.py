@@ -73,7 +73,9 @@ def numbered_events(
 ) -> DataFrame:
     """The same with `number`, that of the event's row in the grain's order."""
     columns = [column.name for column in declared("gold.events").columns]
-    return run_statement(frame, settings, grain, statement_of(settings, grain), expected, seeds).select(*columns, "number")
+    return run_statement(frame, settings, grain, statement_of(settings, grain), expected, seeds).select(
+        *columns, "number"
+    )
 
 
 def explained_events(
