@@ -48,7 +48,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        given = scope["path"].split("/")[1]
+        given = scope["path"].lstrip("/").split("/")[0]
         if not hmac.compare_digest(given.encode(), self._token.encode()):
             return await PlainTextResponse("Wrong token: use the address that the server printed.", 403)(
                 scope, receive, send

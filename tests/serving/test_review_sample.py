@@ -100,6 +100,7 @@ def values(bars: pd.DataFrame) -> set[float]:
     return {round(float(one), 4) for name in (*PRICES, "volume") for one in bars[name]}
 
 
+@pytest.mark.slow
 def test_a_sample_is_the_same_each_time_has_decoys_and_shows_nothing_that_came_later(
     of_days: Lake, settings: Settings, tmp_path: Path
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_sample_is_the_same_each_time_has_decoys_and_shows_nothing_that_came_l
         draw_sample(of_days, settings, 8, None, event_day(), drawn.folder)
 
 
+@pytest.mark.slow
 def test_minutes_after_the_decision_are_in_no_file(of_minutes: Lake, settings: Settings, tmp_path: Path) -> None:
     drawn = draw_sample(of_minutes, settings, 2, planted.DATE, planted.DATE, tmp_path / "sample")
     found, bars = figures(tmp_path / "sample"), minutes()

@@ -118,6 +118,7 @@ def test_a_page_whose_server_has_gone_says_that_the_verdict_was_not_saved(folder
     assert said_of(folder, "anna") == {}
 
 
+@pytest.mark.slow
 def test_a_killed_server_has_lost_no_verdict_and_the_next_goes_on(folder: Path) -> None:
     order = shuffled(ITEMS, SAMPLE.sample_id, "ben")
     with subprocess.Popen(
