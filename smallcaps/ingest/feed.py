@@ -24,7 +24,8 @@ from pyspark.sql import functions as F
 from smallcaps.calendar.sessions import NEW_YORK
 from smallcaps.config import Settings
 from smallcaps.errors import BadInput, FailedDependency, SmallcapsError
-from smallcaps.ingest.rest import BODIES, REASONS, read_text, typed
+from smallcaps.ingest.body_rows import REASONS, judged_rows
+from smallcaps.ingest.rest import BODIES
 from smallcaps.lake import Lake, Run, recorded_run
 from smallcaps.sources.polygon.credentials import Key
 from smallcaps.sources.polygon.endpoints import LULD, LULD_TOPIC
@@ -146,7 +147,7 @@ def _write_bronze(run: Run) -> int:
         pages = heard.withColumns(
             {"symbol": F.lit(None).cast("string"), "first": F.col("as_of"), "last": F.col("as_of")}
         )
-        judged = typed(read_text(LULD, pages), LULD, day)
+        judged = judged_rows(LULD, pages, day)
         in_ns = F.expr(f"IF(sip_ns < {MILLISECONDS_BELOW}L, sip_ns * 1000000L, sip_ns)")
         where = f"session_date = DATE'{day}'"
         rows += run.replace_judged(LULD.table, judged.withColumn("sip_ns", in_ns), REASONS, where, records).rows

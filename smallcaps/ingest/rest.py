@@ -11,8 +11,7 @@ answer's own fault, the others go on and what it would have brought stays as it 
 fails, nothing more is asked, and nothing is typed before a later run has the rest.
 """
 
-import gzip
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 
@@ -24,42 +23,31 @@ from pyspark.sql import functions as F
 from smallcaps.calendar.sessions import NEW_YORK
 from smallcaps.config import ServiceSettings, Settings
 from smallcaps.errors import BadData, BadInput, FailedDependency
+from smallcaps.ingest.body_rows import REASONS, judged_rows
 from smallcaps.ingest.requests import answered, as_of_clause, planned
 from smallcaps.lake import (
-    RULE,
     DataFile,
     DataFileWriter,
     Lake,
-    Rule,
     Run,
     between,
+    days_of,
     declared,
     file_schema,
-    judge,
     recorded_run,
     sql_literal,
     stands,
-    with_nulls,
 )
-from smallcaps.lake.quality import RECEIVED
 from smallcaps.log import progress
 from smallcaps.sources.economy.wire import FRED
 from smallcaps.sources.endpoints import ENDPOINTS
-from smallcaps.sources.fields import any_missing, any_unparsable
 from smallcaps.sources.polygon.answers import answers
-from smallcaps.sources.polygon.bodies import parse, records_of, text_columns
 from smallcaps.sources.polygon.credentials import Key
-from smallcaps.sources.polygon.endpoints import Endpoint, Freshness, Scope, Source
+from smallcaps.sources.polygon.endpoints import Endpoint, Freshness, Source
 from smallcaps.sources.polygon.rest import VENDOR, Pace, RestClient
 from smallcaps.spark import batches_of, on_executors
 
 JOB, BODIES = "ingest rest", "bronze.bodies"
-REASONS = {
-    "missing_value": "a required field is not there",
-    "unparsable_value": "a field is not what it should be",
-    "outside_request": "the row is of a day that was not asked for",
-}
-_DAY_OF_START = "to_date(from_utc_timestamp(timestamp_micros(window_start_ns div 1000), 'America/New_York'))"
 DIALECTS = {Source.VENDOR: VENDOR, Source.FRED: FRED}
 BATCH_BYTES = 32 << 20
 """Bodies that a task holds at once."""
@@ -170,9 +158,10 @@ def plan_of(run: Run, endpoint: Endpoint, want: Wanted) -> DataFrame:
 
 def unanswered(run: Run, endpoint: Endpoint, plan: DataFrame, as_of: date) -> DataFrame:
     """The requests of a plan that bronze.bodies has no whole answer to."""
-    if not run.lake.exists(BODIES):
+    ours = kept(endpoint, as_of)
+    if not run.lake.exists(BODIES) or not run.holds(BODIES, ours):
         return plan
-    known = run.read(BODIES).where(kept(endpoint, as_of))
+    known = run.read(BODIES).where(ours)
     return plan.join(answered(plan, known).select("request"), "request", "left_anti")
 
 
@@ -286,10 +275,10 @@ def _write_bronze(run: Run, endpoint: Endpoint, plan: DataFrame, total: int, wan
         pages = bodies.where(F.col("run_id").isin(runs)).join(
             F.broadcast(found.drop("pages", "bytes", "records")), ["request", "run_id"]
         )
-        judged = typed(read_text(endpoint, pages), endpoint, want.as_of)
-        where = _replaced(endpoint, want, left_out)
+        judged = judged_rows(endpoint, pages, want.as_of)
+        within, where = _replaced(endpoint, want, left_out)
         with batches_of(run.lake.spark, BATCH_BYTES):
-            return run.replace_judged(endpoint.table, judged, REASONS, where, records).rows
+            return run.replace_staged(endpoint.table, judged, REASONS, within, where, records).rows
     finally:
         whole.unpersist()
 
@@ -299,85 +288,23 @@ def _totals(found: DataFrame) -> Row:
     return found.agg(F.count("*"), *map(F.sum, ("pages", "bytes", "records")), F.collect_set("run_id")).collect()[0]
 
 
-def _replaced(endpoint: Endpoint, want: Wanted, left_out: list[str] | list[date]) -> str:
-    """SQL condition: the rows of the table that were asked for, but for what is left out."""
+def _replaced(
+    endpoint: Endpoint, want: Wanted, left_out: list[str] | list[date]
+) -> tuple[dict[str, Sequence[date | str]], str | None]:
+    """The rows of the table that were asked for, but for what is left out: values of columns, and a SQL condition if need be."""
+    within: dict[str, Sequence[date | str]] = {}
     conditions = []
     if "as_of" in endpoint.declared.key:
-        conditions += [f"endpoint = {sql_literal(endpoint.name)}", f"as_of = DATE'{want.as_of}'"]
-    if endpoint.within is not None:
+        within |= {"endpoint": [endpoint.name], "as_of": [want.as_of]}
+    if endpoint.within in endpoint.declared.partition_by:
+        within[endpoint.within] = days_of(want.first, want.last)
+    elif endpoint.within is not None:
         conditions.append(between(f"cast({endpoint.within} AS date)", want.first, want.last))
     if endpoint.scope.by_symbol and want.symbols is not None:
-        conditions.append(f"{endpoint.asked} IN ({', '.join(map(sql_literal, want.symbols))})")
+        within[endpoint.asked] = want.symbols
     if left_out and endpoint.scope.by_symbol:
         conditions.append(f"{endpoint.asked} NOT IN ({', '.join(sql_literal(str(symbol)) for symbol in left_out)})")
     elif left_out:
         days = ", ".join(f"DATE'{day}'" for day in left_out)
         conditions.append(f"cast({endpoint.within} AS date) NOT IN ({days})")
-    return " AND ".join(conditions)
-
-
-_Batches = Iterable[pa.RecordBatch]
-_AROUND = pa.schema(
-    [
-        ("asked_symbol", pa.string()),
-        ("first", pa.date32()),
-        ("last", pa.date32()),
-        ("received_at", pa.timestamp("us", "UTC")),
-        ("source_sha256", pa.string()),
-    ]
-)
-_AROUND_COLUMNS = "asked_symbol string, first date, last date, received_at timestamp, source_sha256 string"
-
-
-def read_text(endpoint: Endpoint, pages: DataFrame) -> DataFrame:
-    """Records of bodies as text: a column for each field under its bronze column's name, what was asked, and the source.
-
-    `pages` are rows of bronze.bodies with the plan's symbol, first and last.
-    """
-
-    def read(batches: _Batches) -> _Batches:
-        for batch in batches:
-            for page in batch.to_pylist():
-                records = records_of(endpoint, parse(gzip.decompress(page["content"])))
-                columns = text_columns(endpoint, records)
-                columns |= {one.name: pa.repeat(pa.scalar(page[one.name], one.type), len(records)) for one in _AROUND}
-                columns["source_line"] = pa.array(range(1, len(records) + 1), pa.int64())
-                yield pa.RecordBatch.from_pydict(columns)
-
-    text = ", ".join(f"{field.column} string" for field in endpoint.fields)
-    return (
-        pages.where("content IS NOT NULL AND coalesce(status, 200) = 200")
-        .selectExpr("content", "symbol AS asked_symbol", "first", "last", "received_at", "sha256 AS source_sha256")
-        .mapInArrow(read, f"{text}, {_AROUND_COLUMNS}, source_line bigint")
-    )
-
-
-def typed(text: DataFrame, endpoint: Endpoint, as_of: date) -> DataFrame:
-    """Text rows of an endpoint as judged bronze rows; columns that it does not have are null. Pure: no reads, no writes."""
-    fields = [replace(field, text=field.column) for field in endpoint.fields]
-    rules = (
-        Rule("missing_value", any_missing(fields), REASONS["missing_value"]),
-        Rule("unparsable_value", any_unparsable(fields), REASONS["unparsable_value"]),
-    )
-    received = F.struct(*[field.column for field in fields]).alias(RECEIVED)
-    values = {field.column: field.value for field in fields}
-    known = {"endpoint": sql_literal(endpoint.name), "as_of": f"DATE'{as_of}'", "received_at": "received_at"}
-    if endpoint.scope.by_symbol:
-        known[endpoint.asked] = "asked_symbol"
-    if endpoint.scope in (Scope.DAY, Scope.SYMBOL_DAY):
-        known["session_date"] = "first"
-    elif "window_start_ns" in values:
-        known["session_date"] = _DAY_OF_START.replace("window_start_ns", values["window_start_ns"])
-    columns = {column.name for column in endpoint.declared.columns}
-    values |= {name: value for name, value in known.items() if name in columns}
-    rows = judge(text, rules).select(
-        RULE,
-        received,
-        *[F.expr(value).alias(name) for name, value in values.items()],
-        *("source_sha256", "source_line"),
-        *(F.col(name).alias(f"_{name}") for name in ("first", "last")),
-    )
-    if endpoint.within is not None:
-        outside = f"NOT cast({endpoint.within} AS date) BETWEEN _first AND _last"
-        rows = judge(rows, [Rule("outside_request", outside, REASONS["outside_request"])])
-    return with_nulls(rows.drop("_first", "_last"), endpoint.table)
+    return within, " AND ".join(conditions) or None

@@ -3,7 +3,7 @@
 from smallcaps.lake.datafiles import DataFile, DataFileWriter, file_schema
 from smallcaps.lake.quality import RULE, Rule, judge, judge_repeats, refused
 from smallcaps.lake.registry import REGISTRY, TOPICS, declared, declared_topic
-from smallcaps.lake.runs import Run, last_runs, recorded_run, stands
+from smallcaps.lake.runs import Run, days_of, last_runs, recorded_run, stands
 from smallcaps.lake.staleness import Stale, stale
 from smallcaps.lake.store import Commit, Lake, between, sql_literal, with_nulls
 
@@ -19,6 +19,7 @@ __all__ = [
     "Run",
     "Stale",
     "between",
+    "days_of",
     "declared",
     "declared_topic",
     "file_schema",

@@ -174,13 +174,15 @@ def delete_files(location: str, files: Sequence[DataFile]) -> None:
 
 
 def _leaves(schema: pa.Schema, without: Sequence[str]) -> list[str]:
-    """Parquet's names of the columns, lists' elements and what is in them included."""
+    """Parquet's names of the columns, elements of lists and maps and what is in them included."""
     return [name for field in schema if field.name not in without for name in _named(field.name, field.type)]
 
 
 def _named(name: str, type_: pa.DataType) -> list[str]:
     if pa.types.is_list(type_):
         return _named(f"{name}.list.element", type_.value_type)
+    if pa.types.is_map(type_):
+        return [f"{name}.key_value.key", *_named(f"{name}.key_value.value", type_.item_type)]
     if pa.types.is_struct(type_):
         return [leaf for part in type_ for leaf in _named(f"{name}.{part.name}", part.type)]
     return [name]

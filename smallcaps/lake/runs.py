@@ -102,6 +102,11 @@ class Run:
         bounds = [F.expr(day) >= F.lit(first)] * (first is not None) + [F.expr(day) <= F.lit(last)] * (last is not None)
         return reduce(DataFrame.where, bounds, self._pinned(name))
 
+    def holds(self, name: str, condition: str) -> bool:
+        """Whether a row of the table, as `read` gives it, meets a SQL condition."""
+        self.days_read[name] = (None, None)
+        return self.lake.holds(name, condition, self.inputs.setdefault(name, self.lake.version(name)))
+
     def has(self, name: str) -> bool:
         """Whether the table is there; that it was not is recorded, as version ABSENT."""
         if self.lake.exists(name):
@@ -140,9 +145,14 @@ class Run:
         return self._commit_files(name, files, within, refused)
 
     def _commit_files(
-        self, name: str, files: Sequence[DataFile], within: Mapping[str, Sequence[date | str]], refused: int
+        self,
+        name: str,
+        files: Sequence[DataFile],
+        within: Mapping[str, Sequence[date | str]],
+        refused: int,
+        where: str | None = None,
     ) -> Commit:
-        commit = self._record(self.lake.replace_files(name, files, within, self.run_id))
+        commit = self._record(self.lake.replace_files(name, files, within, self.run_id, where))
         self.rows_kept += commit.rows
         self.rows_refused += refused
         return commit
@@ -195,19 +205,32 @@ class Run:
         last: date,
         rows_in: int | None = None,
     ) -> Commit:
-        """As `replace_judged`, from `first` to `last`, of a table by day, which is large: its rows are written before they are
-        judged as a whole, and read again for that.
+        """As `replace_staged`, from `first` to `last`, of a table by day."""
+        return self.replace_staged(name, judged, reasons, {"session_date": days_of(first, last)}, None, rows_in)
+
+    def replace_staged(
+        self,
+        name: str,
+        judged: DataFrame,
+        reasons: Mapping[str, str],
+        within: Mapping[str, Sequence[date | str]],
+        where: str | None,
+        rows_in: int | None = None,
+    ) -> Commit:
+        """As `replace_judged`, in place of the rows that `Lake.replace_files` says: rows are written before they are judged as a
+        whole, and read again for that. Nothing is cached, and Spark's writer has no part in it.
         """
         with computed_once(self.lake.stage(name, judged, reasons, self.run_id)) as staged:
             found = [row.file for row in staged.select(FILE).collect()]
             files = [told(file) for file in found if file is not None]
             kept, lost = sum(file.rows for file in files), len(found) - len(files)
-            days = days_of(first, last)
             try:
                 if rows_in is not None and rows_in != kept + lost:
                     raise BadData(f"{name}: {rows_in} rows came in and {kept + lost} were judged.")
-                if strange := {file.partition["session_date"] for file in files} - {*map(str, days)}:
-                    raise BadData(f"{name}: rows of {min(strange)} are not of {first} to {last}.")
+                for column, values in within.items():
+                    written = {file.partition[column] for file in files if column in file.partition}
+                    if strange := written - {*map(str, values)}:
+                        raise BadData(f"{name}: rows of {min(strange)} are not of {values[0]} to {values[-1]}.")
                 if lost:
                     self.quarantine(staged.where(f"{REFUSED} IS NOT NULL").select(f"{REFUSED}.*"))
                 if self.lake.suites:
@@ -217,7 +240,7 @@ class Run:
             except BaseException:
                 delete_files(self.lake.location(name), files)
                 raise
-        return self._commit_files(name, files, {"session_date": days}, lost)
+        return self._commit_files(name, files, within, lost, where)
 
     def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Commit:
         """Add rows in the driver's hands that are the run's own."""

@@ -37,13 +37,13 @@ def with_refusals(
 
 
 def written(rows: DataFrame, table: Table, location: str) -> DataFrame:
-    """Write the sound rows of a table by day under its folder; a row for each file (FILE, of which `told` makes a DataFile) and
+    """Write the sound rows of a table under its folder; a row for each file (FILE, of which `told` makes a DataFile) and
     for each refused row (REFUSED). To be computed once: each time writes other files.
 
-    `rows` has the table's columns and REFUSED, each partition in order of the days.
+    `rows` has the table's columns and REFUSED; of a table by day each partition is in order of the days.
     """
     refused = rows.schema[REFUSED].dataType.simpleString()
-    writer = _writer(location, file_schema(table), *table.partition_by)
+    writer = _writer(location, file_schema(table), table.partition_by)
     return rows.mapInArrow(writer, f"{FILE} string, {REFUSED} {refused}")
 
 
@@ -53,7 +53,7 @@ def told(file: str) -> DataFile:
 
 
 def _writer(
-    location: str, schema: pa.Schema, day: str
+    location: str, schema: pa.Schema, partition_by: Sequence[str]
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         kind = None
@@ -66,17 +66,27 @@ def _writer(
                 if len(lost):
                     yield pa.RecordBatch.from_arrays([pa.nulls(len(lost), pa.string()), lost], [FILE, REFUSED])
                 sound = batch.filter(verdicts.is_null()) if len(lost) else batch
-                for value in pc.unique(sound.column(day)).to_pylist():
-                    if value not in writers:
+                for part, rows in _parts(sound, partition_by):
+                    if part not in writers:
                         # The days before are over.
                         stack.close()
-                        writers[value] = stack.enter_context(DataFileWriter(location, schema, {day: str(value)}))
-                    rows = sound.filter(pc.equal(sound.column(day), pa.scalar(value)))
+                        partition = {name: str(value) for name, value in zip(partition_by, part, strict=True)}
+                        writers[part] = stack.enter_context(DataFileWriter(location, schema, partition))
                     of_file = pa.RecordBatch.from_arrays([rows.column(name) for name in schema.names], schema=schema)
-                    writers[value].write(of_file)
+                    writers[part].write(of_file)
         files = [file for writer in writers.values() for file in writer.files]
         if kind is not None:
             names = pa.array([json.dumps(asdict(file)) for file in files], pa.string())
             yield pa.RecordBatch.from_arrays([names, pa.nulls(len(files), kind)], [FILE, REFUSED])
 
     return write
+
+
+def _parts(rows: pa.RecordBatch, partition_by: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pa.RecordBatch]]:
+    """The rows of each partition, which is named by its values; a table without partitions is one."""
+    if not partition_by:
+        yield (), rows
+        return
+    (day,) = (rows.column(name) for name in partition_by)
+    for value in pc.unique(day).to_pylist():
+        yield (value,), rows.filter(pc.equal(day, pa.scalar(value)))

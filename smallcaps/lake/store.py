@@ -14,7 +14,7 @@ import pyarrow as pa
 from delta import exceptions
 from delta.exceptions import captured as _captured  # noqa: F401 - has PySpark raise Delta's exceptions as Delta's
 from delta.tables import DeltaTable
-from deltalake import write_deltalake
+from deltalake import QueryBuilder, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 from py4j.protocol import Py4JError
 from pyarrow import fs
@@ -83,6 +83,14 @@ def _has_files(stored: deltalake.DeltaTable, partitions: Mapping[str, Sequence[d
     return bool(stored.file_uris(partition_filters(partitions) or None))
 
 
+def _has_rows(stored: deltalake.DeltaTable, condition: str) -> bool:
+    """Whether a row meets a SQL condition."""
+    # In delta-rs' SQL a text knows no backslash: they come in pairs, and before quotes (`sql_literal`).
+    condition = re.sub(r"\\(.)", lambda found: "''" if found[1] == "'" else found[1], condition)
+    found = QueryBuilder().register("stored", stored).execute(f"SELECT 1 FROM stored WHERE {condition} LIMIT 1")
+    return any(batch.num_rows for batch in found)
+
+
 def _rows_written(metrics: Mapping[str, int | str]) -> int:
     """Rows that a commit added, as Spark or delta-rs counts them."""
     for inserted in ("numTargetRowsInserted", "num_target_rows_inserted", "num_added_rows"):
@@ -149,6 +157,19 @@ class Lake:
             ) from error
         self._refuse_drift(declared(name), frame.schema, STORED)
         return frame
+
+    def holds(self, name: str, condition: str, version: int | None = None) -> bool:
+        """Whether a row of the table, at `version` if given, meets a SQL condition. Raises as `read` does.
+
+        Without Spark: the log and the files' statistics mostly tell, where there is none.
+        """
+        if not self.exists(name):
+            raise BadInput(f"{name} has not been written in this lake ({self.root}) yet.")
+        stored = self._stored(name)
+        self._refuse_drift(declared(name), self._stored_schema(stored), STORED)
+        if version is not None:
+            stored.load_as_version(version)
+        return _has_rows(stored, condition)
 
     def empty(self, name: str) -> DataFrame:
         """No rows, in the columns that the table is declared with."""
@@ -245,32 +266,39 @@ class Lake:
         return there
 
     def replace_files(
-        self, name: str, files: Sequence[DataFile], within: Mapping[str, Sequence[date | str]], run_id: str
+        self,
+        name: str,
+        files: Sequence[DataFile],
+        within: Mapping[str, Sequence[date | str]],
+        run_id: str,
+        where: str | None = None,
     ) -> Commit:
-        """Make what DataFileWriters wrote the rows of the table in which each column of `within` has one of its values.
+        """Make what DataFileWriters wrote the rows of the table in which each column of `within` has one of its values, and
+        which meet `where`.
 
         The table is there already (`make`), the files are this call's own and hold no other rows.
         """
         table, location = declared(name), self.location(name)
-        where = " AND ".join(f"{column} IN ({', '.join(map(_literal, values))})" for column, values in within.items())
+        conditions = [f"{column} IN ({', '.join(map(_literal, values))})" for column, values in within.items()]
+        condition = " AND ".join([*conditions, *([where] if where else [])])
         partitions = {column: values for column, values in within.items() if column in table.partition_by}
-        whole = partitions == dict(within)
+        whole = partitions == dict(within) and not where
 
         def write(stored: deltalake.DeltaTable) -> None:
-            if whole or not _has_files(stored, partitions) or self.read(name, stored.version()).where(where).isEmpty():
+            if whole or not _has_files(stored, partitions) or not _has_rows(stored, condition):
                 commit_files(stored, table, files, within if whole else None, run_id)
                 return
             # Rows that stay share files with rows that go, which takes Spark's writer.
             rows = self.empty(name)
             if files:
                 rows = self.read_files(name, [file.path for file in files])
-            self.replace(name, rows, where, run_id)
+            self.replace(name, rows, condition or None, run_id)
             delete_files(location, files)
 
         return self._natively(name, run_id, write)
 
     def stage(self, name: str, judged: DataFrame, reasons: Mapping[str, str], run_id: str) -> DataFrame:
-        """Write the sound rows of a judged frame to files that no commit names yet (`staging.written`), of a table by day."""
+        """Write the sound rows of a judged frame to files that no commit names yet (`staging.written`)."""
         table = declared(name)
         # What Spark's own writer sees to; where suites are on they do, with more to say.
         required = [column.present for column in table.columns if not column.nullable]

@@ -1,12 +1,14 @@
-"""Text columns as typed Arrow columns, as their Fields declare it: for bulk, where reading as SQL would take too long.
+"""Text columns as typed Arrow columns, as their Fields declare it. What is absent is null.
 
-What a text means is the same as in `fields`; a test holds the two against each other. Absent is null here, not empty text.
+A text means what Spark's casts take it for; a test holds the two against each other.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from functools import partial
 from typing import Any
@@ -24,20 +26,27 @@ Mask = NDArray[np.bool_]
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE](-[0-9]{1,8}|\+?[0-9]{1,3}))?")
 _SPACES = "".join(map(chr, range(33)))
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIME = re.compile(_DATE.pattern + r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?")
+_TRUTH = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(("false", "f", "no", "n", "0"), False)
 
 
 def read_column(text: pa.StringArray, field: Field, type_: pa.DataType) -> tuple[pa.Array, Mask | None]:
     """Texts of a field as values of `type_`, and the places of those that cannot be read (None where all can).
 
-    Types: string, int32, int64, decimal128, list of int32, list of structs of decimals. A value is null where there is no text
-    or it cannot be read.
+    Types: string, bool, int32, int64, double, decimal128, date32, timestamp in UTC, map of double, lists of int32, strings or
+    structs of strings or decimals. A value is null where there is no text or it cannot be read.
     """
+    if field.missing is not None:
+        text = pc.if_else(pc.equal(text, field.missing), None, text)
     if pa.types.is_string(type_):
         return text, None
-    read = _numbers
-    if pa.types.is_list(type_):
-        read = _records if pa.types.is_struct(type_.value_type) else _lists
-    values, unread = read(text, type_), None
+    read, unread = _reader(type_), None
+    values = read(text, type_)
+    if field.times != 1:
+        most = ((1 << 63) - 1) // field.times
+        within = pc.and_(pc.less_equal(values, most), pc.greater_equal(values, -most))
+        values = pc.multiply(pc.if_else(within, values, None), field.times)
     # No text is an empty list of numbers; else it is nothing.
     if values.null_count > (0 if read is _lists else text.null_count):
         unread = np.asarray(pc.and_(text.is_valid(), values.is_null()))
@@ -46,12 +55,29 @@ def read_column(text: pa.StringArray, field: Field, type_: pa.DataType) -> tuple
     return values, unread
 
 
-def _numbers(text: pa.StringArray, type_: pa.DataType) -> pa.Array:
+def _reader(type_: pa.DataType) -> Callable[[pa.StringArray, pa.DataType], pa.Array]:
+    if pa.types.is_list(type_):
+        return _lists if pa.types.is_int32(type_.value_type) else _objects
+    if pa.types.is_map(type_):
+        return partial(_one_by_one, read=_figures)
+    if pa.types.is_boolean(type_):
+        return partial(_one_by_one, read=lambda one: _TRUTH.get(one.strip(_SPACES).lower()))
+    return _values
+
+
+def _values(text: pa.StringArray, type_: pa.DataType) -> pa.Array:
     # Arrow reads all at once or none; then each is read by itself. It takes 0x10 for 16, which nobody means.
     if b"x" not in (characters := bytes(text.buffers()[2] or b"")) and b"X" not in characters:
         with suppress(pa.ArrowInvalid):
-            return pc.cast(text, type_)
-    read = partial(_decimal, type_=type_) if pa.types.is_decimal(type_) else partial(_whole, bits=type_.bit_width)
+            return _finite(pc.cast(text, type_))
+    return _finite(_one_by_one(text, type_, _READERS[type_.id](type_)))
+
+
+def _finite(values: pa.Array) -> pa.Array:
+    return pc.if_else(pc.is_finite(values), values, None) if pa.types.is_float64(values.type) else values
+
+
+def _one_by_one(text: pa.StringArray, type_: pa.DataType, read: Callable[[str], Any]) -> pa.Array:
     return pa.array(_each(text, read), type_)
 
 
@@ -62,8 +88,8 @@ def _lists(text: pa.StringArray, type_: pa.DataType) -> pa.Array:
     return lists.take(encoded.indices.fill_null(len(lists) - 1))
 
 
-def _records(text: pa.StringArray, type_: pa.ListType) -> pa.Array:
-    """JSON: a list of objects; what an object lacks is null."""
+def _objects(text: pa.StringArray, type_: pa.ListType) -> pa.Array:
+    """JSON: a list of texts, or of objects; what an object lacks is null."""
     # Arrow reads all at once or none, and takes no name that is not in the struct; then each is read by itself.
     lines = pc.binary_join_element_wise('{"value":', text.fill_null("null"), "}", "")
     content = "\n".join(lines.to_pylist()).encode()
@@ -73,25 +99,43 @@ def _records(text: pa.StringArray, type_: pa.ListType) -> pa.Array:
         values = pj.read_json(pa.BufferReader(content), reading, options)["value"].combine_chunks()
         if len(values) == len(text):
             return values
-    return pa.array(_each(text, partial(_objects, parts=list(type_.value_type))), type_)
+    return _one_by_one(text, type_, partial(_items, type_=type_.value_type))
 
 
-def _objects(text: str, parts: list[pa.Field]) -> list[dict[str, Decimal | None]] | None:
+def _items(text: str, type_: pa.DataType) -> list[Any] | None:
+    """The items of a list in JSON; None where it is none, or one of them is not what it should be."""
     try:
         items = json.loads(text, parse_int=str, parse_float=str)
-        read = [{part.name: _part(item.get(part.name), part.type) for part in parts} for item in items]
-    except (ValueError, AttributeError, TypeError, RecursionError):
+        return [_part(item, type_) for item in items] if isinstance(items, list) else None
+    except (ValueError, AttributeError, RecursionError):
         return None
-    return read
 
 
-def _part(value: str | None, type_: pa.Decimal128Type) -> Decimal | None:
-    """A value of an object. Raises ValueError where it is no number."""
+def _part(value: Any, type_: pa.DataType) -> Any:
+    """A value in JSON. Raises ValueError where it is no number, AttributeError where it is no object."""
     if value is None:
         return None
-    if (number := _decimal(value, type_)) is None:
+    if pa.types.is_struct(type_):
+        return {part.name: _part(value.get(part.name), part.type) for part in type_}
+    if pa.types.is_string(type_):
+        # Half of a surrogate pair is legal in JSON and in no encoding.
+        return (value if isinstance(value, str) else _spelled(value)).encode("utf-8", "replace").decode()
+    if not isinstance(value, str) or (number := _decimal(value, type_)) is None:
         raise ValueError(value)
     return number
+
+
+def _spelled(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _figures(text: str) -> list[tuple[str, float]] | None:
+    """Numbers by name in JSON; None where one is none."""
+    try:
+        figures = [(name, _float(value)) for name, value in json.loads(text, parse_int=str, parse_float=str).items()]
+    except (ValueError, AttributeError, TypeError):
+        return None
+    return None if any(value is None for _, value in figures) else figures  # type: ignore[return-value]
 
 
 def _each(text: pa.StringArray, read: Callable[[str], Any]) -> list[Any]:
@@ -118,3 +162,36 @@ def _decimal(text: str, type_: pa.Decimal128Type) -> Decimal | None:
         return None
     rounded = number.quantize(Decimal(1).scaleb(-type_.scale), ROUND_HALF_UP)
     return rounded if rounded.adjusted() < type_.precision - type_.scale or not rounded else None
+
+
+def _float(text: str) -> float | None:
+    if not _DECIMAL.fullmatch(text := text.strip(_SPACES)):
+        return None
+    return number if math.isfinite(number := float(text)) else None
+
+
+def _date(text: str) -> date | None:
+    with suppress(ValueError):
+        return date.fromisoformat(text) if _DATE.fullmatch(text) else None
+    return None
+
+
+def _time(text: str) -> datetime | None:
+    """An instant; without a zone it is UTC's."""
+    with suppress(ValueError):
+        if _TIME.fullmatch(text := text.strip(_SPACES)):
+            time = datetime.fromisoformat(text)
+            return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return None
+
+
+_Reader = Callable[[pa.DataType], Callable[[str], Any]]
+_READERS: dict[int, _Reader] = {
+    pa.int32().id: lambda _: partial(_whole, bits=32),
+    pa.int64().id: lambda _: partial(_whole, bits=64),
+    pa.float64().id: lambda _: _float,
+    pa.decimal128(1).id: lambda type_: partial(_decimal, type_=type_),
+    pa.date32().id: lambda _: _date,
+    pa.timestamp("us").id: lambda _: _time,
+}
+"""How one text is read, by the id of the type."""

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from smallcaps.ingest.rest import REASONS, read_text, typed
+from smallcaps.ingest.body_rows import REASONS, judged_rows
 from smallcaps.lake import RULE, declared
 from smallcaps.lake.quality import RECEIVED
 from smallcaps.sources.endpoints import ENDPOINTS
@@ -28,8 +28,7 @@ FROM_THE_REQUEST = ("endpoint", "as_of", "received_at", "source_sha256", "source
 def judged(spark: SparkSession, name: str, body: Any) -> DataFrame:
     """The rows of one body that answers for symbol A, 2015-03-20 to 2015-03-23."""
     page = (bytearray(gzip.compress(json.dumps(body).encode())), "A", FIRST, LAST, datetime(2015, 3, 25), "f00", 200)
-    endpoint = ENDPOINTS[name]
-    return typed(read_text(endpoint, spark.createDataFrame([page], PAGE)), endpoint, AS_OF)
+    return judged_rows(ENDPOINTS[name], spark.createDataFrame([page], PAGE), AS_OF)
 
 
 def told(frame: DataFrame) -> list[dict[str, Any]]:

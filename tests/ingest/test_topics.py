@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from smallcaps.ingest.rest import read_text, typed
+from smallcaps.ingest.body_rows import judged_rows
 from smallcaps.lake import RULE, TOPICS
 from smallcaps.lake.declaration import ENVELOPE, Topic
 from smallcaps.lake.quality import RECEIVED
@@ -81,7 +81,7 @@ def rows(spark: SparkSession, channel: str, events: list[Event], day: date = DAY
     """What events of a channel are, by the same two functions as the bodies of REST."""
     content = bytearray(gzip.compress(json.dumps([event.body for event in events]).encode()))
     page = (content, None, day, day, datetime(2026, 6, 16, 15, 6, 16, 40_000), "f00", None)
-    return typed(read_text(CHANNELS[channel], spark.createDataFrame([page], PAGE)), CHANNELS[channel], day)
+    return judged_rows(CHANNELS[channel], spark.createDataFrame([page], PAGE), day)
 
 
 def messages(spark: SparkSession, topic: Topic, events: list[Event], day: date = DAY) -> list[str]:

@@ -31,13 +31,13 @@ def texts(name: str, body: bytes) -> dict[str, list[str]]:
         ("NaN", "NaN"),
         ('"10"', "10"),
         ("true", "true"),
-        ("null", ""),
-        ('""', ""),
+        ("null", None),
+        ('""', None),
         ("[1, 2]", '["1", "2"]'),
         ('{"a": 1}', '{"a": "1"}'),
     ],
 )
-def test_a_value_keeps_the_digits_it_came_with(written: str, text: str) -> None:
+def test_a_value_keeps_the_digits_it_came_with(written: str, text: str | None) -> None:
     body = f'{{"results": [{{"o": {written}}}]}}'.encode()
     assert texts("day_bars", body)["open"] == [text]
 
@@ -49,9 +49,9 @@ def test_no_decimal_goes_through_a_float(number) -> None:
 
 
 @pytest.mark.parametrize(
-    ("conditions", "text"), [("[12, 37]", "12,37"), ("[]", ""), ("[null, 3]", ",3"), ("7", "7"), ('["x"]', "x")]
+    ("conditions", "text"), [("[12, 37]", "12,37"), ("[]", None), ("[null, 3]", ",3"), ("7", "7"), ('["x"]', "x")]
 )
-def test_lists_of_numbers_are_written_as_flat_files_write_them(conditions: str, text: str) -> None:
+def test_lists_of_numbers_are_written_as_flat_files_write_them(conditions: str, text: str | None) -> None:
     body = f'{{"results": [{{"conditions": {conditions}}}]}}'.encode()
     assert texts("trades", body)["conditions"] == [text]
 
@@ -62,10 +62,10 @@ def test_lists_of_numbers_are_written_as_flat_files_write_them(conditions: str, 
         ({"decimal_size": "0.5", "size": 0}, "0.5"),
         ({"size": 7}, "7"),
         ({"decimal_size": None, "size": 7}, "7"),
-        ({}, ""),
+        ({}, None),
     ],
 )
-def test_of_alternatives_the_first_that_is_there_counts(record: dict[str, Any], size: str) -> None:
+def test_of_alternatives_the_first_that_is_there_counts(record: dict[str, Any], size: str | None) -> None:
     assert texts("trades", json.dumps({"results": [record]}).encode())["size"] == [size]
 
 

@@ -51,7 +51,7 @@ def records_of(endpoint: Endpoint, body: Any) -> list[Record]:
 
 
 def text_columns(endpoint: Endpoint, records: list[Record]) -> dict[str, pa.Array]:
-    """A text column for each of the endpoint's fields, under the name of its bronze column; absent is empty."""
+    """A text column for each of the endpoint's fields, under the name of its bronze column; absent, or empty, is null."""
     readers = {one.column: _reader(endpoint, one) for one in endpoint.fields}
     return {column: _as_text([read(record) for record in records]) for column, read in readers.items()}
 
@@ -120,7 +120,8 @@ def _text(value: Any) -> str:
 
 
 def _as_text(values: list[str]) -> pa.Array:
+    given = [value or None for value in values]
     try:
-        return pa.array(values, pa.string())
+        return pa.array(given, pa.string())
     except UnicodeEncodeError:  # Half of a surrogate pair is legal in JSON and in no encoding.
-        return pa.array([value.encode("utf-8", "replace").decode() for value in values], pa.string())
+        return pa.array([value and value.encode("utf-8", "replace").decode() for value in given], pa.string())
