@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StringType, StructField, StructType
 
 from smallcaps.calendar.sessions import NEW_YORK
 from smallcaps.lake import RULE
@@ -36,10 +36,10 @@ def judged_rows(endpoint: Endpoint, pages: DataFrame, as_of: date) -> DataFrame:
 
     `pages` are rows of bronze.bodies with the plan's symbol, first and last. A refused row has its fields as text beside it.
     """
-    texts = ", ".join(f"{field.column}: string" for field in endpoint.fields)
-    columns = ", ".join(f"{column.name} {column.type}" for column in endpoint.declared.columns)
-    ddl = f"{RULE} string, {RECEIVED} struct<{texts}>, {columns}"
-    schema = to_arrow_schema(StructType.fromDDL(ddl))
+    texts = StructType([StructField(field.column, StringType()) for field in endpoint.fields])
+    columns = [StructField(column.name, column.data_type) for column in endpoint.declared.columns]
+    judged = StructType([StructField(RULE, StringType()), StructField(RECEIVED, texts), *columns])
+    schema = to_arrow_schema(judged)
 
     def read(batches: _Batches) -> _Batches:
         for batch in batches:
@@ -52,7 +52,7 @@ def judged_rows(endpoint: Endpoint, pages: DataFrame, as_of: date) -> DataFrame:
             yield _judged(endpoint, held, as_of, schema)
 
     whole = pages.where("content IS NOT NULL AND coalesce(status, 200) = 200")
-    return whole.select("content", "symbol", "first", "last", "received_at", "sha256").mapInArrow(read, ddl)
+    return whole.select("content", "symbol", "first", "last", "received_at", "sha256").mapInArrow(read, judged)
 
 
 def _judged(

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from smallcaps.config import Settings
 from smallcaps.ingest.flatfiles import JOB as FILES_JOB
 from smallcaps.ingest.flatfiles import known_files, known_kinds
-from smallcaps.ingest.rest import BODIES, JOB, NoSymbols, Wanted, named, plan_of, service_of, unanswered
+from smallcaps.ingest.rest import BODIES, JOB, NoSymbols, Wanted, known_bodies, named, plan_of, service_of, unanswered
 from smallcaps.ingest.routine import Step
 from smallcaps.lake import Lake, Run
 from smallcaps.sources.polygon.bucket import FileSource
@@ -151,7 +151,7 @@ def forecast_endpoint(past: Past, settings: Settings, endpoint: Endpoint, want: 
     earlier = past.answers.get(endpoint.name)
     size, pages, basis = float(TYPICAL_BYTES[endpoint.scope]), 1.0, "bytes are a guess"
     if earlier is not None and earlier.hold:
-        requests = unanswered(past.run, endpoint, plan, want.as_of).count()
+        requests = unanswered(plan, known_bodies(past.run, endpoint, want.as_of)).count()
     if earlier is not None:
         size, pages, basis = earlier.size, earlier.pages, f"bytes as in {earlier.answers:,} answers here"
     expected = round(requests * pages)

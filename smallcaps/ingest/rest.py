@@ -14,10 +14,13 @@ fails, nothing more is asked, and nothing is typed before a later run has the re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import reduce
+from itertools import islice
+from math import ceil
 
 import pyarrow as pa
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame, Row, Window
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from smallcaps.calendar.sessions import NEW_YORK
@@ -127,11 +130,17 @@ def ingest_endpoint(lake: Lake, settings: Settings, key: Key, endpoint: Endpoint
             if not total:
                 run.note = "no sessions in the range"
                 return Answered(0, 0, 0, 0)
-            asked, faults = _ask(run, service_of(settings, endpoint.source), key, endpoint, plan, want.as_of)
+            known = known_bodies(run, endpoint, want.as_of)
+            todo = unanswered(plan, known)
+            asked = total if known is None else todo.count()
+            files, faults = _ask(run, service_of(settings, endpoint.source), key, endpoint, todo, asked, want.as_of)
             if not asked and stands(lake, endpoint.table, JOB, arguments):
                 run.note = f"{total} requests answered and typed before"
                 return Answered(0, total, 0, 0)
-            rows = _write_bronze(run, endpoint, plan, total, want)
+            # The run's own by their names, since Spark takes longer to read the table's log than a few answers.
+            own = lake.read_files(BODIES, [file.path for file in files]) if files else None
+            bodies = reduce(DataFrame.unionByName, (frame for frame in (own, known) if frame is not None))
+            rows = _write_bronze(run, endpoint, plan, total, want, bodies)
         finally:
             plan.unpersist()
         run.note = f"{asked} requests asked, {total - asked} answered before, {len(faults)} without a sound answer"
@@ -156,13 +165,17 @@ def plan_of(run: Run, endpoint: Endpoint, want: Wanted) -> DataFrame:
     return planned(run.lake.spark, endpoint, symbols, want.first, want.last, want.as_of)
 
 
-def unanswered(run: Run, endpoint: Endpoint, plan: DataFrame, as_of: date) -> DataFrame:
-    """The requests of a plan that bronze.bodies has no whole answer to."""
-    ours = kept(endpoint, as_of)
+def known_bodies(run: Run, endpoint: Endpoint, as_of: date) -> DataFrame | None:
+    """What bronze.bodies has of an endpoint that holds for `as_of`; None where it has nothing."""
+    ours = f"endpoint = {sql_literal(endpoint.name)} AND {as_of_clause(endpoint, as_of)}"
     if not run.lake.exists(BODIES) or not run.holds(BODIES, ours):
-        return plan
-    known = run.read(BODIES).where(ours)
-    return plan.join(answered(plan, known).select("request"), "request", "left_anti")
+        return None
+    return run.read(BODIES).where(ours)
+
+
+def unanswered(plan: DataFrame, known: DataFrame | None) -> DataFrame:
+    """The requests of a plan that have no whole answer among `known` bodies."""
+    return plan if known is None else plan.join(answered(plan, known).select("request"), "request", "left_anti")
 
 
 def service_of(settings: Settings, source: Source) -> ServiceSettings:
@@ -186,35 +199,30 @@ def _symbols(run: Run, want: Wanted) -> DataFrame:
 
 
 def _ask(
-    run: Run, service: ServiceSettings, key: Key, endpoint: Endpoint, plan: DataFrame, as_of: date
-) -> tuple[int, list[str]]:
-    """Ask for what is not answered yet; returns how many requests that were, and the faults of answers.
+    run: Run, service: ServiceSettings, key: Key, endpoint: Endpoint, todo: DataFrame, count: int, as_of: date
+) -> tuple[list[DataFile], list[str]]:
+    """Ask the `count` requests of `todo`; returns the files of bronze.bodies with the answers, and the faults of answers.
 
     Raises what a task stopped for, the worst if there are several, when the answers that came are in bronze.bodies.
     """
-    spark, todo = run.lake.spark, unanswered(run, endpoint, plan, as_of)
-    place = F.row_number().over(Window.orderBy("request")) - 1
-    todo = todo.select("request", F.floor(place / service.chunk).alias("chunk")).persist(StorageLevel.MEMORY_AND_DISK)
+    spark = run.lake.spark
+    # The driver holds about a chunk at a time.
+    chunks = todo.select("request").repartition(max(1, ceil(count / service.chunk)))
+    waiting = (row.request for row in chunks.toLocalIterator())
+    files: list[DataFile] = []
     faults: list[str] = []
-    try:
-        count = todo.count()
-        run.lake.make(BODIES)
-        for chunk, start in enumerate(range(0, count, service.chunk)):
-            progress(start, count, "requests")
-            requests = [row.request for row in todo.where(f"chunk = {chunk}").select("request").collect()]
-            tasks = min(spark.sparkContext.defaultParallelism, len(requests))
-            parts = [requests[part::tasks] for part in range(tasks)]
-            told = on_executors(spark, parts, _asker(run, service, key, endpoint, as_of, tasks))
-            run.append_files(BODIES, [file for files, _ in told for file in files])
-            faults += _sound([fault for _, of_part in told for fault in of_part])
-    finally:
-        todo.unpersist()
-    return count, faults
-
-
-def kept(endpoint: Endpoint, as_of: date) -> str:
-    """SQL condition over bronze.bodies: answers of an endpoint that hold for `as_of`."""
-    return f"endpoint = {sql_literal(endpoint.name)} AND {as_of_clause(endpoint, as_of)}"
+    run.lake.make(BODIES)
+    for start in range(0, count, service.chunk):
+        progress(start, count, "requests")
+        requests = [*islice(waiting, service.chunk)]
+        tasks = min(spark.sparkContext.defaultParallelism, len(requests))
+        parts = [requests[part::tasks] for part in range(tasks)]
+        told = on_executors(spark, parts, _asker(run, service, key, endpoint, as_of, tasks))
+        fresh = [file for of_part, _ in told for file in of_part]
+        run.append_files(BODIES, fresh)
+        files += fresh
+        faults += _sound([fault for _, of_part in told for fault in of_part])
+    return files, faults
 
 
 def _asker(
@@ -252,11 +260,10 @@ def _sound(faults: Sequence[tuple[str, str]]) -> list[str]:
     return [fault for _, fault in faults]
 
 
-def _write_bronze(run: Run, endpoint: Endpoint, plan: DataFrame, total: int, want: Wanted) -> int:
-    """Type what the answers to a plan of `total` requests hold and put it in place of what was asked for; returns the rows
-    written.
+def _write_bronze(run: Run, endpoint: Endpoint, plan: DataFrame, total: int, want: Wanted, bodies: DataFrame) -> int:
+    """Type what the answers to a plan of `total` requests hold, which are among `bodies`, and put it in place of what was asked
+    for; returns the rows written.
     """
-    bodies = run.lake.read(BODIES).where(kept(endpoint, want.as_of))
     whole = answered(plan, bodies).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         found, left_out = whole, []

@@ -96,6 +96,19 @@ def test_rows_of_some_symbols_leave_the_others_as_they_were(there: Lake) -> None
     assert rows(there) == {(MONDAY, "A", 4), (MONDAY, "B", 1), (TUESDAY, "A", 4)}
 
 
+def test_rows_that_a_condition_keeps_stay(there: Lake) -> None:
+    name = "bronze.bars_1d"
+    there.replace_files(name, written(there, "AB", 1, MONDAY, name), {}, "1", "session_date <= DATE'2026-10-05'")
+    but_b = "session_date >= DATE'2026-10-05' AND symbol NOT IN ('B')"
+    there.replace_files(name, written(there, "C", 2, MONDAY, name), {}, "2", but_b)
+    assert rows(there, name) == {(MONDAY, "C", 2), (MONDAY, "B", 1)}
+    # What is there does not meet it, so the file is added as it is.
+    files = written(there, "A", 3, TUESDAY, name)
+    there.replace_files(name, files, {"session_date": [TUESDAY]}, "3", "symbol = 'A'")
+    assert {file.path for file in files} <= parquet_files(there, name)
+    assert rows(there, name) == {(MONDAY, "C", 2), (MONDAY, "B", 1), (TUESDAY, "A", 3)}
+
+
 def test_a_table_without_partitions_replaces_days_inside_its_files(there: Lake) -> None:
     name = "bronze.bars_1d"
     two = [*written(there, "AB", 1, MONDAY, name), *written(there, "AB", 1, TUESDAY, name)]
@@ -198,3 +211,19 @@ def test_others_read_what_spark_did_not_write(there: Lake) -> None:
     paths = stored.file_uris()
     found = duckdb.sql(f"SELECT symbol, volume, run_id FROM read_parquet({paths}) ORDER BY symbol").fetchall()
     assert [(symbol, int(volume), run) for symbol, volume, run in found] == [("A", 1, "1"), ("B", 1, "1")]
+
+
+def test_names_in_a_map_are_written_once(lake: Lake) -> None:
+    name = "bronze.financials"
+    lake.make(name)
+    schema = file_schema(declared(name))
+    row = dict.fromkeys(schema.names) | {"items": [("revenue", 1.5)], "tickers": ["A"]}
+    row |= {"endpoint": "x", "as_of": MONDAY, "received_at": 0, "source_sha256": "f", "source_line": 1, "run_id": "1"}
+    with DataFileWriter(lake.location(name), schema, {}) as writer:
+        writer.write(pa.RecordBatch.from_pylist([row], schema))
+    lake.append_files(name, writer.files, "1")
+    metadata = pq.read_metadata(Path(lake.location(name)) / writer.files[0].path).row_group(0)
+    columns = {column.path_in_schema: column for column in map(metadata.column, range(metadata.num_columns))}
+    assert "RLE_DICTIONARY" in columns["items.key_value.key"].encodings
+    (stored,) = lake.read(name).collect()
+    assert (stored["items"], stored.tickers) == ({"revenue": 1.5}, ["A"])

@@ -290,6 +290,28 @@ def test_a_range_of_days_has_both_ends() -> None:
     assert between("d", date(2015, 1, 2), date(2015, 2, 3)) == "d >= DATE'2015-01-02' AND d <= DATE'2015-02-03'"
 
 
-@pytest.mark.parametrize("text", ["it's", "back\\slash", "\\'", "", 'say "x"', "new\nline", "%_"])
+TEXTS = ["it's", "back\\slash", "\\'", "", 'say "x"', "new\nline", "%_", "''", "\\\\'x"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
 def test_any_text_can_be_a_sql_literal(text: str, spark: SparkSession) -> None:
     assert spark.sql(f"SELECT {sql_literal(text)} AS text").collect()[0].text == text
+
+
+def test_whether_there_is_such_a_row_is_told_without_spark_as_spark_would(lake: Lake) -> None:
+    name, other = "ops.ledger", "it''s"
+    row = dict.fromkeys(("sha256", "kind", "raw_path"), "x") | {"size_bytes": 1, "lines": 1, "etag": None}
+    row |= {"session_date": date(2015, 3, 20), "received_at": datetime(2015, 3, 20, 23, 30, tzinfo=UTC)}
+    version = lake.append_rows(name, [row | {"source": text} for text in TEXTS], "1").version
+    lake.append_rows(name, [row | {"source": "later", "session_date": None}], "2")
+    conditions = [f"source = {sql_literal(text)}" for text in (*TEXTS, other, "slash")]
+    conditions += ["source NOT IN ('later')", "source = 'later'", "session_date IS NULL", "etag IS NOT NULL"]
+    conditions += [between("cast(received_at AS date)", date(2015, 3, 20), date(2015, 3, 20))]
+    conditions += [between("cast(received_at AS date)", date(2015, 3, 21), date(2015, 3, 31))]
+    for condition in conditions:
+        for at in (version, None):
+            assert lake.holds(name, condition, at) == (not lake.read(name, at).where(condition).isEmpty()), condition
+    told = [lake.holds(name, condition) for condition in conditions]
+    assert (told.count(True), told.count(False)) == (len(TEXTS) + 4, 4)
+    with pytest.raises(BadInput, match="has not been written"):
+        lake.holds("bronze.splits", "true")
