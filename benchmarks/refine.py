@@ -132,7 +132,8 @@ SELECT security_id, rows.symbol, session_date, make_timestamptz(sip_ns // 1000) 
   price::DOUBLE AS price, size, exchange, trf_id, conditions, coalesce(correction, 0) AS correction, withdrawn_ns, {uses},
   exchange = {OFF_EXCHANGE} AND trf_id IS NOT NULL AS is_off_exchange,
   list_contains(conditions, {ODD_LOT}) OR size < 100 AS is_odd_lot, list_contains(conditions, {SWEEP}) AS is_sweep,
-  sip_ns - coalesce(participant_ns, sip_ns) > {ticks.LATE_NS} AS is_late
+  sip_ns - coalesce(participant_ns, sip_ns) > {ticks.LATE_NS} AS is_late,
+  true AS is_whole_day
 FROM rows {IDENTITY.format(securities=files(lake, "silver.securities"))}
 WHERE rule IS NULL AND place = 1 AND security_id IS NOT NULL ORDER BY rows.symbol, sip_ns, sequence_number"""
 

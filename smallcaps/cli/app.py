@@ -30,7 +30,7 @@ from rich.tree import Tree
 from smallcaps import demo as main_job
 from smallcaps.cli.console import DAY, messages, output, started, timed, working
 from smallcaps.cli.doctor import EXTRAS, examine
-from smallcaps.cli.forecast import foretell
+from smallcaps.cli.forecast import foretell, show
 from smallcaps.cli.review import review_app
 from smallcaps.cli.simulate import show_faults, simulate_app
 from smallcaps.cli.vendor import examine_vendor
@@ -53,6 +53,7 @@ from smallcaps.ingest.forecast import file_forecasts, rest_forecasts
 from smallcaps.ingest.reference import ingest_splits
 from smallcaps.ingest.rest import chosen, wanted
 from smallcaps.ingest.routine import Step, carry_out, has_key, keys_of, rest_steps, routine_names, routine_steps
+from smallcaps.ingest.windows import MINUTE_NS, window_forecasts, window_steps
 from smallcaps.labels.daily import label_daily
 from smallcaps.lake import REGISTRY, TOPICS, Lake, Stale, declared, declared_topic, stale
 from smallcaps.lake.declaration import Table, Topic
@@ -60,6 +61,7 @@ from smallcaps.lake.dictionary import data_dictionary
 from smallcaps.lake.quality_results import State, latest_states
 from smallcaps.lake.trace import Trace, trace
 from smallcaps.microstructure.features import extract_features
+from smallcaps.microstructure.windows import download_plan
 from smallcaps.refine.job import refine
 from smallcaps.refresh import refresh
 from smallcaps.sources.endpoints import ENDPOINTS
@@ -233,6 +235,16 @@ def ingest_rest_command(
     _carry_out(lake, rest_steps(lake, settings, keys, endpoints.split(","), want))
 
 
+@ingest_app.command("windows")
+def ingest_windows_command() -> None:
+    """Take the trades and quotes of the manifest's download plan into bronze: `smallcaps manifest plan` tells which."""
+    keys = keys_of(load_settings(), [Source.VENDOR])
+    lake, settings = _open()
+    with working("plan", lake.spark):
+        plan = download_plan(lake, settings)
+    _carry_out(lake, window_steps(lake, settings, keys[Source.VENDOR], plan))
+
+
 @ingest_app.command("feed")
 def ingest_feed_command(
     seconds: Annotated[float, typer.Option(help="How long to listen.")],
@@ -401,6 +413,22 @@ def manifest_explain_command(
         messages.print(
             "gold.core_manifest says otherwise: its events or settings have changed since. Run `smallcaps manifest`."
         )
+
+
+@manifest_app.command("plan")
+def manifest_plan_command() -> None:
+    """Tell which windows of trades and quotes around the manifest's events `ingest windows` would ask for."""
+    lake, settings = _open()
+    with working("plan", lake.spark):
+        plan = download_plan(lake, settings)
+        forecasts = window_forecasts(lake, settings, plan)
+    minutes = sum(one.end_ns - one.start_ns for one in plan) / MINUTE_NS
+    names = len({one.symbol for one in plan})
+    days = len({(one.symbol, one.session_date) for one in plan})
+    messages.print(
+        f"{len(plan):,} windows of {minutes:,.0f} minutes in {days:,} days of {names:,} names, trades and quotes each."
+    )
+    show(forecasts)
 
 
 @app.command("features")

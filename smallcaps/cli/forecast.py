@@ -25,7 +25,11 @@ def foretell(lake: Lake, steps: Sequence[Step]) -> None:
         with working(title, lake.spark):
             return work()
 
-    forecasts = carry_out(steps, around)
+    show(carry_out(steps, around))
+
+
+def show(forecasts: Mapping[str, Forecast]) -> None:
+    """Print forecasts by their names: a table on stderr, JSON on stdout."""
     wide = messages if messages.is_terminal else Console(stderr=True, width=PAGE_WIDTH)
     wide.print(_table(forecasts))
     output.print_json(json.dumps({name: asdict(one) for name, one in forecasts.items()}))

@@ -101,6 +101,9 @@ class MicrostructureSettings(Section):
 
     seconds_before: int = Field(gt=0)
     seconds_after: int = Field(gt=0)
+    margin_seconds: int = Field(
+        ge=0, description="beyond either end of a window that is downloaded: the quote in force, trades published late"
+    )
     stale_quote_seconds: int = Field(gt=0)
     maximum_relative_spread: float = Field(gt=0)
     large_print_dollars: float = Field(gt=0)

@@ -22,7 +22,7 @@ from smallcaps.sources.polygon.endpoints import Endpoint, Scope
 REASONS = {
     "missing_value": "a required field is not there",
     "unparsable_value": "a field is not what it should be",
-    "outside_request": "the row is of a day that was not asked for",
+    "outside_request": "the row is of a day or window that was not asked for",
 }
 """The rules, the first that a row breaks being the one that it is refused for."""
 TOGETHER = 10_000
@@ -85,7 +85,7 @@ def _judged(
     }
     if endpoint.scope.by_symbol:
         columns[endpoint.asked] = around("symbol", pa.string())
-    if endpoint.scope in (Scope.DAY, Scope.SYMBOL_DAY):
+    if endpoint.scope in (Scope.DAY, Scope.SYMBOL_DAY, Scope.SYMBOL_WINDOW):
         columns["session_date"] = first
     elif "window_start_ns" in columns:
         columns["session_date"] = _day(columns["window_start_ns"])

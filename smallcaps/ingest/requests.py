@@ -1,15 +1,27 @@
 """Which requests an endpoint needs, and which of them are answered already. Frames in, frames out."""
 
 import calendar
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from smallcaps.calendar import sessions_between
 from smallcaps.sources.polygon.endpoints import Endpoint, Freshness, Scope
 
 SCHEMA = "request string, symbol string, first date, last date"
+
+
+@dataclass(frozen=True, order=True)
+class TickWindow:
+    """A stretch of a symbol's day: from `start_ns` on, `end_ns` not included (nanoseconds since 1970 UTC)."""
+
+    session_date: date
+    symbol: str
+    start_ns: int
+    end_ns: int
 
 
 def as_of_clause(endpoint: Endpoint, as_of: date) -> str:
@@ -29,12 +41,26 @@ def planned(
         days = symbols.select("symbol").distinct().crossJoin(F.broadcast(days))
     else:
         days = days.withColumn("symbol", F.lit(None).cast("string"))
-    request = F.lit(endpoint.template.replace("{as_of}", str(as_of)))
+    request = _request(endpoint.template.replace("{as_of}", str(as_of)), F.col("first"), F.col("last"))
+    return days.select(request.alias("request"), "symbol", "first", "last")
+
+
+def windowed(spark: SparkSession, endpoint: Endpoint, windows: Sequence[TickWindow]) -> DataFrame:
+    """The requests for windows, as `planned` has them, each of the window's day; with the window."""
+    rows = [(one.symbol, one.session_date, one.session_date, one.start_ns, one.end_ns) for one in windows]
+    frame = spark.createDataFrame(rows, "symbol string, first date, last date, start_ns bigint, end_ns bigint")
+    request = _request(endpoint.template, F.col("start_ns"), F.col("end_ns"))
+    return frame.withColumn("request", request)
+
+
+def _request(template: str, start: Column, end: Column) -> Column:
+    """A template with its places filled, of a frame with the column symbol."""
     # What is a path's own in a ticker, / say, must not be read as one; Spark writes a space as forms do.
     in_path = F.replace(F.url_encode("symbol"), F.lit("+"), F.lit("%20"))
-    for place, value in (("symbol", F.coalesce(in_path, F.lit(""))), ("from", F.col("first")), ("to", F.col("last"))):
+    request = F.lit(template)
+    for place, value in (("symbol", F.coalesce(in_path, F.lit(""))), ("from", start), ("to", end)):
         request = F.replace(request, F.lit(f"{{{place}}}"), value.cast("string"))
-    return days.select(request.alias("request"), "symbol", "first", "last")
+    return request
 
 
 def answered(plan: DataFrame, bodies: DataFrame) -> DataFrame:

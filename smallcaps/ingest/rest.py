@@ -14,7 +14,7 @@ fails, nothing more is asked, and nothing is typed before a later run has the re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
-from functools import reduce
+from functools import partial, reduce
 from itertools import islice
 from math import ceil
 
@@ -54,8 +54,10 @@ JOB, BODIES = "ingest rest", "bronze.bodies"
 DIALECTS = {Source.VENDOR: VENDOR, Source.FRED: FRED}
 BATCH_BYTES = 32 << 20
 """Bodies that a task holds at once."""
-_SHOWN = 5
+SHOWN = 5
 """Faults told in an error; all are in bronze.bodies."""
+Replaced = tuple[dict[str, Sequence[date | str]], str | None]
+"""Rows of a table: values of columns, and a SQL condition if need be."""
 
 
 @dataclass(frozen=True)
@@ -130,22 +132,18 @@ def ingest_endpoint(lake: Lake, settings: Settings, key: Key, endpoint: Endpoint
             if not total:
                 run.note = "no sessions in the range"
                 return Answered(0, 0, 0, 0)
-            known = known_bodies(run, endpoint, want.as_of)
-            todo = unanswered(plan, known)
-            asked = total if known is None else todo.count()
-            files, faults = _ask(run, service_of(settings, endpoint.source), key, endpoint, todo, asked, want.as_of)
+            service = service_of(settings, endpoint.source)
+            asked, faults, bodies = ask(run, service, key, endpoint, plan, total, want.as_of)
             if not asked and stands(lake, endpoint.table, JOB, arguments):
                 run.note = f"{total} requests answered and typed before"
                 return Answered(0, total, 0, 0)
-            # The run's own by their names, since Spark takes longer to read the table's log than a few answers.
-            own = lake.read_files(BODIES, [file.path for file in files]) if files else None
-            bodies = reduce(DataFrame.unionByName, (frame for frame in (own, known) if frame is not None))
-            rows = _write_bronze(run, endpoint, plan, total, want, bodies)
+            replaced = partial(_replaced, endpoint, want)
+            rows = write_bronze(run, endpoint, plan, total, want.as_of, bodies, replaced)
         finally:
             plan.unpersist()
         run.note = f"{asked} requests asked, {total - asked} answered before, {len(faults)} without a sound answer"
     if faults:
-        raise BadData(f"{len(faults)} requests have no sound answer (see {BODIES}): {'; '.join(faults[:_SHOWN])}")
+        raise BadData(f"{len(faults)} requests have no sound answer (see {BODIES}): {'; '.join(faults[:SHOWN])}")
     return Answered(asked, total - asked, rows, run.rows_refused)
 
 
@@ -198,13 +196,27 @@ def _symbols(run: Run, want: Wanted) -> DataFrame:
     return tickers.where(f"active OR delisted_at >= DATE'{want.first}'").select("symbol").distinct()
 
 
-def _ask(
-    run: Run, service: ServiceSettings, key: Key, endpoint: Endpoint, todo: DataFrame, count: int, as_of: date
-) -> tuple[list[DataFile], list[str]]:
-    """Ask the `count` requests of `todo`; returns the files of bronze.bodies with the answers, and the faults of answers.
+def ask(
+    run: Run, service: ServiceSettings, key: Key, endpoint: Endpoint, plan: DataFrame, total: int, as_of: date
+) -> tuple[int, list[str], DataFrame]:
+    """Ask for what of a plan of `total` requests is not answered yet; returns how many requests that were, the faults of answers,
+    and bodies, those of the plan's answers among them.
 
     Raises what a task stopped for, the worst if there are several, when the answers that came are in bronze.bodies.
     """
+    known = known_bodies(run, endpoint, as_of)
+    todo = unanswered(plan, known)
+    count = total if known is None else todo.count()
+    files, faults = _ask(run, service, key, endpoint, todo, count, as_of)
+    # The run's own by their names, since Spark takes longer to read the table's log than a few answers.
+    own = run.lake.read_files(BODIES, [file.path for file in files]) if files else None
+    return count, faults, reduce(DataFrame.unionByName, (frame for frame in (own, known) if frame is not None))
+
+
+def _ask(
+    run: Run, service: ServiceSettings, key: Key, endpoint: Endpoint, todo: DataFrame, count: int, as_of: date
+) -> tuple[list[DataFile], list[str]]:
+    """Ask the `count` requests of `todo`; returns the files of bronze.bodies with the answers, and the faults of answers."""
     spark = run.lake.spark
     # The driver holds about a chunk at a time.
     chunks = todo.select("request").repartition(max(1, ceil(count / service.chunk)))
@@ -260,9 +272,20 @@ def _sound(faults: Sequence[tuple[str, str]]) -> list[str]:
     return [fault for _, fault in faults]
 
 
-def _write_bronze(run: Run, endpoint: Endpoint, plan: DataFrame, total: int, want: Wanted, bodies: DataFrame) -> int:
+def write_bronze(
+    run: Run,
+    endpoint: Endpoint,
+    plan: DataFrame,
+    total: int,
+    as_of: date,
+    bodies: DataFrame,
+    replaced: Callable[[Sequence[str | date]], Replaced],
+    judged: Callable[[DataFrame], DataFrame] = lambda rows: rows,
+) -> int:
     """Type what the answers to a plan of `total` requests hold, which are among `bodies`, and put it in place of what was asked
     for; returns the rows written.
+
+    `replaced`: what that is, but for the symbols or days that are left out. `judged` may judge rows further.
     """
     whole = answered(plan, bodies).persist(StorageLevel.MEMORY_AND_DISK)
     try:
@@ -282,10 +305,10 @@ def _write_bronze(run: Run, endpoint: Endpoint, plan: DataFrame, total: int, wan
         pages = bodies.where(F.col("run_id").isin(runs)).join(
             F.broadcast(found.drop("pages", "bytes", "records")), ["request", "run_id"]
         )
-        judged = judged_rows(endpoint, pages, want.as_of)
-        within, where = _replaced(endpoint, want, left_out)
+        rows = judged(judged_rows(endpoint, pages, as_of))
+        within, where = replaced(left_out)
         with batches_of(run.lake.spark, BATCH_BYTES):
-            return run.replace_staged(endpoint.table, judged, REASONS, within, where, records).rows
+            return run.replace_staged(endpoint.table, rows, REASONS, within, where, records).rows
     finally:
         whole.unpersist()
 
@@ -295,10 +318,8 @@ def _totals(found: DataFrame) -> Row:
     return found.agg(F.count("*"), *map(F.sum, ("pages", "bytes", "records")), F.collect_set("run_id")).collect()[0]
 
 
-def _replaced(
-    endpoint: Endpoint, want: Wanted, left_out: list[str] | list[date]
-) -> tuple[dict[str, Sequence[date | str]], str | None]:
-    """The rows of the table that were asked for, but for what is left out: values of columns, and a SQL condition if need be."""
+def _replaced(endpoint: Endpoint, want: Wanted, left_out: Sequence[str | date]) -> Replaced:
+    """The rows of the table that were asked for, but for what is left out."""
     within: dict[str, Sequence[date | str]] = {}
     conditions = []
     if "as_of" in endpoint.declared.key:

@@ -449,6 +449,11 @@ TRADES = Table(
         Column("is_odd_lot", "boolean", "Condition 37, or fewer than 100 shares", nullable=False),
         Column("is_sweep", "boolean", "Intermarket sweep, condition 14", nullable=False),
         Column("is_late", "boolean", "Published over 10 s after it was made", nullable=False),
+        Column(
+            "is_whole_day",
+            "boolean",
+            "Whether the name's day is here whole, not windows of it around events; null in rows that an earlier version wrote",
+        ),
     ),
     key=("session_date", "symbol", "sequence_number", "exchange", "trf_id", "trade_id", "correction"),
     partition_by=("session_date",),

@@ -17,8 +17,8 @@ from smallcaps.config.settings import MicrostructureSettings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, between, declared, recorded_run
 from smallcaps.microstructure.signing import TIME, is_valid, lee_ready, mid, with_quotes, with_tick
+from smallcaps.microstructure.windows import NANOSECONDS, event_windows
 
-NANOSECONDS = 1_000_000_000
 HORIZONS = (1, 15, 60, 300)
 """Seconds after a trade at which realised spread and price impact are taken."""
 
@@ -32,7 +32,7 @@ def event_features(events: DataFrame, trades: DataFrame, quotes: DataFrame, micr
 
     Only days and names with events are looked at. An event without a trade in its window has no row.
     """
-    windows = F.broadcast(_windows(events, micro))
+    windows = F.broadcast(event_windows(events.where("grain <> 'daily'"), micro))
     names = F.broadcast(windows.select(*_KEY).distinct())
     counted = trades.where("updates_volume AND NOT is_late").join(names, _KEY, "left_semi")
     notional = counted.withColumn("shares", F.col("size").cast("double")).withColumn(
@@ -51,17 +51,6 @@ def event_features(events: DataFrame, trades: DataFrame, quotes: DataFrame, micr
     wide = keys.join(of_trades, "event_id").join(peaks, "event_id").join(of_quotes, "event_id", "left")
     counts = wide.fillna(0, ["trades_used", "quotes_used", "quotes_dropped"])
     return counts.select(*[column.name for column in declared("gold.event_features").columns])
-
-
-def _windows(events: DataFrame, micro: MicrostructureSettings) -> DataFrame:
-    """Each intraday event with the nanoseconds at which its window starts, divides and ends."""
-    known = F.unix_micros("known_at") * 1_000
-    return events.where("grain <> 'daily'").select(
-        *("event_id", "symbol", "session_date"),
-        (known - micro.seconds_before * NANOSECONDS).alias("start_ns"),
-        known.alias("known_ns"),
-        (known + micro.seconds_after * NANOSECONDS).alias("end_ns"),
-    )
 
 
 def _signed(trades: DataFrame, quotes: DataFrame, windows: DataFrame) -> DataFrame:

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
 from smallcaps.errors import BadInput
+from smallcaps.ingest.windows import window_bodies
 from smallcaps.lake import Lake, Run, between, recorded_run
 from smallcaps.lake.quality import refused, sound
 from smallcaps.log import progress
@@ -89,6 +90,16 @@ class Work:
         """The rows of a table that belong to the range."""
         there = self.run.has(name)
         return self.run.read_days(name, self.first, self.last) if there else self.run.lake.empty(name)
+
+    @property
+    def windows(self) -> DataFrame:
+        """The bodies that brought windows of ticks. They are no input of the run: rows of bronze that change say enough."""
+        return window_bodies(self.run.lake)
+
+    @property
+    def whole_trades(self) -> DataFrame:
+        """silver.trades of the range, of symbol-days that are here whole."""
+        return self.of_days("silver.trades").where(ticks.WHOLE_DAYS)
 
     @property
     def resumptions(self) -> DataFrame:
@@ -204,19 +215,21 @@ def _bars_1d(work: Work) -> None:
 
 def _halts(work: Work) -> None:
     of_feed = halts.feed_halts(work.of_days("bronze.luld"))
-    of_quotes = halts.quote_halts(work.of_days("bronze.quotes"), work.calendar)
+    # Where a pause ends is not to be told of a day of which there are windows alone.
+    whole = work.of_days("bronze.quotes").join(F.broadcast(work.windows), "source_sha256", "left_anti")
+    of_quotes = halts.quote_halts(whole, work.calendar)
     work.run.replace("silver.halts", work.identified(halts.merged(of_feed.unionByName(of_quotes))), work.days)
 
 
 def _trades(work: Work) -> None:
     trades = work.of_days("bronze.trades")
-    judged = work.identified(ticks.judged_trades(trades, work.calendar, work.resumptions))
+    judged = work.identified(ticks.judged_trades(trades, work.calendar, work.resumptions, work.windows))
     work.run.replace_judged_days("silver.trades", judged, ticks.REASONS, work.first, work.last, trades.count())
 
 
 def _bars_1m(work: Work) -> None:
     """From trades where there are any, else the vendor's."""
-    trades, calendar, resumptions = work.of_days("silver.trades"), work.calendar, work.resumptions
+    trades, calendar, resumptions = work.whole_trades, work.calendar, work.resumptions
     built = bars.minute_bars(trades, calendar, resumptions)
     vendor = bars.judged_vendor_minutes(work.of_days("bronze.bars_1m"), calendar, resumptions)
     traded = trades.select("symbol", "session_date").distinct()
@@ -239,7 +252,7 @@ def _differences(work: Work) -> None:
     )
     found = {
         "bars_1m": (
-            differences.minute_differences(of_trades, minutes, work.of_days("silver.trades")),
+            differences.minute_differences(of_trades, minutes, work.whole_trades),
             differences.isolated_minutes(ours),
             differences.outside_averages(work.of_days("bronze.bars_1m")),
         ),
@@ -265,7 +278,7 @@ def _short_sale_restrictions(work: Work) -> None:
     before = work.since(bars.LOOK_BACK_DAYS)
     prior = short_sales.prior_closes(before.of_days("silver.bars_1d"))
     following = calendar_frame(work.run.lake.spark, work.first, work.last + timedelta(days=14))
-    rows = short_sales.restrictions(work.of_days("silver.trades"), work.of_days("silver.bars_1d"), prior, following)
+    rows = short_sales.restrictions(work.whole_trades, work.of_days("silver.bars_1d"), prior, following)
     work.run.replace("silver.short_sale_restrictions", rows, work.days)
 
 

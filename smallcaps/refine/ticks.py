@@ -44,6 +44,8 @@ STALE_NS = 60_000_000_000
 """A quote that its venue made so long before the SIP published it says nothing about now."""
 PAUSED = 43
 """Quote condition of a limit-up-limit-down pause (POLYGON.md 5.3)."""
+WHOLE_DAYS = "coalesce(is_whole_day, true)"
+"""SQL condition over silver.trades: rows of symbol-days that are here whole. Those of an earlier version's lake do not say."""
 LOT = 100
 IN_SHARES_FROM = date(2025, 11, 3)
 """From here on quote sizes are shares; before, on some days shares, on others round lots of 100 (POLYGON.md 5.6)."""
@@ -80,9 +82,17 @@ def with_withdrawals(trades: DataFrame) -> DataFrame:
     return joined.select("trade.*", withdrawn.alias("withdrawn_ns"))
 
 
-def judged_trades(trades: DataFrame, calendar: DataFrame, resumptions: DataFrame | None = None) -> DataFrame:
-    """bronze.trades rows judged and labelled, in silver.trades' columns but for security_id; `resumptions` as for `label`."""
-    labelled = label(with_withdrawals(trades), calendar, "sip_ns", resumptions)
+def judged_trades(
+    trades: DataFrame, calendar: DataFrame, resumptions: DataFrame | None = None, windows: DataFrame | None = None
+) -> DataFrame:
+    """bronze.trades rows judged and labelled, in silver.trades' columns but for security_id; `resumptions` as for `label`,
+    `windows` the bodies (source_sha256) that brought parts of days alone.
+    """
+    labelled = label(with_withdrawals(trades), calendar, "sip_ns", resumptions).withColumn("is_whole_day", F.lit(True))
+    if windows is not None:
+        parts = F.broadcast(windows.withColumn("is_part", F.lit(True)))
+        marked = labelled.join(parts, "source_sha256", "left")
+        labelled = marked.withColumn("is_whole_day", F.col("is_part").isNull()).drop("is_part")
     judged = judge_repeats(
         judge(labelled, TRADE_RULES), declared("silver.trades").key, ("source_sha256", "source_line"), DUPLICATE
     )
@@ -101,6 +111,7 @@ def judged_trades(trades: DataFrame, calendar: DataFrame, resumptions: DataFrame
         F.expr(f"array_contains(conditions, {ODD_LOT}) OR size < 100").alias("is_odd_lot"),
         F.expr(f"array_contains(conditions, {SWEEP})").alias("is_sweep"),
         F.expr(f"sip_ns - coalesce(participant_ns, sip_ns) > {LATE_NS}L").alias("is_late"),
+        "is_whole_day",
     )
 
 

@@ -22,7 +22,8 @@ MINUTE_SCHEMA = (
 )
 TRADE_SCHEMA = (
     "security_id string, symbol string, session_date date, ts timestamp, sip_ns bigint, sequence_number bigint, "
-    "session string, segment int, segment_start int, second int, price double, size decimal(20,6), updates_volume boolean"
+    "session string, segment int, segment_start int, second int, price double, size decimal(20,6), updates_volume boolean, "
+    "is_whole_day boolean"
 )
 NUMBERS = [
     "strength",
@@ -68,6 +69,7 @@ def trade_frame(spark: SparkSession, trades: pd.DataFrame) -> DataFrame:
         sip_ns=trades["ts"].astype("int64"),
         segment_start=trades["segment_start"] // 60,
         updates_volume=trades["eligible"],
+        is_whole_day=True,
         size=trades["size"].map(lambda size: f"{size:.6f}"),
     )
     schema = TRADE_SCHEMA.replace("size decimal(20,6)", "size string")

@@ -2,6 +2,7 @@
 
 from smallcaps.detectors.declaration import Feature, Grain
 from smallcaps.lake import Rule
+from smallcaps.refine.ticks import WHOLE_DAYS
 
 _SEGMENT = "PARTITION BY security_id, session_date, segment ORDER BY second"
 # Order inside a second as one whole number: nanoseconds of the second, then sequence (below 10⁹).
@@ -14,7 +15,8 @@ GRAIN = Grain(
         "  SELECT symbol, security_id, session_date, session, segment, segment_start, second, second div 60 AS minute,\n"
         f"    count(*) AS trades, sum(cast(size * 1000000 AS bigint)) AS millionths, max_by(price, {_ORDER}) AS last_price,\n"
         "    min(date_trunc('second', ts)) AS ts\n"
-        "  FROM (SELECT * FROM trades WHERE updates_volume AND session <> 'closed' DISTRIBUTE BY security_id, session_date)\n"
+        "  FROM (SELECT * FROM trades WHERE updates_volume AND session <> 'closed' "
+        f"AND {WHOLE_DAYS} DISTRIBUTE BY security_id, session_date)\n"
         "  GROUP BY symbol, security_id, session_date, session, segment, segment_start, second\n"
         ")\n"
         "LEFT JOIN baselines USING (security_id, session_date)\n"

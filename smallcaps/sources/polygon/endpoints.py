@@ -1,10 +1,11 @@
 """The vendor's REST endpoints, each declared once: what is asked, how often, and which column each field becomes.
 
-A request is a path and a query with places: `{symbol}`, `{from}`, `{to}` (days, both included) and `{as_of}`.
+A request is a path and a query with places: `{symbol}`, `{from}`, `{to}` (days, both included; of a window nanoseconds, the
+last not included) and `{as_of}`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import urlencode
 
@@ -14,6 +15,9 @@ from smallcaps.sources.fields import Field
 from smallcaps.sources.polygon.rest import Parameter
 from smallcaps.sources.polygon.ticks import PRICE, QUOTE, SIZE, trade_fields
 
+TICKS_A_PAGE = 50_000
+"""The most that the vendor puts on a page."""
+
 
 class Scope(StrEnum):
     """What one request covers. The vendor counts the minutes of hour and minute bars, hence a month at a time."""
@@ -22,6 +26,7 @@ class Scope(StrEnum):
     DAY = "day"
     SYMBOL = "symbol"
     SYMBOL_DAY = "symbol_day"
+    SYMBOL_WINDOW = "symbol_window"
     SYMBOL_MONTH = "symbol_month"
     SYMBOL_YEAR = "symbol_year"
 
@@ -136,12 +141,23 @@ def _ticks(name: str, fields: tuple[Field, ...]) -> Endpoint:
         name=name,
         table=f"bronze.{name}",
         path=f"/v3/{name}/{{symbol}}",
-        parameters={"timestamp": "{from}", "order": "asc", "sort": "timestamp", "limit": 50_000},
+        parameters={"timestamp": "{from}", "order": "asc", "sort": "timestamp", "limit": TICKS_A_PAGE},
         scope=Scope.SYMBOL_DAY,
         freshness=Freshness.SETTLED,
         fields=fields,
         within="session_date",
         routine=False,
+    )
+
+
+def _windows(ticks: Endpoint) -> Endpoint:
+    """Part of a day of the same."""
+    parameters = {name: value for name, value in ticks.parameters.items() if name != "timestamp"}
+    return replace(
+        ticks,
+        name=f"{ticks.name[:-1]}_windows",
+        parameters={"timestamp.gte": "{from}", "timestamp.lt": "{to}", **parameters},
+        scope=Scope.SYMBOL_WINDOW,
     )
 
 
@@ -539,6 +555,9 @@ _DECLARED = (
 )
 ENDPOINTS: dict[str, Endpoint] = {endpoint.name: endpoint for endpoint in _DECLARED}
 """Every endpoint by name, in the order in which they are asked."""
+
+TICK_WINDOWS = tuple(_windows(ENDPOINTS[name]) for name in ("trades", "quotes"))
+"""Those that are asked for windows of a plan, not for days."""
 
 LULD_TOPIC = "LULD.*"
 
