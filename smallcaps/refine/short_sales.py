@@ -3,20 +3,25 @@
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from smallcaps.refine.bars import LOOK_BACK_DAYS
+from smallcaps.refine.rounding import significant
+
 SHARE_OF_CLOSE = 0.9
-_LIMIT = f"price <= {SHARE_OF_CLOSE} * prior_close"
+# Rounded: 0.9 · 3.30 is less than 2.97 in floating numbers, and one trigger in forty is at the limit itself.
+_LIMIT = f"price <= {significant(f'({SHARE_OF_CLOSE}D * prior_close)')}"
 
 
 def prior_closes(bars: DataFrame) -> DataFrame:
     """security_id, session_date and prior_close: the close of the bar before, in the shares of the day.
 
-    `bars` are rows of silver.bars_1d, those before the first day wanted among them. A bar without volume has no close: what it
-    shows was carried, over a split too.
+    `bars` are rows of silver.bars_1d, those of LOOK_BACK_DAYS before the first day wanted among them; a close from longer ago
+    restricts nobody. A bar without volume has no close: what it shows was carried, over a split too.
     """
     before = Window.partitionBy("security_id").orderBy("session_date")
     carried = F.lag("close").over(before) * F.col("cumulative_factor") / F.lag("cumulative_factor").over(before)
-    traded = bars.where("NOT zero_volume")
-    return traded.select("security_id", "session_date", carried.alias("prior_close")).where("prior_close IS NOT NULL")
+    age = F.datediff("session_date", F.lag("session_date").over(before)).alias("age")
+    traded = bars.where("NOT zero_volume").select("security_id", "session_date", carried.alias("prior_close"), age)
+    return traded.where(F.col("age") <= LOOK_BACK_DAYS).drop("age")
 
 
 def restrictions(trades: DataFrame, bars: DataFrame, prior: DataFrame, calendar: DataFrame) -> DataFrame:

@@ -1,6 +1,6 @@
 """Rule 201: who may not be sold short, since when, and until when."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -106,3 +106,24 @@ def test_above_the_limit_without_volume_or_a_close_before_nothing_triggers(
     symbol: str, found: dict[str, tuple]
 ) -> None:
     assert symbol not in found
+
+
+def test_a_low_at_the_limit_itself_triggers_and_a_close_of_more_than_twenty_days_ago_does_not(
+    spark: SparkSession,
+) -> None:
+    """In floating numbers 0.9 · 3.3 = 2.9699999999999998 and 0.9 · 8.7 = 7.829999999999999."""
+    before = {"AT": (3.3, 2), "AT2": (8.7, 2), "OVER": (3.3, 2), "RECENT": (10.0, 20), "LONG_AGO": (10.0, 21)}
+    lows = {"AT": 2.97, "AT2": 7.83, "OVER": 2.9701, "RECENT": 9.0, "LONG_AGO": 1.0}
+    rows = [(name, FRIDAY - timedelta(days), close, close) for name, (close, days) in before.items()]
+    rows += [(name, FRIDAY, low, low) for name, low in lows.items()]
+    bars = spark.createDataFrame(rows, "symbol string, session_date date, close double, low double").selectExpr(
+        "symbol AS security_id",
+        "*",
+        "1D AS cumulative_factor",
+        "false AS zero_volume",
+        "current_timestamp() AS close_at",
+    )
+    none = ticks(spark).where("false")
+    calendar = calendar_frame(spark, FRIDAY, MONDAY)
+    found = restrictions(none, bars.where("session_date = '2015-11-27'"), prior_closes(bars), calendar)
+    assert {row.symbol for row in found.collect()} == {"AT", "AT2", "RECENT"}
