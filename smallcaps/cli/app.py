@@ -731,6 +731,25 @@ def detectors_explain_command(grain: Annotated[Grain, typer.Argument()]) -> None
     found.explain("formatted")
 
 
+@detectors_app.command("account")
+def detectors_account_command(
+    first: From,
+    last: To,
+    page: Annotated[Path | None, typer.Option(help="Write a page with charts, too.")] = None,
+) -> None:
+    """Count the daily events by month and price, and say what floor and splits keep out."""
+    from smallcaps.cli.account import show_account
+    from smallcaps.serving.detector_account import write_account
+
+    days = _days(first, last)
+    lake, settings = _open()
+    with working("account", lake.spark):
+        account = write_account(lake, settings, *days, page)
+    show_account(account)
+    if page is not None:
+        output.print(f"The page is at {page}", soft_wrap=True)
+
+
 @app.command("jars")
 def jars_command() -> None:
     """Fetch the pinned jars, record Spark's classes so that it starts sooner, and print the jars for `spark-submit --jars`."""
