@@ -210,7 +210,8 @@ def _found(
 def _rival(draws: list[pd.DataFrame]) -> Rival:
     """The mean over draws."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        sums = [{str(name): total for name, total in counts.sum().items()} for counts in draws]
+        # In numpy's numbers, of which none by none is not a number and no error.
+        sums = [dict(zip(map(str, counts), counts.sum().to_numpy(float), strict=True)) for counts in draws]
         return Rival(
             float(np.mean([one["matched"] / one["alerts"] for one in sums])),
             float(np.mean([one["matched"] / one["episodes"] for one in sums])),

@@ -29,6 +29,7 @@ from smallcaps.detectors.plants.trade import Tape
 from smallcaps.detectors.registry import GRAINS
 from smallcaps.lake import Lake
 from smallcaps.models.evaluation import Estimate
+from smallcaps.refine.ticks import WHOLE_DAYS
 from smallcaps.serving.detection_score import SEED, clustered, quartiles, share
 from smallcaps.sources.simulator.layout import read_records
 
@@ -354,9 +355,9 @@ def _minute_sites(lake: Lake, settings: Settings, sites: pd.DataFrame) -> Iterat
 def _trade_sites(lake: Lake, settings: Settings, sites: pd.DataFrame) -> Iterator[Site]:
     columns = ("session", "segment", "segment_start", "second", "sip_ns", "sequence_number", "price")
     trades = _sent(
-        _of_days(lake, "trade", sites).where("updates_volume AND session <> 'closed'"),
+        _of_days(lake, "trade", sites).where(f"updates_volume AND session <> 'closed' AND {WHOLE_DAYS}"),
         ("security_id", "session_date", "second", "sip_ns", "sequence_number"),
-        *("security_id", "session_date", *columns, "cast(size AS double) AS size", "updates_volume"),
+        *("security_id", "session_date", *columns, "cast(size AS double) AS size", "updates_volume", "is_whole_day"),
         "unix_micros(ts) AS at",
     )
     usual, curves = _usual(lake, sites, "median_trades"), _curves(lake, sites)
