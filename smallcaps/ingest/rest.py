@@ -218,9 +218,9 @@ def _ask(
 ) -> tuple[list[DataFile], list[str]]:
     """Ask the `count` requests of `todo`; returns the files of bronze.bodies with the answers, and the faults of answers."""
     spark = run.lake.spark
-    # The driver holds about a chunk at a time.
-    chunks = todo.select("request").repartition(max(1, ceil(count / service.chunk)))
-    waiting = (row.request for row in chunks.toLocalIterator())
+    # In their order; the driver holds about a chunk at a time.
+    ranges = todo.select("request").repartitionByRange(max(1, ceil(count / service.chunk)), "request")
+    waiting = (row.request for row in ranges.sortWithinPartitions("request").toLocalIterator())
     files: list[DataFile] = []
     faults: list[str] = []
     run.lake.make(BODIES)
