@@ -1,6 +1,6 @@
 """Rows → events: the compiled statement run over a frame. The same for history and for the live tape."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -16,6 +16,7 @@ from smallcaps.detectors.compiler import (
     look_back,
     seed_columns,
 )
+from smallcaps.detectors.declaration import Grain
 from smallcaps.detectors.registry import GRAINS, all_detectors, detectors_of
 from smallcaps.detectors.trade.tape_speed import critical_counts
 from smallcaps.errors import BadInput
@@ -122,14 +123,18 @@ def run_statement(
         rows = (expected or {}).get(table, spark.createDataFrame([], declared(table).schema).where("false"))
         rows.selectExpr(*columns.split(", ")).createOrReplaceTempView(table.removeprefix("silver."))
     if GRAINS[grain].carries:
-        key = GRAINS[grain].key
         carried = seed_columns(GRAINS[grain], chosen_detectors(settings, grain), rules_of(settings))
-        nothing = frame.select(*key, *(F.lit(None).alias(column) for column in carried)).where("false")
-        (nothing if seeds is None else seeds.select(*key, *carried)).createOrReplaceTempView("seeds")
+        given = no_seeds(frame, GRAINS[grain], carried) if seeds is None else seeds
+        given.select(*GRAINS[grain].key, *carried).createOrReplaceTempView("seeds")
     for one in chosen_detectors(settings, grain):
         if one.detector.name == "tape_speed":
             _critical_counts(spark, one.parameters).createOrReplaceTempView("critical_counts")
     return spark.sql(statement)
+
+
+def no_seeds(frame: DataFrame, grain: Grain, columns: Sequence[str]) -> DataFrame:
+    """Seeds of no row, in these columns, for a statement over all rows."""
+    return frame.select(*grain.key, *(F.lit(None).alias(column) for column in columns)).where("false")
 
 
 def expectations(lake: Lake) -> dict[str, DataFrame]:

@@ -16,9 +16,9 @@ from pyspark.sql import functions as F
 
 from smallcaps.calendar import sessions_between
 from smallcaps.config import Settings
-from smallcaps.detectors.compiler import choose, compile_statement, look_back
+from smallcaps.detectors.compiler import choose, compile_statement, look_back, seed_columns
 from smallcaps.detectors.declaration import Detector, Feature, Grain
-from smallcaps.detectors.detect import chosen_detectors, events, rules_of
+from smallcaps.detectors.detect import chosen_detectors, events, no_seeds, rules_of
 from smallcaps.detectors.registry import GRAINS, detectors_of
 from smallcaps.refine.bars import judged_vendor_minutes
 from smallcaps.refine.labels import calendar_frame
@@ -191,8 +191,9 @@ def run_of(spark: SparkSession, settings: Settings, grain: Grain, detectors: Seq
     def run(rows: pd.DataFrame) -> pd.DataFrame:
         frame = MAKERS[grain.name](spark, rows)
         events(frame, settings, grain.name, None if expected is None else expected(rows))  # It makes the views.
-        own = [replace(one, grain=grain.name) for one in detectors]
-        found_ = spark.sql(compile_statement(grain, choose(own, {}, rules), rules)).toPandas()
+        own = choose([replace(one, grain=grain.name) for one in detectors], {}, rules)
+        no_seeds(frame, grain, seed_columns(grain, own, rules)).createOrReplaceTempView("seeds")
+        found_ = spark.sql(compile_statement(grain, own, rules)).toPandas()
         return found_.assign(ts=found_["ts"].dt.tz_localize("UTC"))
 
     return run
@@ -297,7 +298,6 @@ def test_a_mean_since_the_beginning_is_caught_by_the_warm_up(spark: SparkSession
 @pytest.mark.parametrize("grain", ["minute", "trade"])
 def test_sessions_before_change_no_intraday_event(spark: SparkSession, settings: Settings, grain: str) -> None:
     """Their windows never leave the session: no day before it, two, five of them give the same."""
-    assert look_back(GRAINS[grain], chosen_detectors(settings, grain), rules_of(settings)) is None
     assert GRAINS[grain].stays_in_session
     rows = PLANTED[grain]()
 
