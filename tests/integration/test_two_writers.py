@@ -32,8 +32,9 @@ class Meetings:
     """Holds up the PUT of a commit until the other driver's of the same version has come."""
 
     def __init__(self) -> None:
-        # The first version is the table's creation, which one of the two may come too late for.
-        seconds = {f"{RACING}{0:020}.json": 5, f"{RACING}{1:020}.json": 45, f"{OVERWRITTEN}{1:020}.json": 45}
+        # The first version is the table's creation, which one of the two may come too late for. At the control one may be a
+        # minute behind the other; Spark's client would wait for 200 seconds.
+        seconds = {f"{RACING}{0:020}.json": 5, f"{RACING}{1:020}.json": 45, f"{OVERWRITTEN}{1:020}.json": 150}
         self.barriers = {key: threading.Barrier(2, timeout=timeout) for key, timeout in seconds.items()}
 
     def __call__(self, key: str) -> None:
