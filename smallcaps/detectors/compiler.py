@@ -1,14 +1,15 @@
 """All detectors of a grain → one SQL statement.
 
 1. `Grain.source` brings the rows, distributed once. 2. Features that the chosen detectors need, and what those need in turn,
-are layered: a feature stands one level above the highest it names, a level is one SELECT. 3. Each detector's condition is
-a column; where the grain has a rising edge, a window over the earlier conditions is another. 4. One array of candidate
-events a row, filtered to those that fire, is unnested. The windows of a grain nest in one order, so Spark needs one
+are layered: a feature stands above the highest it names, a level is one SELECT, and windows gather in as few levels as can be,
+since each such level is a pass over the rows. 3. Each detector's condition is a column; rows where none is met are left out.
+4. Where the grain has a rising edge, a window over the conditions at the rows that are left is another column. 5. One array of
+candidate events a row, filtered to those that fire, is unnested. The windows of a grain nest in one order, so Spark needs one
 shuffle and one sort however many detectors there are.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from smallcaps.config import LiquidityFloor
@@ -80,16 +81,27 @@ def compile_statement(grain: Grain, chosen: Sequence[Chosen], rules: Rules, expl
     Where the grain carries, the view `seeds` has a row of `seed_columns` for each key whose rows are a piece; none in batch.
     """
     carried, events, wanted = _assembled(grain, chosen, rules, explained)
-    levels, top = _layered(grain, rules, carried, carried.features, wanted)
+    met = [f"met_{one.detector.name}" for one in chosen]
+    recent = [f"recent_{one.detector.name}" for one in chosen if grain.edge is not None]
+    features = {name: feature for name, feature in carried.features.items() if name not in recent}
+    levels = _levels(features, grain.windows, wanted.union(met))
+    everywhere = _everywhere(features, grain.windows, levels, met)
+    selects = _rows(grain, rules, carried)
+    for level in levels:
+        _add(selects, [feature for feature in level if feature.name in everywhere], grain)
+    selects["candidates"] = f"SELECT * FROM {[*selects][-1]} WHERE {' OR '.join(met)}"
+    _add(selects, [carried.features[name] for name in recent], grain)
+    for level in levels:
+        _add(selects, [feature for feature in level if feature.name not in everywhere], grain)
     listed = ",\n".join(events)
-    fired = (
+    selects["fired"] = (
         f"SELECT symbol, security_id, session_date, {grain.order} AS number,\n"
-        f"  inline(filter(array(\n{_indented(listed, 4)}\n  ), event -> event.fires))\nFROM {top}"
+        f"  inline(filter(array(\n{_indented(listed, 4)}\n  ), event -> event.fires))\nFROM {[*selects][-1]}"
     )
     common = ", ".join([*EVENT_COLUMNS, *["why"] * explained])
     identity = "concat_ws('|', security_id, detector, detector_version, params_hash, unix_micros(ts))"
     return (
-        f"{levels},\n{_named_select('fired', fired)}\n"
+        f"{_with(selects)}\n"
         f"SELECT left(sha2({identity}, 256), 32) AS event_id, symbol, security_id, session_date, '{grain.name}' AS grain,\n"
         f"  detector, detector_version, params_hash, {common}, number\nFROM fired"
     )
@@ -100,22 +112,26 @@ def compile_seeds(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> str:
     the columns of `seed_columns`.
     """
     carried, _, wanted = _assembled(grain, chosen, rules)
-    seeds = _seeds_used(carried, wanted)
-    features = carried.features | carried.states
-    levels, top = _layered(grain, rules, carried, features, set().union(*map(words, seeds.values())))
+    seeds = _seeds_used(grain, carried, wanted)
+    selects = _rows(grain, rules, carried)
+    for level in _levels(carried.features | carried.states, grain.windows, set().union(*map(words, seeds.values()))):
+        _add(selects, level, grain)
     listed = "".join(f",\n  {sql} AS {column}" for column, sql in seeds.items())
-    return f"{levels}\nSELECT {', '.join(grain.key)}, {grain.order} AS after{listed}\nFROM {top}"
+    return (
+        f"{_with(selects)}\nSELECT {', '.join(grain.key)}, {grain.order} AS after{listed}\nFROM {[*selects][-1]}"
+    )
 
 
 def seed_columns(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> list[str]:
     """The columns of a seed beside the grain's key and `after`; none where nothing looks back without bound."""
     carried, _, wanted = _assembled(grain, chosen, rules)
-    return list(_seeds_used(carried, wanted))
+    return list(_seeds_used(grain, carried, wanted))
 
 
-def _seeds_used(carried: Carried, wanted: set[str]) -> dict[str, str]:
+def _seeds_used(grain: Grain, carried: Carried, wanted: set[str]) -> dict[str, str]:
     """The columns of a seed that the wanted features need, with the SQL that gives them."""
-    used = set().union(*(words(carried.features[name].sql) for name in _heights(carried.features, wanted)))
+    levels = _levels(carried.features, grain.windows, wanted)
+    used = set().union(*(words(feature.sql) for level in levels for feature in level))
     return {column: sql for column, sql in carried.seeds.items() if column in used}
 
 
@@ -152,26 +168,18 @@ def _reach_of(call: WindowCall, grain: Grain) -> float:
     return int(offset) if call.function == "lag" and offset.isdigit() else math.inf
 
 
-def _layered(
-    grain: Grain, rules: Rules, carried: Carried, features: Mapping[str, Feature], wanted: set[str]
-) -> tuple[str, str]:
-    """The statement up to where every feature of `wanted` is a column, and the name of that level."""
+def _rows(grain: Grain, rules: Rules, carried: Carried) -> dict[str, str]:
+    """The SELECTs that bring the rows, by name, the last one's being those that the first level stands on."""
     shared = {name: _literal(value) for name, value in rules.values.items()}
-    statements = [_named_select("source", _filled(grain.source, shared))]
-    below = "source"
+    selects = {"source": _filled(grain.source, shared)}
     if carried.seeds:
         key = ", ".join(grain.key)
-        joined = f"SELECT /*+ SHUFFLE_HASH(seeds) */ *\nFROM source LEFT JOIN seeds USING ({key})"
-        statements.append(_named_select("seeded", joined))
-        below = "seeded"
-    for number, level in enumerate(_levels(features, wanted), start=1):
-        statements.append(_named_select(f"level_{number}", _select(level, below, grain.windows)))
-        below = f"level_{number}"
-    return "WITH " + ",\n".join(statements), below
+        selects["seeded"] = f"SELECT /*+ SHUFFLE_HASH(seeds) */ *\nFROM source LEFT JOIN seeds USING ({key})"
+    return selects
 
 
-def _named_select(name: str, select: str) -> str:
-    return f"{name} AS (\n{_indented(select)}\n)"
+def _with(selects: Mapping[str, str]) -> str:
+    return "WITH " + ",\n".join(f"{name} AS (\n{_indented(text)}\n)" for name, text in selects.items())
 
 
 def _assembled(
@@ -248,28 +256,42 @@ def _event(one: Chosen, fires: str, columns: Mapping[str, str]) -> str:
     )
 
 
-def _heights(features: Mapping[str, Feature], wanted: set[str]) -> dict[str, int]:
-    """The level of each wanted feature and of what it needs; from 1."""
-    height: dict[str, int] = {}
+def _levels(features: Mapping[str, Feature], windows: Iterable[str], wanted: set[str]) -> list[list[Feature]]:
+    """The wanted features and what they need, by level from the bottom.
 
-    def climb(name: str, path: tuple[str, ...]) -> int:
+    A feature stands above those that it names. Windows that stand on equally many others share a level: each such level is a
+    pass over the rows, one without windows is none.
+    """
+    height: dict[str, tuple[int, int]] = {}
+
+    def climb(name: str, path: tuple[str, ...]) -> tuple[int, int]:
         if name in path:
             raise ValueError(f"features name each other in a circle: {' → '.join((*path, name))}")
         if name not in height:
-            needs = words(features[name].sql) & set(features) - {name}
-            height[name] = 1 + max((climb(need, (*path, name)) for need in needs), default=0)
+            named = words(features[name].sql)
+            passes, steps = max((climb(need, (*path, name)) for need in named & set(features) - {name}), default=(0, 0))
+            height[name] = (passes, steps + 1) if named.isdisjoint(windows) else (passes + 1, 0)
         return height[name]
 
     for name in sorted(wanted & set(features)):
         climb(name, ())
-    return height
+    return [
+        [features[name] for name in features if height.get(name) == level] for level in sorted(set(height.values()))
+    ]
 
 
-def _levels(features: Mapping[str, Feature], wanted: set[str]) -> list[list[Feature]]:
-    """The wanted features and what they need, by level from the bottom."""
-    height = _heights(features, wanted)
-    top = max(height.values(), default=0)
-    return [[features[name] for name in features if height.get(name) == level] for level in range(1, top + 1)]
+def _everywhere(
+    features: Mapping[str, Feature], windows: Iterable[str], levels: Sequence[Sequence[Feature]], met: Sequence[str]
+) -> set[str]:
+    """The features that every row must have: what conditions and windows need. Others are for the rows of events alone."""
+    windowed = {feature.name for level in levels for feature in level if not words(feature.sql).isdisjoint(windows)}
+    return {feature.name for level in _levels(features, windows, windowed.union(met)) for feature in level}
+
+
+def _add(selects: dict[str, str], level: Sequence[Feature], grain: Grain) -> None:
+    """One more SELECT for the features of a level, if there are any."""
+    if level:
+        selects[f"level_{len(selects)}"] = _select(level, [*selects][-1], grain.windows)
 
 
 def _select(level: Sequence[Feature], below: str, windows: Mapping[str, str]) -> str:
