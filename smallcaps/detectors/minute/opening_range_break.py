@@ -8,6 +8,8 @@ def _break(minutes: int) -> Detector:
         f"range_{minutes}_{what}" for what in ("high", "low", "bars", "width", "beyond", "beyond_before", "strength")
     )
     inside = f"CASE WHEN session_minute < {minutes} THEN {{}} END"
+    # Once the range stands, an earlier close was beyond it where the highest or the lowest of them was.
+    later = f"CASE WHEN session_minute >= {minutes} THEN p_close END"
     return Detector(
         name=f"opening_range_break_{minutes}",
         version=2,
@@ -24,7 +26,9 @@ def _break(minutes: int) -> Detector:
             Feature(bars, f"count({inside.format('1')}) OVER session_so_far"),
             Feature(width, f"({high} - {low}) / (10000D * {{minimum_width}} * first_open)", rounded=True),
             Feature(beyond, f"coalesce(session_minute >= {minutes} AND (p_close > {high} OR p_close < {low}), false)"),
-            Feature(earlier, f"coalesce(bool_or({beyond}) OVER session_before, false)"),
+            Feature(f"{high}est_close", f"max({later}) OVER session_before"),
+            Feature(f"{low}est_close", f"min({later}) OVER session_before"),
+            Feature(earlier, f"coalesce({high}est_close > {high} OR {low}est_close < {low}, false)"),
             Feature(strength, "relative_volume / {minimum_relative_volume}", rounded=True),
         ),
         condition=(
