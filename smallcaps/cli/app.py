@@ -717,7 +717,7 @@ def detectors_truth_command(
 @detectors_app.command("sql")
 def detectors_sql_command(grain: Annotated[Grain, typer.Argument()]) -> None:
     """Print the one statement into which the grain's detectors are compiled."""
-    sys.stdout.write(statement_of(load_settings(), grain.value) + "\n")
+    sys.stdout.write(f"{statement_of(load_settings(), grain.value)}\n")
 
 
 @detectors_app.command("explain")

@@ -2,10 +2,11 @@
 
 1. `Grain.source` brings the rows, distributed once. 2. Features that the chosen detectors need, and what those need in turn,
 are layered: a feature stands above the highest it names, a level is one SELECT, and windows gather in as few levels as can be,
-since each such level is a pass over the rows. 3. Each detector's condition is a column; rows where none is met are left out.
-4. Where the grain has a rising edge, a window over the conditions at the rows that are left is another column. 5. One array of
-candidate events a row, filtered to those that fire, is unnested. The windows of a grain nest in one order, so Spark needs one
-shuffle and one sort however many detectors there are.
+since each such level is a pass over the rows. 3. Each detector's condition is a column. 4. Where the grain has
+a rising edge, rows where no condition is met are left out, and windows over the conditions at the others are columns too.
+(Without that last window Spark would compute the conditions once to filter and again to keep them.) 5. One array of candidate
+events a row, filtered to those that fire, is unnested. The windows of a grain nest in one order, so Spark needs one shuffle and
+one sort however many detectors there are.
 """
 
 import math
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from smallcaps.config import LiquidityFloor
 from smallcaps.detectors.carry import Carried, carry
 from smallcaps.detectors.declaration import Detector, Feature, Grain, digest
+from smallcaps.detectors.statement import Statement, indented
 from smallcaps.detectors.window_calls import WORD, WindowCall, frame_of, window_calls, words
 from smallcaps.refine.rounding import significant
 
@@ -73,7 +75,7 @@ def choose(detectors: Sequence[Detector], given: Mapping[str, Mapping[str, float
     return chosen
 
 
-def compile_statement(grain: Grain, chosen: Sequence[Chosen], rules: Rules, explained: bool = False) -> str:
+def compile_statement(grain: Grain, chosen: Sequence[Chosen], rules: Rules, explained: bool = False) -> Statement:
     """One statement that yields rows of gold.events (without run_id), and of each the `number` of its row in the grain's order,
     for every detector of `chosen`.
 
@@ -85,29 +87,30 @@ def compile_statement(grain: Grain, chosen: Sequence[Chosen], rules: Rules, expl
     recent = [f"recent_{one.detector.name}" for one in chosen if grain.edge is not None]
     features = {name: feature for name, feature in carried.features.items() if name not in recent}
     levels = _levels(features, grain.windows, wanted.union(met))
-    everywhere = _everywhere(features, grain.windows, levels, met)
+    everywhere = _everywhere(features, grain.windows, levels, met) if recent else set(features)
     selects = _rows(grain, rules, carried)
     for level in levels:
         _add(selects, [feature for feature in level if feature.name in everywhere], grain)
-    selects["candidates"] = f"SELECT * FROM {[*selects][-1]} WHERE {' OR '.join(met)}"
-    _add(selects, [carried.features[name] for name in recent], grain)
-    for level in levels:
-        _add(selects, [feature for feature in level if feature.name not in everywhere], grain)
+    if recent:
+        selects["candidates"] = f"SELECT * FROM {[*selects][-1]} WHERE {' OR '.join(met)}"
+        _add(selects, [carried.features[name] for name in recent], grain)
+        for level in levels:
+            _add(selects, [feature for feature in level if feature.name not in everywhere], grain)
     listed = ",\n".join(events)
     selects["fired"] = (
         f"SELECT symbol, security_id, session_date, {grain.order} AS number,\n"
-        f"  inline(filter(array(\n{_indented(listed, 4)}\n  ), event -> event.fires))\nFROM {[*selects][-1]}"
+        f"  inline(filter(array(\n{indented(listed, 4)}\n  ), event -> event.fires))\nFROM {[*selects][-1]}"
     )
     common = ", ".join([*EVENT_COLUMNS, *["why"] * explained])
     identity = "concat_ws('|', security_id, detector, detector_version, params_hash, unix_micros(ts))"
-    return (
-        f"{_with(selects)}\n"
+    selects["events"] = (
         f"SELECT left(sha2({identity}, 256), 32) AS event_id, symbol, security_id, session_date, '{grain.name}' AS grain,\n"
         f"  detector, detector_version, params_hash, {common}, number\nFROM fired"
     )
+    return Statement(selects)
 
 
-def compile_seeds(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> str:
+def compile_seeds(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> Statement:
     """One statement that yields for every row the seed of the rows after it: the grain's key, `after` (the row's number), and
     the columns of `seed_columns`.
     """
@@ -117,9 +120,8 @@ def compile_seeds(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> str:
     for level in _levels(carried.features | carried.states, grain.windows, set().union(*map(words, seeds.values()))):
         _add(selects, level, grain)
     listed = "".join(f",\n  {sql} AS {column}" for column, sql in seeds.items())
-    return (
-        f"{_with(selects)}\nSELECT {', '.join(grain.key)}, {grain.order} AS after{listed}\nFROM {[*selects][-1]}"
-    )
+    selects["states"] = f"SELECT {', '.join(grain.key)}, {grain.order} AS after{listed}\nFROM {[*selects][-1]}"
+    return Statement(selects)
 
 
 def seed_columns(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> list[str]:
@@ -176,10 +178,6 @@ def _rows(grain: Grain, rules: Rules, carried: Carried) -> dict[str, str]:
         key = ", ".join(grain.key)
         selects["seeded"] = f"SELECT /*+ SHUFFLE_HASH(seeds) */ *\nFROM source LEFT JOIN seeds USING ({key})"
     return selects
-
-
-def _with(selects: Mapping[str, str]) -> str:
-    return "WITH " + ",\n".join(f"{name} AS (\n{_indented(text)}\n)" for name, text in selects.items())
 
 
 def _assembled(
@@ -322,7 +320,3 @@ def _literal(value: float) -> str:
 
 def _filled(sql: str, numbers: Mapping[str, str]) -> str:
     return sql.format(**numbers)
-
-
-def _indented(text: str, by: int = 2) -> str:
-    return "\n".join(" " * by + line for line in text.splitlines())

@@ -18,6 +18,7 @@ from smallcaps.detectors.compiler import (
 )
 from smallcaps.detectors.declaration import Grain
 from smallcaps.detectors.registry import GRAINS, all_detectors, detectors_of
+from smallcaps.detectors.statement import Statement
 from smallcaps.detectors.trade.tape_speed import critical_counts
 from smallcaps.errors import BadInput
 from smallcaps.lake import RULE, Lake, Run, between, declared, judge, recorded_run, refused
@@ -44,8 +45,8 @@ def rules_of(settings: Settings) -> Rules:
     return Rules(settings.floor, settings.publication_delay_seconds)
 
 
-def statement_of(settings: Settings, grain: str) -> str:
-    """The one SQL statement of the grain."""
+def statement_of(settings: Settings, grain: str) -> Statement:
+    """The one statement of the grain."""
     return compile_statement(GRAINS[grain], chosen_detectors(settings, grain), rules_of(settings))
 
 
@@ -111,7 +112,7 @@ def run_statement(
     frame: DataFrame,
     settings: Settings,
     grain: str,
-    statement: str,
+    statement: Statement,
     expected: Mapping[str, DataFrame] | None = None,
     seeds: DataFrame | None = None,
 ) -> DataFrame:
@@ -129,7 +130,7 @@ def run_statement(
     for one in chosen_detectors(settings, grain):
         if one.detector.name == "tape_speed":
             _critical_counts(spark, one.parameters).createOrReplaceTempView("critical_counts")
-    return spark.sql(statement)
+    return spark.sql(statement.nested)
 
 
 def no_seeds(frame: DataFrame, grain: Grain, columns: Sequence[str]) -> DataFrame:

@@ -144,7 +144,7 @@ def bare_events(bars: DataFrame, settings: Settings) -> DataFrame:
     features = tuple(replace(one, sql=far) if one.name == "floored" else one for one in grain.features)
     rules = rules_of(settings)
     bars.withColumn("cumulative_factor", F.lit(1.0)).createOrReplaceTempView(INPUT_VIEW["daily"])
-    return bars.sparkSession.sql(compile_statement(replace(grain, features=features), chosen, rules))
+    return bars.sparkSession.sql(compile_statement(replace(grain, features=features), chosen, rules).nested)
 
 
 def judged(events: DataFrame, of_days: DataFrame) -> DataFrame:

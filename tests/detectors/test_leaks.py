@@ -193,7 +193,7 @@ def run_of(spark: SparkSession, settings: Settings, grain: Grain, detectors: Seq
         events(frame, settings, grain.name, None if expected is None else expected(rows))  # It makes the views.
         own = choose([replace(one, grain=grain.name) for one in detectors], {}, rules)
         no_seeds(frame, grain, seed_columns(grain, own, rules)).createOrReplaceTempView("seeds")
-        found_ = spark.sql(compile_statement(grain, own, rules)).toPandas()
+        found_ = spark.sql(compile_statement(grain, own, rules).nested).toPandas()
         return found_.assign(ts=found_["ts"].dt.tz_localize("UTC"))
 
     return run

@@ -4,8 +4,19 @@ from smallcaps.detectors.declaration import Detector, Feature, Parameter
 
 
 def _break(minutes: int) -> Detector:
-    high, low, bars, width, beyond, earlier, strength = (
-        f"range_{minutes}_{what}" for what in ("high", "low", "bars", "width", "beyond", "beyond_before", "strength")
+    high, low, bars, width, strength, beyond, earlier, highest, lowest = (
+        f"range_{minutes}_{what}"
+        for what in (
+            "high",
+            "low",
+            "bars",
+            "width",
+            "strength",
+            "beyond",
+            "beyond_before",
+            "highest_close",
+            "lowest_close",
+        )
     )
     inside = f"CASE WHEN session_minute < {minutes} THEN {{}} END"
     # Once the range stands, an earlier close was beyond it where the highest or the lowest of them was.
@@ -26,9 +37,9 @@ def _break(minutes: int) -> Detector:
             Feature(bars, f"count({inside.format('1')}) OVER session_so_far"),
             Feature(width, f"({high} - {low}) / (10000D * {{minimum_width}} * first_open)", rounded=True),
             Feature(beyond, f"coalesce(session_minute >= {minutes} AND (p_close > {high} OR p_close < {low}), false)"),
-            Feature(f"{high}est_close", f"max({later}) OVER session_before"),
-            Feature(f"{low}est_close", f"min({later}) OVER session_before"),
-            Feature(earlier, f"coalesce({high}est_close > {high} OR {low}est_close < {low}, false)"),
+            Feature(highest, f"max({later}) OVER session_before"),
+            Feature(lowest, f"min({later}) OVER session_before"),
+            Feature(earlier, f"coalesce({highest} > {high} OR {lowest} < {low}, false)"),
             Feature(strength, "relative_volume / {minimum_relative_volume}", rounded=True),
         ),
         condition=(
