@@ -134,8 +134,14 @@ def run_statement(
 
 
 def no_seeds(frame: DataFrame, grain: Grain, columns: Sequence[str]) -> DataFrame:
-    """Seeds of no row, in these columns, for a statement over all rows."""
-    return frame.select(*grain.key, *(F.lit(None).alias(column) for column in columns)).where("false")
+    """Seeds of no row, in these columns, for a statement over all rows.
+
+    As rows of the query itself, which Spark knows to be none before it optimises anything: it leaves the join out and all
+    columns that come of it.
+    """
+    keys = [f"cast(NULL AS {frame.schema[name].dataType.simpleString()}) AS {name}" for name in grain.key]
+    listed = ", ".join([*keys, *(f"NULL AS {name}" for name in columns)])
+    return frame.sparkSession.sql(f"SELECT {listed} FROM VALUES (0) AS nothing (number) WHERE false")
 
 
 def expectations(lake: Lake) -> dict[str, DataFrame]:
