@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
 from smallcaps.detectors.compiler import Rules, choose, compile_statement
-from smallcaps.detectors.detect import chosen_detectors, events, rules_of
+from smallcaps.detectors.detect import chosen_detectors, events, rules_of, seeds_of
 from smallcaps.detectors.registry import GRAINS, all_detectors, detectors_of
 from smallcaps.errors import BadInput
 from tests.conftest import SAMPLE
@@ -128,6 +128,25 @@ def test_a_grain_costs_one_shuffle_and_one_sort_however_many_detectors(
     assert plan.count("Exchange hashpartitioning") == 1, plan
     assert plan.count("Exchange") - plan.count("BroadcastExchange") == 1, plan
     assert plan.count("Sort [") == 1, plan
+
+
+@pytest.mark.parametrize("grain", ["minute", "trade"])
+def test_rows_of_whole_days_pass_no_column_on_for_what_is_carried(
+    spark: SparkSession,
+    settings: Settings,
+    market: pd.DataFrame,
+    trades: pd.DataFrame,
+    grain: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    request.addfinalizer(lambda: spark.conf.unset("spark.sql.debug.maxToStringFields"))
+    spark.conf.set("spark.sql.debug.maxToStringFields", 10_000)
+    frame = frame_of(grain, spark, market, trades)
+    seeds = seeds_of(frame, settings, grain).localCheckpoint()
+    whole, piece = plan_of(events(frame, settings, grain)), plan_of(events(frame, settings, grain, None, seeds))
+    assert "carried_" in piece
+    assert "carried_" not in whole
+    assert "seed_" not in whole
 
 
 @pytest.mark.parametrize("grain", ["minute", "trade"])

@@ -29,7 +29,7 @@ def test_each_select_stands_in_the_next_ones_from(spark: SparkSession) -> None:
 
 @pytest.mark.parametrize("last", ["SELECT 1", "SELECT * FROM a JOIN (SELECT * FROM a)"])
 def test_a_select_that_leaves_out_the_one_before_it_or_has_it_twice_is_refused(last: str) -> None:
-    with pytest.raises(ValueError, match="b should select from a once, not [02] times"):
+    with pytest.raises(ValueError, match=r"b should select from a once, not [02] times"):
         _ = Statement({"a": "SELECT 1", "b": last}).nested
 
 
