@@ -13,20 +13,12 @@ import polars as pl
 from smallcaps.detectors.expressions import ten_thousandths
 from smallcaps.refine.rounding import significant
 
-COLUMNS = (
-    *("symbol", "security_id", "session_date", "detector", "ts", "direction", "strength", "price", "volume"),
-    *(
-        "dollar_volume",
-        "pct_change",
-        "atr",
-        "vwap_distance",
-        "relative_volume",
-        "rvol_n",
-        "baseline",
-        "minutes_since_open",
-    ),
-)
 KEY = ("security_id", "session_date", "ts", "detector")
+NUMBERS = (
+    *("direction", "strength", "price", "volume", "dollar_volume", "pct_change", "atr", "vwap_distance"),
+    *("relative_volume", "rvol_n", "minutes_since_open"),
+)
+COLUMNS = (*KEY, "symbol", "baseline", *NUMBERS)
 RANGES = (5, 15, 30)
 """Minutes of the opening ranges."""
 

@@ -14,7 +14,6 @@ a standalone cluster on this machine, of one worker and of two with a core each.
 """
 
 import argparse
-import multiprocessing
 import os
 import statistics
 import subprocess
@@ -28,9 +27,9 @@ from pathlib import Path
 import duckdb
 import psutil
 import pyspark
-from detector_rivals import COLUMNS, DUCKDB_MACROS, KEY, polars_events, statement
+from detector_rivals import DUCKDB_MACROS, KEY, NUMBERS, polars_events, statement
 from detector_rows import write_daily, write_market, write_trades
-from footprint import resident_bytes
+from footprint import peak_alone
 from pyspark.sql import DataFrame, SparkSession
 
 from smallcaps.config import Settings, load_settings
@@ -43,7 +42,6 @@ AT_LEAST_NAIVE, AT_MOST_DUCKDB, AT_MOST_GROWTH, AT_MOST_DAILY_SECONDS = 3.0, 2.0
 DAILY_ROWS = 2_000_000
 TO_COME = 1_500_000_000
 """Minute bars of the small caps in five years, for the projection."""
-NUMBERS = tuple(name for name in COLUMNS if name not in (*KEY, "symbol", "baseline"))
 
 
 def frames(spark: SparkSession, market: Path) -> tuple[DataFrame, dict[str, DataFrame]]:
@@ -234,16 +232,8 @@ def _alone(market: Path, folder: Path, master: str | None, rounds: int, told: Pa
 
 def alone(market: Path, folder: Path, master: str | None, rounds: int) -> tuple[float, int]:
     """The median seconds of ours in a process of its own, and the most resident memory of it and all below it."""
-    told, peak = folder / "seconds", 0
-    process = multiprocessing.get_context("spawn").Process(target=_alone, args=(market, folder, master, rounds, told))
-    process.start()
-    root = psutil.Process(process.pid)
-    while process.is_alive():
-        peak = max(peak, resident_bytes(root))
-        time.sleep(0.5)
-    process.join()
-    if process.exitcode:
-        raise SystemExit("The measured process failed.")
+    told = folder / "seconds"
+    peak = peak_alone(_alone, market, folder, master, rounds, told)
     return float(told.read_text()), peak
 
 

@@ -4,9 +4,12 @@ python benchmarks/footprint.py make demo
 """
 
 import contextlib
+import multiprocessing
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
@@ -19,6 +22,24 @@ def resident_bytes(root: psutil.Process) -> int:
             with contextlib.suppress(psutil.NoSuchProcess):
                 total += process.memory_info().rss
     return total
+
+
+def peak_alone(work: Callable[..., None], *arguments: object, since: Path | None = None) -> int:
+    """The most resident memory of `work` in a process of its own and of all below it, from when `since` is there.
+
+    Raises SystemExit where the process fails.
+    """
+    process, peak = multiprocessing.get_context("spawn").Process(target=work, args=arguments), 0
+    process.start()
+    root = psutil.Process(process.pid)
+    while process.is_alive():
+        if since is None or since.exists():
+            peak = max(peak, resident_bytes(root))
+        time.sleep(0.2)
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"The process that was measured failed with exit code {process.exitcode}.")
+    return peak
 
 
 def main(command: list[str]) -> int:

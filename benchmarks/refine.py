@@ -11,7 +11,6 @@ each with everything below it.
 """
 
 import argparse
-import multiprocessing
 import sys
 import tempfile
 import time
@@ -19,8 +18,7 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
-import psutil
-from footprint import resident_bytes
+from footprint import peak_alone
 from pyspark.sql import functions as F
 
 from smallcaps.config import Settings, load_settings
@@ -257,20 +255,8 @@ def agree(lake: Lake, out: Path) -> bool:
 
 def footprint(market: Path, day: date, times: int) -> int:
     """The most resident memory of a process that refines the day so many times over, and of all below it."""
-    peak = 0
     with tempfile.TemporaryDirectory() as folder:
-        process = multiprocessing.get_context("spawn").Process(target=_refined_once, args=(market, day, times, folder))
-        process.start()
-        done = Path(folder) / "refining"
-        root = psutil.Process(process.pid)
-        while process.is_alive():
-            if done.exists():
-                peak = max(peak, resident_bytes(root))
-            time.sleep(0.2)
-        process.join()
-        if process.exitcode:
-            raise SystemExit(f"Refining the day {times} times over failed.")
-    return peak
+        return peak_alone(_refined_once, market, day, times, folder, since=Path(folder) / "refining")
 
 
 def _refined_once(market: Path, day: date, times: int, folder: str) -> None:

@@ -21,7 +21,7 @@ class Statement:
     @property
     def nested(self) -> str:
         """As Spark runs it. Names of WITH are put in for one another anew each time a frame on the statement is analysed, which
-        takes many times as long as all the rest of the planning (benchmarks/planning.py).
+        makes planning take two to five times as long (benchmarks/planning.py).
         """
         names = [*self.selects]
         text = self.selects[names[0]]
