@@ -6,6 +6,7 @@ the squared returns of an hour, of which a difference of doubles would tell othe
 each event; an event's id follows from them and costs nothing, so it is left out.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
@@ -80,10 +81,12 @@ def _ago(total: str, running: bool, frame: str, since: str, until: str = "so_far
     return f"coalesce({total} OVER {frame}, 0)"
 
 
-def statement(spark: bool, running: bool) -> str:
-    """The events of views bars, baselines and curves."""
+def statement(spark: bool, running: bool, detectors: Iterable[str] | None = None) -> str:
+    """The events of views bars, baselines and curves: of all detectors or of those named, and what these need."""
     dialect = Dialect(spark)
     whole = dialect.whole
+    conditions = {name: CONDITIONS[name] for name in detectors or CONDITIONS}
+    outcomes = {name: OUTCOMES[name] for name in conditions}
 
     def recent(name: str) -> str:
         return f"coalesce(bool_or(met_{name}) OVER fifteen_before, false) AS recent_{name}"
@@ -204,12 +207,12 @@ FROM margins""",
         "boxed": "SELECT *, bool_and(squeezed) OVER six_bars AS box_squeezed FROM strengths",
         "judged": "SELECT *, "
         + ", ".join(
-            f"coalesce(NOT is_auction AND ({condition}), false) AS met_{name}" for name, condition in CONDITIONS.items()
+            f"coalesce(NOT is_auction AND ({condition}), false) AS met_{name}" for name, condition in conditions.items()
         )
         + " FROM boxed",
     }
-    any_met = " OR ".join(f"met_{name}" for name in CONDITIONS)
-    recents = ", ".join(map(recent, CONDITIONS))
+    any_met = " OR ".join(f"met_{name}" for name in conditions)
+    recents = ", ".join(map(recent, conditions))
     if spark:
         levels["edges"] = f"SELECT *, {recents} FROM judged"
     else:
@@ -236,7 +239,7 @@ FROM margins""",
         structs = ", ".join(
             f"struct(met_{name} AND NOT recent_{name} AS fires, '{name}' AS detector, cast({strength} AS double) AS strength, "
             f"cast({direction} AS int) AS direction)"
-            for name, (strength, direction) in OUTCOMES.items()
+            for name, (strength, direction) in outcomes.items()
         )
         return (
             f"WITH {', '.join(texts)} SELECT {', '.join(COLUMNS)} FROM "
@@ -245,7 +248,7 @@ FROM margins""",
     union = " UNION ALL ".join(
         f"SELECT {common}, '{name}' AS detector, {strength} AS strength, cast({direction} AS int) AS direction "
         f"FROM edges WHERE met_{name} AND NOT recent_{name}"
-        for name, (strength, direction) in OUTCOMES.items()
+        for name, (strength, direction) in outcomes.items()
     )
     return f"WITH {', '.join(texts)} SELECT {', '.join(COLUMNS)} FROM ({union})"
 

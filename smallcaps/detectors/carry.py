@@ -98,8 +98,9 @@ class _Merging:
     def _seed(self, call: WindowCall, name: str) -> str:
         """The feature that has the seed of a call where the seed is of the row's own partition."""
         partition = partition_of(self.grain.windows[call.window])
-        function = _VALUE if call.function in _OF_ONE_ROW else call.function
-        known = self.names.setdefault((function, call.arguments[0], partition), name)
+        one_row = call.function in _OF_ONE_ROW
+        function, argument = (_VALUE, call.arguments[0]) if one_row else (call.function, ", ".join(call.arguments))
+        known = self.names.setdefault((function, argument, partition), name)
         same = [f"{SEED}{column} = {column}" for column in partition if column not in self.grain.key]
         sql = f"CASE WHEN {' AND '.join(same)} THEN {SEED}{known} END" if same else f"{SEED}{known}"
         self.features[f"{_CARRIED}{known}"] = Feature(f"{_CARRIED}{known}", sql)

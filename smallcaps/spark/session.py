@@ -17,6 +17,8 @@ from smallcaps.spark.jars import fetch_jars
 from smallcaps.spark.java import require_java
 from smallcaps.spark.log_store import LOG_STORE, LOG_STORE_SETTING, log_store_jar, require_log_store
 
+COMPILE_ALL = "-XX:-DontCompileHugeMethods"
+"""Java interprets a method of over 8,000 bytes for ever unless told to compile it; Spark makes such methods of wide selects."""
 ARROW_BYTES, UNCOUNTED = "spark.sql.execution.arrow.maxBytesPerBatch", (1 << 31) - 1
 
 
@@ -29,7 +31,8 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     log_file = settings.cache / "logs" / "spark.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    java = f"-Dsmallcaps.log={log_file} -Dlog4j2.configurationFile=file:{configuration_folder() / 'log4j2.properties'}"
+    logging = configuration_folder() / "log4j2.properties"
+    java = f"{COMPILE_ALL} -Dsmallcaps.log={log_file} -Dlog4j2.configurationFile=file:{logging}"
     options: dict[str, str | int | bool] = {
         # Delta as the catalog, so that SQL sees the lake's tables by name.
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -54,7 +57,11 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
         "spark.ui.enabled": False,
         "spark.ui.showConsoleProgress": False,
         "spark.driver.memory": settings.spark.driver_memory,
+        # A wide statement is some 30 generated classes. Spark keeps 100 by its own choice; what has left the cache is generated,
+        # compiled and warmed up anew.
+        "spark.sql.codegen.cache.maxEntries": 1000,
         "spark.driver.extraJavaOptions": java,
+        "spark.executor.extraJavaOptions": COMPILE_ALL,
     }
     builder = SparkSession.builder.appName(application)
     if settings.spark.master is not None:

@@ -36,12 +36,13 @@ def test_every_engine_finds_the_events_that_ours_finds(
     assert 15_000 < benchmark.write_market(market, 20_000) < 25_000
     benchmark.ours(spark, settings, market, tmp_path / "ours")
     benchmark.naive(spark, market, tmp_path / "naive")
+    benchmark.naive_together(spark, market, tmp_path / "together")
     benchmark.duck(market, tmp_path / "sliding", running=False)
     benchmark.duck(market, tmp_path / "running", running=True)
     benchmark.polars(market, tmp_path / "polars")
     found = benchmark.counted(tmp_path / "ours")
     assert set(found) == {one.name for one in detectors_of("minute")}
-    for rival in ("naive", "sliding", "running", "polars"):
+    for rival in ("naive", "together", "sliding", "running", "polars"):
         assert benchmark.differing(tmp_path / "ours", tmp_path / rival) == 0, rival
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.slow
 
@@ -28,3 +29,10 @@ def test_a_busy_port_is_told_with_what_to_do(tmp_path: Path) -> None:
     assert "Free the port" in " ".join(done.stderr.split())
     assert "at org.apache" not in done.stderr
     assert done.stdout == ""
+
+
+def test_java_compiles_the_long_methods_that_spark_makes_of_wide_selects(spark: SparkSession) -> None:
+    java = spark._jvm.java.lang
+    bean = java.Class.forName("com.sun.management.HotSpotDiagnosticMXBean")
+    option = java.management.ManagementFactory.getPlatformMXBean(bean).getVMOption("DontCompileHugeMethods")
+    assert option.getValue() == "false"

@@ -4,14 +4,25 @@ from smallcaps.detectors.declaration import Feature, Grain
 from smallcaps.detectors.expressions import ten_thousandths
 from smallcaps.lake import Rule
 
-_SESSION = "PARTITION BY security_id, session_date, session_order"
-_SEGMENT = f"{_SESSION}, segment ORDER BY minute"
+# Segments are numbered through the day, so that their number alone tells the session and orders the day.
+_DAY = "PARTITION BY security_id, session_date ORDER BY segment, minute"
+_SEGMENT = "PARTITION BY security_id, session_date, segment ORDER BY minute"
+
+
+def _of(session: str, value: str) -> str:
+    """A value on the rows of one session; null on the others."""
+    return f"CASE WHEN session = '{session}' THEN {value} END"
+
+
+def _by_session(pre: str, regular: str, post: str) -> str:
+    """What each session takes."""
+    return f"CASE session WHEN 'pre' THEN {pre} WHEN 'regular' THEN {regular} ELSE {post} END"
+
 
 GRAIN = Grain(
     name="minute",
     source=(
-        "SELECT /*+ SHUFFLE_HASH(baselines), BROADCAST(volume_curves) */ *,\n"
-        "  CASE session WHEN 'pre' THEN 0 WHEN 'regular' THEN 1 ELSE 2 END AS session_order\n"
+        "SELECT /*+ SHUFFLE_HASH(baselines), BROADCAST(volume_curves) */ *\n"
         "FROM (SELECT * FROM bars DISTRIBUTE BY security_id, session_date)\n"
         "LEFT JOIN baselines USING (security_id, session_date)\n"
         "LEFT JOIN volume_curves USING (session_date, minute)"
@@ -33,12 +44,8 @@ GRAIN = Grain(
         ),
     ),
     windows={
-        "day_so_far": (
-            "PARTITION BY security_id, session_date ORDER BY session_order, segment, minute "
-            "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
-        ),
-        "session_so_far": (f"{_SESSION} ORDER BY segment, minute ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"),
-        "session_before": (f"{_SESSION} ORDER BY segment, minute ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"),
+        "day_so_far": f"{_DAY} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
+        "day_before": f"{_DAY} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING",
         "segment_rows": _SEGMENT,
         "segment_so_far": f"{_SEGMENT} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
         "through_5_ago": f"{_SEGMENT} RANGE BETWEEN UNBOUNDED PRECEDING AND 5 PRECEDING",
@@ -90,9 +97,15 @@ GRAIN = Grain(
             "CASE WHEN bars_20m >= 10 THEN (ranges_so_far - ranges_through_20_ago) / (10000D * bars_20m) END",
             rounded=True,
         ),
-        # VWAP of the session, and anchored at 04:00
-        Feature("session_typical", "sum(typical) OVER session_so_far"),
-        Feature("session_volume", "sum(volume) OVER session_so_far"),
+        # VWAP anchored at 04:00, and of the session: the day without the sessions before
+        Feature("day_typical", "sum(typical) OVER day_so_far"),
+        Feature("day_volume", "sum(volume) OVER day_so_far"),
+        Feature("pre_typical", f"coalesce(sum({_of('pre', 'typical')}) OVER day_so_far, 0L)"),
+        Feature("pre_volume", f"coalesce(sum({_of('pre', 'volume')}) OVER day_so_far, 0L)"),
+        Feature("post_typical", f"coalesce(sum({_of('post', 'typical')}) OVER day_so_far, 0L)"),
+        Feature("post_volume", f"coalesce(sum({_of('post', 'volume')}) OVER day_so_far, 0L)"),
+        Feature("session_typical", _by_session("day_typical", "day_typical - pre_typical", "post_typical")),
+        Feature("session_volume", _by_session("day_volume", "day_volume - pre_volume", "post_volume")),
         Feature("vwap", "try_divide(session_typical, 30000D * session_volume)", rounded=True),
         Feature("vwap_distance", "close / vwap - 1", rounded=True),
         # Never null, as what is carried on must be: before the session has volume it is on neither side.
@@ -100,8 +113,6 @@ GRAIN = Grain(
         Feature("side_5_ago", "last_value(side) OVER through_5_ago"),
         Feature("lowest_side", "coalesce(min(side) OVER prior_5_minutes, side_5_ago)"),
         Feature("highest_side", "coalesce(max(side) OVER prior_5_minutes, side_5_ago)"),
-        Feature("day_typical", "sum(typical) OVER day_so_far"),
-        Feature("day_volume", "sum(volume) OVER day_so_far"),
         Feature("day_vwap", "try_divide(day_typical, 30000D * day_volume)", rounded=True),
         Feature("day_side", "coalesce(sign(close - day_vwap), 0D)"),
         Feature("day_side_5_ago", "last_value(day_side) OVER through_5_ago"),
@@ -143,12 +154,12 @@ GRAIN = Grain(
             "CASE WHEN first_minute <= minute - 19 THEN sqrt((20 * sum_q2 - sum_q * sum_q) / 400D) / 10000D END",
         ),
         # The session's opening range
-        Feature(
-            "session_minute",
-            "CASE WHEN session = 'regular' THEN minute - first_value(segment_start) OVER session_so_far END",
-        ),
-        Feature("session_start", "first_value(segment_start) OVER session_so_far"),
-        Feature("first_open", "first_value(open) OVER session_so_far"),
+        Feature("pre_start", f"min({_of('pre', 'segment_start')}) OVER day_so_far"),
+        Feature("regular_start", f"min({_of('regular', 'segment_start')}) OVER day_so_far"),
+        Feature("post_start", f"min({_of('post', 'segment_start')}) OVER day_so_far"),
+        Feature("session_start", _by_session("pre_start", "regular_start", "post_start")),
+        Feature("session_minute", _of("regular", "minute - session_start")),
+        Feature("first_open", f"first_value({_of('regular', 'open')}, true) OVER day_so_far"),
     ),
     guard="NOT is_auction",
     edge="prior_15_minutes",
