@@ -240,6 +240,7 @@ def write_trades(folder: Path, rows: int, seed: int = 7) -> int:
             "price": price,
             "size": pa.array(shares).cast(pa.decimal128(25, 6)).cast(pa.decimal128(20, 6)),
             "updates_volume": np.ones(len(name), dtype=bool),
+            "is_whole_day": np.ones(len(name), dtype=bool),
         }
     )
     folder.mkdir(parents=True)

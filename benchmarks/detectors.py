@@ -164,10 +164,16 @@ def taking_turns(engines: dict[str, Callable[[], None]], rounds: int) -> dict[st
     return medians
 
 
-def told_rate(rows: int, seconds: float) -> None:
-    """Print the rate of a core and what follows for the history to come."""
+def told_rate(rows: int, seconds: float) -> float:
+    """Print and return the rows a second and core."""
     rate = rows / seconds / CORES
-    print(f"ours: {rate:,.0f} rows a second and core; {TO_COME:,} rows: {TO_COME / rate / 3600:.1f} core hours")
+    print(f"ours: {rate:,.0f} rows a second and core")
+    return rate
+
+
+def told_projection(rows: int, seconds: float) -> None:
+    """Print the rate of minute bars, and what follows for those to come."""
+    print(f"{TO_COME:,} bars: {TO_COME / told_rate(rows, seconds) / 3600:.1f} core hours")
 
 
 def compare(rows: int, rounds: int, folder: Path) -> bool:
@@ -202,7 +208,7 @@ def compare(rows: int, rounds: int, folder: Path) -> bool:
     engines["shuffle and sort alone"] = lambda: sort_alone(spark, market)
     medians = taking_turns(engines, rounds)
     best = min(medians["sliding"], medians["running"])
-    told_rate(made, medians["ours"])
+    told_projection(made, medians["ours"])
     print(
         f"naive Spark / ours: {medians['naive'] / medians['ours']:.2f} (at least {AT_LEAST_NAIVE:.0f}), in one query: "
         f"{medians['naive together'] / medians['ours']:.2f}"
@@ -228,7 +234,7 @@ def grow(rows: int, times: int, rounds: int, folder: Path) -> bool:
     for work in engines.values():
         work()
     one, more = taking_turns(engines, rounds).values()
-    told_rate(times * rows, more)
+    told_projection(times * rows, more)
     print(f"{times} times the rows: {more / one:.2f} times as long (at most {AT_MOST_GROWTH * times:.1f})")
     return more <= AT_MOST_GROWTH * times * one
 

@@ -46,6 +46,15 @@ def test_every_engine_finds_the_events_that_ours_finds(
         assert benchmark.differing(tmp_path / "ours", tmp_path / rival) == 0, rival
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("grain", "rows"), [("daily", 20_000), ("trade", 50_000)])
+def test_the_rows_of_the_other_grains_hold_events_of_each_detector(
+    benchmark: ModuleType, spark: SparkSession, tmp_path: Path, grain: str, rows: int
+) -> None:
+    assert benchmark.single(grain, rows, 1, tmp_path) > 0
+    assert set(benchmark.counted(tmp_path / "out")) == {one.name for one in detectors_of(grain)}
+
+
 def test_an_event_that_is_missing_or_has_another_strength_is_noticed(benchmark: ModuleType, tmp_path: Path) -> None:
     market = tmp_path / "market"
     benchmark.write_market(market, 5_000)
