@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -96,6 +96,10 @@ class ManifestSettings(Section):
     name_sessions: int = Field(gt=0, description="sessions over which maximum_per_name counts, the event's included")
 
 
+SignRule = Literal["lee_ready", "quote", "tick", "emo", "clnv"]
+"""How it is told who started a trade (smallcaps/microstructure/signing.py)."""
+
+
 class MicrostructureSettings(Section):
     """The window around an event and what counts as a large print."""
 
@@ -104,6 +108,7 @@ class MicrostructureSettings(Section):
     margin_seconds: int = Field(
         ge=0, description="beyond either end of a window that is downloaded: the quote in force, trades published late"
     )
+    sign_rule: SignRule
     stale_quote_seconds: int = Field(gt=0)
     maximum_relative_spread: float = Field(gt=0)
     large_print_dollars: float = Field(gt=0)

@@ -150,7 +150,10 @@ EVENT_FEATURES = Table(
         Column("quotes_used", "bigint", "Valid quotes in the window", "quotes", nullable=False),
         Column("quotes_dropped", "bigint", "Crossed, locked, one-sided or too wide", "quotes", nullable=False),
         Column("stale_share", "double", "Share of trades whose quote was older than a minute", "share"),
-        Column("sign_agreement_5ms", "double", "Share of volume signed alike by quotes 5 ms older", "share"),
+        *(
+            Column(f"sign_agreement_{ms}ms", "double", f"Share of volume signed alike by quotes {ms} ms older", "share")
+            for ms in (1, 5, 25, 1_000)
+        ),
     ),
     key=("event_id",),
     sort_by=("session_date", "symbol"),

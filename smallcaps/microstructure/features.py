@@ -13,16 +13,18 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
-from smallcaps.config.settings import MicrostructureSettings
+from smallcaps.config.settings import MicrostructureSettings, SignRule
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, between, declared, recorded_run
-from smallcaps.microstructure.signing import TIME, is_valid, lee_ready, mid, with_quotes, with_tick
+from smallcaps.microstructure.signing import TIME, is_valid, mid, trade_sign, with_quotes, with_tick
 from smallcaps.microstructure.windows import NANOSECONDS, event_windows
 
 HORIZONS = (1, 15, 60, 300)
 """Seconds after a trade at which realised spread and price impact are taken."""
 
-STABILITY_NS = 5_000_000
+STABILITY_MS = (1, 5, 25, 1_000)
+"""Milliseconds by which the quotes are older whose signs are compared with the signs in use."""
+
 ENDLESS_NS = 2**62
 _KEY = ["symbol", "session_date"]
 
@@ -39,7 +41,7 @@ def event_features(events: DataFrame, trades: DataFrame, quotes: DataFrame, micr
         "notional", F.col("price") * F.col("shares")
     )
     book = quotes.join(names, _KEY, "left_semi").withColumn("is_valid", is_valid(micro))
-    signed = _signed(notional, book.where("is_valid"), windows)
+    signed = _signed(notional, book.where("is_valid"), windows, micro.sign_rule)
     met = signed.join(windows, _KEY).where(F.col(TIME).between(F.col("start_ns"), F.col("end_ns") - 1))
     met = met.join(F.broadcast(_large_limits(notional, windows, micro)), "event_id", "left").withColumn(
         "before", F.greatest(TIME, "sip_ns") < F.col("known_ns")
@@ -53,20 +55,22 @@ def event_features(events: DataFrame, trades: DataFrame, quotes: DataFrame, micr
     return counts.select(*[column.name for column in declared("gold.event_features").columns])
 
 
-def _signed(trades: DataFrame, quotes: DataFrame, windows: DataFrame) -> DataFrame:
-    """The trades inside any window with quotes at the trade, 5 ms before and at HORIZONS after, and their sign."""
+def _signed(trades: DataFrame, quotes: DataFrame, windows: DataFrame, rule: SignRule) -> DataFrame:
+    """The trades inside any window with quotes at the trade and at HORIZONS after, and their signs by quotes at the trade
+    (`sign`) and STABILITY_MS before it (`sign_5ms`, …).
+    """
     inside = (F.col(TIME) >= F.col("start_ns")) & (F.col(TIME) < F.col("end_ns"))
     same = [trades[key] == windows[key] for key in _KEY]
     wanted = with_tick(trades).join(windows, [*same, inside], "left_semi")
-    offsets = {"quote": 0, "older": -STABILITY_NS} | {f"later_{seconds}": seconds * NANOSECONDS for seconds in HORIZONS}
-    quoted = with_quotes(wanted, quotes, offsets)
-    return quoted.withColumns(
-        {
-            "mid": mid("quote"),
-            "sign": lee_ready(F.col("price"), mid("quote"), F.col("tick")),
-            "older_sign": lee_ready(F.col("price"), mid("older"), F.col("tick")),
-        }
-    )
+    older = {f"older_{ms}": -ms * 1_000_000 for ms in STABILITY_MS}
+    later = {f"later_{seconds}": seconds * NANOSECONDS for seconds in HORIZONS}
+    quoted = with_quotes(wanted, quotes, {"quote": 0} | older | later)
+
+    def sign(quote: str) -> Column:
+        return trade_sign(rule, F.col("price"), quote, F.col("tick"))
+
+    older_signs = {f"sign_{ms}ms": sign(f"older_{ms}") for ms in STABILITY_MS}
+    return quoted.withColumns({"mid": mid("quote"), "sign": sign("quote")} | older_signs).drop(*older)
 
 
 def _large_limits(trades: DataFrame, windows: DataFrame, micro: MicrostructureSettings) -> DataFrame:
@@ -123,9 +127,10 @@ def _trade_columns(micro: MicrostructureSettings) -> list[Column]:
         columns[f"price_impact_{seconds}s"] = _over(f"2 * sign * ({later} - mid) / mid * notional", "notional", ended)
     stale = f"{TIME} - quote.quote_ns > {micro.stale_quote_seconds * NANOSECONDS}L"
     columns["stale_share"] = f"avg(IF({stale}, 1D, 0D)) FILTER (WHERE quote IS NOT NULL)"
-    columns[f"sign_agreement_{STABILITY_NS // 1_000_000}ms"] = _over(
-        "IF(sign = older_sign, shares, 0D)", "shares", "sign IS NOT NULL AND older_sign IS NOT NULL"
-    )
+    for ms in STABILITY_MS:
+        columns[f"sign_agreement_{ms}ms"] = _over(
+            f"IF(sign = sign_{ms}ms, shares, 0D)", "shares", f"sign IS NOT NULL AND sign_{ms}ms IS NOT NULL"
+        )
     return [F.expr(sql).alias(name) for name, sql in columns.items()]
 
 

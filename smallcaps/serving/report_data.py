@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from smallcaps.config import Settings
 from smallcaps.config.settings import MicrostructureSettings
 from smallcaps.lake import Lake, between, sql_literal
-from smallcaps.microstructure.signing import TIME, is_valid, lee_ready, mid, with_quotes, with_tick
+from smallcaps.microstructure.signing import TIME, is_valid, trade_sign, with_quotes, with_tick
 from smallcaps.version import code_version
 
 TOP = 20
@@ -244,7 +244,7 @@ def _intraday(lake: Lake, micro: MicrostructureSettings) -> Intraday | None:
 
     def signed(trades: DataFrame, quotes: DataFrame) -> DataFrame:
         counted = in_window(with_tick(of_event(trades).where("updates_volume")))
-        sign = lee_ready(F.col("price"), mid("quote"), F.col("tick")).cast("double").alias("sign")
+        sign = trade_sign(micro.sign_rule, F.col("price"), "quote", F.col("tick")).cast("double").alias("sign")
         shares = F.col("size").cast("double").alias("size")
         met = with_quotes(counted, sound(quotes), {"quote": 0}).orderBy(TIME, "sequence_number")
         return met.select(TIME, "price", shares, sign)

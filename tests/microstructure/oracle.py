@@ -12,6 +12,7 @@ import pandas as pd
 
 SECOND = 1_000_000_000
 HORIZONS = (1, 15, 60, 300)
+STABILITY_MS = (1, 5, 25, 1_000)
 KEY = ["symbol", "session_date"]
 ENDLESS = 2**62
 
@@ -38,9 +39,12 @@ def ticks(trades: pd.DataFrame) -> pd.Series:
 
 def signs(price: pd.Series, bid: pd.Series, ask: pd.Series, tick: pd.Series) -> pd.Series:
     """Lee and Ready: +1 above the mid, −1 below, at it or without a quote the tick's sign."""
-    middle = (bid + ask) / 2
+    # In whole 1/1,000,000 $, so that a trade at the mid is at the mid.
+    at, low, high = (np.rint(values.astype(float) * 1e6) for values in (price, bid, ask))
+    twice, sum_of_sides = 2 * at, low + high
     return pd.Series(
-        np.select([price > middle, price < middle], [1.0, -1.0], default=tick.astype(float)), index=price.index
+        np.select([twice > sum_of_sides, twice < sum_of_sides], [1.0, -1.0], default=tick.astype(float)),
+        index=price.index,
     )
 
 
@@ -61,11 +65,13 @@ def features(event: dict, trades: pd.DataFrame, quotes: pd.DataFrame, micro: Any
     valid = quotes["is_two_sided"] & ~quotes["is_crossed"] & ~quotes["is_locked"] & ~wide
     book = quotes.assign(valid=valid).sort_values(["participant_ns", "sequence_number"], ignore_index=True)
     sound = book[book["valid"]]
-    now, older = asof_quotes(tape, sound, 0), asof_quotes(tape, sound, -5_000_000)
+    now = asof_quotes(tape, sound, 0)
     tick = ticks(tape)
     tape = tape.assign(mid=(now["bid"] + now["ask"]) / 2, quote_ns=now["quote_ns"])
     tape["sign"] = signs(tape["price"], now["bid"], now["ask"], tick)
-    tape["older_sign"] = signs(tape["price"], older["bid"], older["ask"], tick)
+    for ms in STABILITY_MS:
+        older = asof_quotes(tape, sound, -ms * 1_000_000)
+        tape[f"older_sign_{ms}"] = signs(tape["price"], older["bid"], older["ask"], tick)
     for horizon in HORIZONS:
         later = asof_quotes(tape, sound, horizon * SECOND)
         tape[f"later_{horizon}"] = (later["bid"] + later["ask"]) / 2
@@ -94,9 +100,10 @@ def features(event: dict, trades: pd.DataFrame, quotes: pd.DataFrame, micro: Any
     quoted = inside.dropna(subset=["quote_ns"])
     age = quoted["participant_ns"] - quoted["quote_ns"]
     row["stale_share"] = ratio(float((age > micro.stale_quote_seconds * SECOND).sum()), len(quoted))
-    both = inside.dropna(subset=["sign", "older_sign"])
-    alike = both[both["sign"] == both["older_sign"]]
-    row["sign_agreement_5ms"] = ratio(alike["shares"].sum(), both["shares"].sum())
+    for ms in STABILITY_MS:
+        both = inside.dropna(subset=["sign", f"older_sign_{ms}"])
+        alike = both[both["sign"] == both[f"older_sign_{ms}"]]
+        row[f"sign_agreement_{ms}ms"] = ratio(alike["shares"].sum(), both["shares"].sum())
     return row | _of_quotes(book, start, known, end)
 
 

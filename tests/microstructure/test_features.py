@@ -333,7 +333,9 @@ def test_dropped_quotes_are_counted_and_stand_for_no_time(rows: dict[str, dict])
 
 def test_sign_agreement_is_the_volume_that_older_quotes_sign_alike(rows: dict[str, dict]) -> None:
     # −8: both bought, 300 shares. −4: sold now, bought by the quote of 5 ms before, 100 shares.
-    assert rows["AGREE"]["sign_agreement_5ms"] == pytest.approx(300 / 400)
+    agreements = [rows["AGREE"][f"sign_agreement_{ms}ms"] for ms in (1, 5, 25, 1_000)]
+    # The quote turned 3 ms before: that of 1 ms before is the same as now. A second before −8 there was none and no tick.
+    assert agreements == pytest.approx([1, 300 / 400, 300 / 400, 0 / 100])
 
 
 def test_an_event_without_a_trade_in_its_window_has_no_row(rows: dict[str, dict]) -> None:

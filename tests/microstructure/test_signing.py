@@ -1,5 +1,7 @@
 """Quotes beside trades, ticks and Lee–Ready: by hand, against pandas on real ticks, and on arbitrary bursts."""
 
+from typing import get_args
+
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, Phase, given
@@ -8,7 +10,8 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from smallcaps.microstructure.signing import lee_ready, mid, with_quotes, with_tick
+from smallcaps.config.settings import SignRule
+from smallcaps.microstructure.signing import mid, trade_sign, with_quotes, with_tick
 from tests.microstructure import oracle
 from tests.microstructure.real import ibm
 from tests.microstructure.tables import as_table
@@ -117,21 +120,39 @@ def test_a_zero_tick_carries_the_last_change_of_price(spark: SparkSession) -> No
     assert [found["FLAT", place] for place in (1, 2)] == [None, None]
 
 
-def test_lee_ready_compares_with_the_mid_and_falls_back_to_the_tick(spark: SparkSession) -> None:
+RULES = ("lee_ready", "quote", "tick", "emo", "clnv")
+
+
+def test_each_rule_signs_as_its_authors_say(spark: SparkSession) -> None:
     cases = [
-        # price, mid, tick, sign
-        (10.01, 10.00, -1, 1),
-        (9.99, 10.00, 1, -1),
-        (10.00, 10.00, 1, 1),
-        (10.00, 10.00, -1, -1),
-        (10.00, 10.00, None, None),
-        (10.00, None, -1, -1),
-        (10.00, None, None, None),
-        (10.01, 10.00, None, 1),
+        # price, bid, ask, tick; then lee_ready, quote, tick, emo, clnv
+        (10.07, 10.00, 10.10, -1, 1, 1, -1, -1, 1),  # 70 % of the spread: just within the upper 30 %
+        (10.0699, 10.00, 10.10, -1, 1, 1, -1, -1, -1),
+        (10.03, 10.00, 10.10, 1, -1, -1, 1, 1, -1),  # 30 %
+        (10.0301, 10.00, 10.10, 1, -1, -1, 1, 1, 1),
+        (10.10, 10.00, 10.10, -1, 1, 1, -1, 1, 1),  # at the offer
+        (10.00, 10.00, 10.10, 1, -1, -1, 1, -1, -1),  # at the bid
+        (10.11, 10.00, 10.10, -1, 1, 1, -1, -1, -1),  # above the offer
+        (9.99, 10.00, 10.10, 1, -1, -1, 1, 1, 1),  # below the bid
+        (10.05, 10.00, 10.10, 1, 1, None, 1, 1, 1),  # at the mid
+        (10.05, 10.00, 10.10, None, None, None, None, None, None),
+        # (0.29 + 0.30) / 2 is a little more than 0.295 in binary.
+        (0.295, 0.29, 0.30, -1, -1, None, -1, -1, -1),
+        (10.05, None, None, -1, -1, None, -1, -1, -1),  # no quote
+        (10.05, None, None, None, None, None, None, None, None),
     ]
-    frame = spark.createDataFrame(cases, "price double, middle double, tick int, expected int")
-    rows = frame.withColumn("sign", lee_ready(F.col("price"), F.col("middle"), F.col("tick"))).collect()
-    assert [row["sign"] for row in rows] == [row["expected"] for row in rows]
+    columns = ", ".join(f"{rule} int" for rule in RULES)
+    frame = spark.createDataFrame(cases, f"price double, bid double, ask double, tick_sign int, {columns}")
+    frame = frame.withColumn("quoted", F.struct("bid", "ask"))
+    frame = frame.withColumns(
+        {f"by_{rule}": trade_sign(rule, F.col("price"), "quoted", F.col("tick_sign")) for rule in RULES}
+    )
+    for row in frame.collect():
+        assert {rule: row[f"by_{rule}"] for rule in RULES} == {rule: row[rule] for rule in RULES}, row
+
+
+def test_the_settings_name_every_rule() -> None:
+    assert get_args(SignRule) == RULES
 
 
 def signed(spark: SparkSession, trades: pd.DataFrame, quotes: pd.DataFrame, offsets: dict[str, int]) -> pd.DataFrame:
@@ -139,7 +160,7 @@ def signed(spark: SparkSession, trades: pd.DataFrame, quotes: pd.DataFrame, offs
     frame = with_quotes(
         with_tick(as_table(spark, "silver.trades", trades)), as_table(spark, "silver.quotes", quotes), offsets
     )
-    frame = frame.withColumn("sign", lee_ready(F.col("price"), mid("quote"), F.col("tick")))
+    frame = frame.withColumn("sign", trade_sign("lee_ready", F.col("price"), "quote", F.col("tick")))
     columns = [
         F.col(f"{name}.{part}").alias(f"{name}_{part}") for name in offsets for part in ("bid", "ask", "quote_ns")
     ]
