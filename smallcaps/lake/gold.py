@@ -108,15 +108,29 @@ _BEFORE_AFTER = (
     ("order_flow_imbalance", "Signed change of size at the best quotes (Cont, Kukanov and Stoikov 2014)", "shares"),
     ("trades_per_second", "Trades / length of the window", "1/s"),
     ("peak_trades_1s", "Most trades in any clock second", "trades"),
+    ("peak_trades_10s", "Most trades in any ten seconds of the clock", "trades"),
+    ("inter_arrival_median", "Median time between two trades", "s"),
+    ("inter_arrival_cv", "Standard deviation / mean of the time between two trades", "ratio"),
+    ("quote_age", "Mean age of the quote that stood at a trade", "s"),
     ("volume", "Shares traded", "shares"),
+    ("late_volume", "Shares of late reports published in it, which are not in any other value", "shares"),
     ("dollar_volume", "Dollars traded", "$"),
     ("large_print_share", "Share of volume in trades ≥ max($20k, the day's own 99th percentile so far)", "share"),
     ("block_share", "Share of volume in blocks", "share"),
     ("sweep_share", "Share of volume in intermarket sweeps", "share"),
     ("off_exchange_share", "Share of volume reported off exchange", "share"),
     ("odd_lot_share", "Share of volume in odd lots", "share"),
+    ("sub_penny_share", "Share of volume at fractions of the tick (1 cent; below $1 a hundredth of one)", "share"),
     ("signed_share", "Share of volume whose side could be told", "share"),
+    (
+        "kyle_lambda",
+        "Slope of 10-second log returns on sign·√|bought − sold $| of at least 20 intervals (Kyle 1985, Hasbrouck 2009)",
+        "1/√$",
+    ),
+    ("amihud", "Mean |log return| / $ of 10-second intervals with a trade (Amihud 2002)", "1/$1M"),
 )
+MEASURED_TWICE = tuple(name for name, _, _ in _BEFORE_AFTER)
+"""Values of gold.event_features on either side of the event: `…_before`, `…_after`, and `…_change`."""
 EVENT_FEATURES = Table(
     name="gold.event_features",
     comment="Trades and quotes before (known at the event) and after it; one row an intraday event",
@@ -132,6 +146,10 @@ EVENT_FEATURES = Table(
             Column(f"{name}_{side}", "double", f"{comment}; {words}", unit)
             for name, comment, unit in _BEFORE_AFTER
             for side, words in (("before", "known at the event"), ("after", "known only later"))
+        ),
+        *(
+            Column(f"{name}_change", "double", f"{comment}: after less before; known only later", unit)
+            for name, comment, unit in _BEFORE_AFTER
         ),
         *(
             Column(
@@ -165,7 +183,17 @@ EVENT_FEATURES = Table(
                 f"coalesce({name}_{side} BETWEEN {least} AND 1.000001, true)"
                 for names, least in (
                     (("depth_imbalance", "trade_imbalance"), "-1.000001"),
-                    (("large_print_share", "block_share", "sweep_share", "off_exchange_share", "odd_lot_share"), "0"),
+                    (
+                        (
+                            "large_print_share",
+                            "block_share",
+                            "sweep_share",
+                            "off_exchange_share",
+                            "odd_lot_share",
+                            "sub_penny_share",
+                        ),
+                        "0",
+                    ),
                 )
                 for name in names
                 for side in ("before", "after")

@@ -16,6 +16,7 @@ from smallcaps.config import Settings
 from smallcaps.config.settings import MicrostructureSettings, SignRule
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, between, declared, recorded_run
+from smallcaps.lake.gold import MEASURED_TWICE
 from smallcaps.microstructure.signing import TIME, is_valid, mid, trade_sign, with_quotes, with_tick
 from smallcaps.microstructure.windows import NANOSECONDS, event_windows
 
@@ -24,6 +25,9 @@ HORIZONS = (1, 15, 60, 300)
 
 STABILITY_MS = (1, 5, 25, 1_000)
 """Milliseconds by which the quotes are older whose signs are compared with the signs in use."""
+
+INTERVAL_SECONDS, FEWEST_INTERVALS = 10, 20
+"""Of Kyle's λ and Amihud's measure: how long an interval is, and how many with a trade and a return a slope needs."""
 
 ENDLESS_NS = 2**62
 _KEY = ["symbol", "session_date"]
@@ -46,13 +50,17 @@ def event_features(events: DataFrame, trades: DataFrame, quotes: DataFrame, micr
     met = met.join(F.broadcast(_large_limits(notional, windows, micro)), "event_id", "left").withColumn(
         "before", F.greatest(TIME, "sip_ns") < F.col("known_ns")
     )
-    of_trades = met.groupBy("event_id").agg(*_trade_columns(micro))
-    peaks = _peaks(met)
-    of_quotes = _of_quotes(book, windows)
+    # How long after the trade before it of its side of the event a trade came.
+    order = Window.partitionBy("event_id", "before").orderBy(TIME, "sequence_number")
+    spaced = met.withColumn("gap", (F.col(TIME) - F.lag(TIME).over(order)) / NANOSECONDS)
+    of_trades = spaced.groupBy("event_id").agg(*_trade_columns(micro))
+    late = trades.where("updates_volume AND is_late").join(names, _KEY, "left_semi")
     keys = events.select("event_id", *_KEY, "known_at")
-    wide = keys.join(of_trades, "event_id").join(peaks, "event_id").join(of_quotes, "event_id", "left")
-    counts = wide.fillna(0, ["trades_used", "quotes_used", "quotes_dropped"])
-    return counts.select(*[column.name for column in declared("gold.event_features").columns])
+    wide = keys.join(of_trades, "event_id").join(_peaks(met), "event_id").join(_of_intervals(met), "event_id")
+    wide = wide.join(_of_quotes(book, windows), "event_id", "left").join(_of_late(late, windows), "event_id", "left")
+    counts = wide.fillna(0, ["trades_used", "quotes_used", "quotes_dropped", "late_volume_before", "late_volume_after"])
+    changes = {f"{name}_change": F.col(f"{name}_after") - F.col(f"{name}_before") for name in MEASURED_TWICE}
+    return counts.withColumns(changes).select(*[column.name for column in declared("gold.event_features").columns])
 
 
 def _signed(trades: DataFrame, quotes: DataFrame, windows: DataFrame, rule: SignRule) -> DataFrame:
@@ -103,6 +111,7 @@ def _trade_columns(micro: MicrostructureSettings) -> list[Column]:
             "sweep_share": "is_sweep",
             "off_exchange_share": "is_off_exchange",
             "odd_lot_share": "is_odd_lot",
+            "sub_penny_share": "pmod(cast(rint(price * 1000000D) AS bigint), IF(price >= 1, 10000L, 100L)) <> 0",
             "signed_share": "sign IS NOT NULL",
         }
         columns |= {
@@ -113,6 +122,11 @@ def _trade_columns(micro: MicrostructureSettings) -> list[Column]:
             f"trades_per_second_{side}": f"count_if({is_side}) / {seconds}D",
             f"volume_{side}": f"sum(shares) FILTER (WHERE {is_side})",
             f"dollar_volume_{side}": f"sum(notional) FILTER (WHERE {is_side})",
+            f"inter_arrival_median_{side}": f"percentile(gap, 0.5D) FILTER (WHERE {is_side})",
+            f"inter_arrival_cv_{side}": (
+                f"try_divide(stddev_pop(gap) FILTER (WHERE {is_side}), avg(gap) FILTER (WHERE {is_side}))"
+            ),
+            f"quote_age_{side}": f"avg(({TIME} - quote.quote_ns) / {NANOSECONDS}D) FILTER (WHERE {is_side})",
             **{
                 f"{name}_{side}": _over(f"IF({condition}, shares, 0D)", "shares", is_side)
                 for name, condition in shares.items()
@@ -135,12 +149,46 @@ def _trade_columns(micro: MicrostructureSettings) -> list[Column]:
 
 
 def _peaks(met: DataFrame) -> DataFrame:
-    """Most trades in any clock second of either side."""
+    """Most trades in any second, and in any ten seconds, of the clock on either side."""
     second = F.expr(f"{TIME} div {NANOSECONDS}L").alias("clock_second")
     seconds = met.groupBy("event_id", "before", second).agg(F.count("*").cast("double").alias("trades"))
-    return seconds.groupBy("event_id").agg(
-        F.expr("max(trades) FILTER (WHERE before)").alias("peak_trades_1s_before"),
-        F.expr("max(trades) FILTER (WHERE NOT before)").alias("peak_trades_1s_after"),
+    tens = seconds.groupBy("event_id", "before", F.expr("clock_second div 10").alias("ten")).agg(
+        F.max("trades").alias("of_one"), F.sum("trades").alias("of_ten")
+    )
+    sides = {"before": "before", "after": "NOT before"}
+    peaks = {f"peak_trades_1s_{side}": f"max(of_one) FILTER (WHERE {is_side})" for side, is_side in sides.items()}
+    peaks |= {f"peak_trades_10s_{side}": f"max(of_ten) FILTER (WHERE {is_side})" for side, is_side in sides.items()}
+    return tens.groupBy("event_id").agg(*[F.expr(sql).alias(name) for name, sql in peaks.items()])
+
+
+def _of_intervals(met: DataFrame) -> DataFrame:
+    """Kyle's λ and Amihud's measure on either side, of the intervals that have a trade: the return of one is from the last price
+    of the one before it.
+    """
+    interval = F.expr(f"({TIME} - start_ns) div {INTERVAL_SECONDS * NANOSECONDS}L").alias("interval")
+    each = met.groupBy("event_id", "before", interval).agg(
+        F.max_by("price", F.struct(TIME, "sequence_number")).alias("last"),
+        F.expr("sum(sign * notional)").alias("flow"),
+        F.sum("notional").alias("dollars"),
+    )
+    order = Window.partitionBy("event_id", "before").orderBy("interval")
+    moved = each.withColumn("log_return", F.log(F.col("last") / F.lag("last").over(order)))
+    columns = {}
+    for side, is_side in (("before", "before"), ("after", "NOT before")):
+        usable = f"{is_side} AND log_return IS NOT NULL AND flow IS NOT NULL"
+        # Hasbrouck (2009): signed roots of dollars, in which the slope is about the same for small trades and large ones.
+        slope = f"regr_slope(log_return, sign(flow) * sqrt(abs(flow))) FILTER (WHERE {usable})"
+        columns[f"kyle_lambda_{side}"] = f"CASE WHEN count_if({usable}) >= {FEWEST_INTERVALS} THEN {slope} END"
+        columns[f"amihud_{side}"] = f"1e6D * avg(abs(log_return) / dollars) FILTER (WHERE {is_side})"
+    return moved.groupBy("event_id").agg(*[F.expr(sql).alias(name) for name, sql in columns.items()])
+
+
+def _of_late(late: DataFrame, windows: DataFrame) -> DataFrame:
+    """Shares of trades reported late, by when the report was published: with them volume is what was known at the time."""
+    met = late.join(windows, _KEY).where("sip_ns >= start_ns AND sip_ns < end_ns")
+    return met.groupBy("event_id").agg(
+        F.expr("sum(cast(size AS double)) FILTER (WHERE sip_ns < known_ns)").alias("late_volume_before"),
+        F.expr("sum(cast(size AS double)) FILTER (WHERE sip_ns >= known_ns)").alias("late_volume_after"),
     )
 
 

@@ -56,7 +56,11 @@ def features(event: dict, trades: pd.DataFrame, quotes: pd.DataFrame, micro: Any
     """The measured columns of gold.event_features for one event of one name and day; None without trades."""
     known = pd.Timestamp(event["known_at"]).value
     start, end = known - micro.seconds_before * SECOND, known + micro.seconds_after * SECOND
-    tape = trades[trades["updates_volume"]].reset_index(drop=True)
+    counted = trades[trades["updates_volume"]]
+    tape, late = (
+        counted[~counted["is_late"].astype(bool)].reset_index(drop=True),
+        counted[counted["is_late"].astype(bool)],
+    )
     tape = tape.assign(shares=tape["size"].astype(float))
     tape["notional"] = tape["price"] * tape["shares"]
     wide = (quotes["ask_price"] - quotes["bid_price"]) > micro.maximum_relative_spread * (
@@ -86,7 +90,7 @@ def features(event: dict, trades: pd.DataFrame, quotes: pd.DataFrame, micro: Any
         ("before", inside[before], micro.seconds_before),
         ("after", inside[~before], micro.seconds_after),
     ):
-        row |= _of_trades(rows, side, seconds, limit, micro)
+        row |= _of_trades(rows, side, seconds, limit, micro) | _of_intervals(rows, side, start)
     for horizon in HORIZONS:
         rows = inside[inside["participant_ns"] + horizon * SECOND <= known]
         rows = rows.dropna(subset=["sign", "mid", f"later_{horizon}"])
@@ -104,7 +108,14 @@ def features(event: dict, trades: pd.DataFrame, quotes: pd.DataFrame, micro: Any
         both = inside.dropna(subset=["sign", f"older_sign_{ms}"])
         alike = both[both["sign"] == both[f"older_sign_{ms}"]]
         row[f"sign_agreement_{ms}ms"] = ratio(alike["shares"].sum(), both["shares"].sum())
-    return row | _of_quotes(book, start, known, end)
+    row |= _of_quotes(book, start, known, end)
+    published = late[(late["sip_ns"] >= start) & (late["sip_ns"] < end)]
+    for side, rows in (("before", published["sip_ns"] < known), ("after", published["sip_ns"] >= known)):
+        row[f"late_volume_{side}"] = float(published.loc[rows, "size"].astype(float).sum())
+    for name in [name.removesuffix("_after") for name in row if name.endswith("_after")]:
+        before_it, after_it = row[f"{name}_before"], row[f"{name}_after"]
+        row[f"{name}_change"] = None if before_it is None or after_it is None else after_it - before_it
+    return row
 
 
 def _of_trades(rows: pd.DataFrame, side: str, seconds: int, limit: float, micro: Any) -> dict[str, float | None]:
@@ -119,9 +130,19 @@ def _of_trades(rows: pd.DataFrame, side: str, seconds: int, limit: float, micro:
         "off_exchange_share": rows["is_off_exchange"],
         "odd_lot_share": rows["is_odd_lot"],
         "signed_share": rows["sign"].notna(),
+        "sub_penny_share": np.rint(rows["price"].astype(float) * 1e6).astype("int64")
+        % np.where(rows["price"].astype(float) >= 1, 10_000, 100)
+        != 0,
     }
     per_second = (rows["participant_ns"] // SECOND).value_counts()
+    per_ten = (rows["participant_ns"] // (10 * SECOND)).value_counts()
+    gaps = np.diff(np.sort(rows["participant_ns"].to_numpy(dtype="int64"))) / SECOND
+    ages = (rows["participant_ns"] - rows["quote_ns"]).dropna().astype(float) / SECOND
     return {
+        f"peak_trades_10s_{side}": float(per_ten.max()) if len(rows) else None,
+        f"inter_arrival_median_{side}": float(np.median(gaps)) if len(gaps) else None,
+        f"inter_arrival_cv_{side}": ratio(float(np.std(gaps)), float(np.mean(gaps))) if len(gaps) else None,
+        f"quote_age_{side}": float(ages.mean()) if len(ages) else None,
         f"effective_spread_{side}": ratio(paid.sum(), quoted["notional"].sum()),
         f"trade_imbalance_{side}": ratio((signed["sign"] * signed["shares"]).sum(), signed["shares"].sum()),
         f"trades_per_second_{side}": len(rows) / seconds,
@@ -129,6 +150,30 @@ def _of_trades(rows: pd.DataFrame, side: str, seconds: int, limit: float, micro:
         f"volume_{side}": shares.sum() if len(rows) else None,
         f"dollar_volume_{side}": notional.sum() if len(rows) else None,
     } | {f"{name}_{side}": ratio(shares[flag].sum(), shares.sum()) for name, flag in flags.items()}
+
+
+def _of_intervals(rows: pd.DataFrame, side: str, start: int) -> dict[str, float | None]:
+    """Kyle's λ by least squares and Amihud's measure, of ten-second intervals from the window's start."""
+    rows = rows.sort_values(["participant_ns", "sequence_number"], kind="stable")
+    last: float | None = None
+    returns, roots, per_dollar = [], [], []
+    for _, inside in rows.groupby((rows["participant_ns"] - start) // (10 * SECOND)):
+        price, dollars = float(inside["price"].iloc[-1]), float(inside["notional"].sum())
+        if last is not None:
+            moved, sided = math.log(price / last), inside.dropna(subset=["sign"])
+            per_dollar.append(abs(moved) / dollars * 1e6)
+            if len(sided):
+                flow = float((sided["sign"] * sided["notional"]).sum())
+                returns.append(moved)
+                roots.append(math.copysign(math.sqrt(abs(flow)), flow))
+        last = price
+    slope = None
+    if len(returns) >= 20 and np.ptp(roots) > 0:
+        slope = float(np.cov(roots, returns, bias=True)[0, 1] / np.var(roots))
+    return {
+        f"kyle_lambda_{side}": slope,
+        f"amihud_{side}": float(np.mean(per_dollar)) if per_dollar else None,
+    }
 
 
 def _of_quotes(book: pd.DataFrame, start: int, known: int, end: int) -> dict[str, float | None]:

@@ -5,6 +5,7 @@ and every expected number is derived beside it.
 """
 
 import datetime as dt
+import math
 
 import pytest
 from pyspark.sql import SparkSession
@@ -192,6 +193,15 @@ def scenarios() -> tuple[list[Row], list[Row], list[Row]]:
             late = {"sip_ns": ns(30), "is_late": True, "is_off_exchange": True}
             trades.append(trade(-4, 10.05, 50_000, name=name, **late))
         parts.append((trades, [quote(-20, 10.00, 100, 10.02, 100, name=name), quote(20, 9.99, 1, 10.03, 1, name=name)]))
+    # Prices off the tick.
+    pennies = [trade(-5, 10.005, 100, name="PENNIES"), trade(-4, 10.01, 300, name="PENNIES")]
+    pennies += [trade(4, 0.50005, 100, name="PENNIES"), trade(5, 0.5001, 200, name="PENNIES")]
+    parts.append((pennies, []))
+    # Late reports published within the window.
+    for name, published in (("SLOW", 2), ("FAST", -1)):
+        report = trade(-5, 10.0, 700, name=name, sip_ns=ns(published), is_late=True, is_off_exchange=True)
+        parts.append(([trade(-6, 10.0, 100, name=name), report], []))
+    names += ["PENNIES", "SLOW", "FAST"]
     names += ["LASTING", "TIES", "SILENT", "UNCOUNTED", "OTHERDAY", "MIXED", "BOOKLESS", "ONLYAFTER", "ONLYBEFORE"]
     names += ["PUNCTUAL", "LATE"]
     events = [event(name) for name in names] + [event("DAILY", grain="daily"), event("NOBODY")]
@@ -214,6 +224,34 @@ def rows(spark: SparkSession, micro: MicrostructureSettings) -> dict[str, dict]:
     found = frame.collect()
     assert len({row["event_id"] for row in found}) == len(found)
     return {row["event_id"].removeprefix("event of "): row.asDict() for row in found}
+
+
+def of_intervals() -> tuple[list[Row], list[Row], list[Row]]:
+    """Tapes of more intervals than a short window has: a trade every ten seconds from −295 s."""
+    trades, events = [], [event(name) for name in ("SLOPE", "SHORT", "MOVES")]
+    for name, count in (("SLOPE", 21), ("SHORT", 20)):
+        price = 10.0
+        for place in range(count):
+            # The first sets the price. Its sign is the tick's, since there is no quote.
+            root = 0 if place == 0 else (10 + place) * (-1) ** (place // 3)
+            price *= math.exp(1e-4 * root)
+            trades.append(trade(-295 + 10 * place, price, round((root**2 or 100) / price, 6), name=name))
+    for place, (price, dollars) in enumerate([(10.0, 500), (10 * math.exp(0.01), 1_000), (10.0, 2_000)]):
+        trades.append(trade(-295 + 10 * place, price, round(dollars / price, 6), name="MOVES"))
+    return events, trades, []
+
+
+@pytest.fixture(scope="module")
+def wide_rows(spark: SparkSession, micro: MicrostructureSettings) -> dict[str, dict]:
+    """The same of windows of 300 s before."""
+    events, trades, quotes = of_intervals()
+    frame = event_features(
+        as_table(spark, "gold.events", events),
+        as_table(spark, "silver.trades", trades),
+        as_table(spark, "silver.quotes", quotes),
+        micro.model_copy(update={"seconds_before": 300}),
+    )
+    return {row["symbol"]: row.asDict() for row in frame.collect()}
 
 
 def both(row: dict, name: str) -> tuple[float | None, float | None]:
@@ -336,6 +374,47 @@ def test_sign_agreement_is_the_volume_that_older_quotes_sign_alike(rows: dict[st
     agreements = [rows["AGREE"][f"sign_agreement_{ms}ms"] for ms in (1, 5, 25, 1_000)]
     # The quote turned 3 ms before: that of 1 ms before is the same as now. A second before −8 there was none and no tick.
     assert agreements == pytest.approx([1, 300 / 400, 300 / 400, 0 / 100])
+
+
+def test_the_tape_is_measured_by_its_gaps_and_by_its_busiest_ten_seconds(rows: dict[str, dict]) -> None:
+    # Gaps 2.5, 5.5 and 0.5 s before; 5 s after.
+    assert both(rows["TAPE"], "inter_arrival_median") == pytest.approx((2.5, 5))
+    spread = ((2.5**2 + 5.5**2 + 0.5**2) / 3 - (8.5 / 3) ** 2) ** 0.5
+    assert both(rows["TAPE"], "inter_arrival_cv") == pytest.approx((spread / (8.5 / 3), 0))
+    assert both(rows["TAPE"], "peak_trades_10s") == (4, 2)
+    # −9 to the quote of −12: 3 s, then 5.5, 1 and 1.5 s; after: 2 and 1 s.
+    assert both(rows["TAPE"], "quote_age") == pytest.approx(((3 + 5.5 + 1 + 1.5) / 4, (2 + 1) / 2))
+
+
+def test_fractions_of_a_tick_are_a_share_of_volume(rows: dict[str, dict]) -> None:
+    # 10.005 is half a cent; below $1 a hundredth of a cent is the tick: 0.50005 is half of it, 0.5001 is not.
+    assert both(rows["PENNIES"], "sub_penny_share") == pytest.approx((100 / 400, 100 / 300))
+
+
+def test_late_reports_are_told_of_beside_the_volume_when_they_are_published(rows: dict[str, dict]) -> None:
+    # Made at −4, published 30 s after known_at: outside of a window of 10 s. SLOW's was published at +2 and FAST's at −1.
+    assert both(rows["LATE"], "late_volume") == (0, 0)
+    assert [both(rows[name], "late_volume") for name in ("SLOW", "FAST")] == [(0, 700), (700, 0)]
+    assert [rows[name]["volume_before"] for name in ("SLOW", "FAST")] == [100, 100]
+
+
+def test_kyles_lambda_is_the_slope_of_twenty_intervals_or_unknown(wide_rows: dict[str, dict]) -> None:
+    # Every ten seconds one trade buys or sells a square number of dollars and moves the price by 0.0001 of its root.
+    assert wide_rows["SLOPE"]["kyle_lambda_before"] == pytest.approx(1e-4, rel=1e-5)
+    # 20 trades make 19 returns.
+    assert wide_rows["SHORT"]["kyle_lambda_before"] is None
+
+
+def test_amihuds_measure_is_the_mean_move_of_a_million_dollars(wide_rows: dict[str, dict]) -> None:
+    # $1,000 move 1 %, then $2,000 move 1 %; the first interval has nothing before it.
+    assert wide_rows["MOVES"]["amihud_before"] == pytest.approx((0.01 / 1_000 + 0.01 / 2_000) / 2 * 1e6)
+
+
+def test_a_change_is_after_less_before_and_unknown_where_either_is(rows: dict[str, dict]) -> None:
+    row = rows["TAPE"]
+    assert row["volume_change"] == 200 - 1000
+    assert row["trade_imbalance_change"] == pytest.approx(-0.5 + 0.2)
+    assert rows["ONLYAFTER"]["volume_change"] is None
 
 
 def test_an_event_without_a_trade_in_its_window_has_no_row(rows: dict[str, dict]) -> None:
