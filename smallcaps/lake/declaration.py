@@ -12,7 +12,8 @@ from pyspark.sql.types import ArrayType, DataType, StructField, StructType, _par
 class Column:
     """A column: Spark SQL type, unit (empty where it has none) and what it means.
 
-    Where `values` are given, the column holds no others.
+    Where `values` are given, the column holds no others. `timing` is of what is measured around an event: pre is known at the
+    event's known_at, post only later, so that nothing that decides at the event may see it.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Column:
     unit: str = ""
     nullable: bool = True
     values: tuple[str, ...] = ()
+    timing: Literal["pre", "post"] | None = None
 
     @property
     def data_type(self) -> DataType:
@@ -28,9 +30,15 @@ class Column:
         return _data_type(self.type)
 
     @property
+    def meaning(self) -> str:
+        """The comment, and when it is known where that is declared."""
+        words = {None: "", "pre": "; known at the event", "post": "; known only later"}
+        return self.comment + words[self.timing]
+
+    @property
     def described(self) -> str:
-        """Comment and unit as one text, as it goes into the table."""
-        return f"{self.comment} [{self.unit}]" if self.unit else self.comment
+        """Meaning and unit as one text, as it goes into the table."""
+        return f"{self.meaning} [{self.unit}]" if self.unit else self.meaning
 
     @property
     def present(self) -> str:
@@ -170,6 +178,11 @@ class Table:
     def all_columns(self) -> tuple[Column, ...]:
         """The declared columns and `run_id`."""
         return (*self.columns, RUN_ID) if RUN_ID not in self.columns else self.columns
+
+    @property
+    def known_at_event(self) -> tuple[str, ...]:
+        """The columns that are declared to be known at the event."""
+        return tuple(column.name for column in self.columns if column.timing == "pre")
 
     @property
     def conditions(self) -> dict[str, str]:

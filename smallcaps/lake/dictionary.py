@@ -58,7 +58,7 @@ def _described(table: Table) -> str:
 
 def _columns(columns: tuple[Column, ...]) -> list[str]:
     rows = [
-        f"| {column.name} | {column.type}{'' if column.nullable else ' not null'} | {column.unit} | {column.comment} |"
+        f"| {column.name} | {column.type}{'' if column.nullable else ' not null'} | {column.unit} | {column.meaning} |"
         for column in columns
     ]
     return ["| column | type | unit | meaning |", "|---|---|---|---|", *rows]

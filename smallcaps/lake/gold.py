@@ -1,5 +1,7 @@
 """Gold: events and what is known about them."""
 
+from typing import Literal
+
 from smallcaps.lake.declaration import Column, Expectation, Table, every, mostly
 from smallcaps.lake.silver import SECURITY_ID, SESSION_DATE, SYMBOL
 
@@ -129,6 +131,7 @@ _BEFORE_AFTER = (
     ),
     ("amihud", "Mean |log return| / $ of 10-second intervals with a trade (Amihud 2002)", "1/$1M"),
 )
+_SIDES: dict[str, Literal["pre", "post"]] = {"before": "pre", "after": "post"}
 MEASURED_TWICE = tuple(name for name, _, _ in _BEFORE_AFTER)
 """Values of gold.event_features on either side of the event: `…_before`, `…_after`, and `…_change`."""
 EVENT_FEATURES = Table(
@@ -143,12 +146,12 @@ EVENT_FEATURES = Table(
             "known_at", "timestamp", "Divides before from after: when the event could be known", "UTC", nullable=False
         ),
         *(
-            Column(f"{name}_{side}", "double", f"{comment}; {words}", unit)
+            Column(f"{name}_{side}", "double", comment, unit, timing=timing)
             for name, comment, unit in _BEFORE_AFTER
-            for side, words in (("before", "known at the event"), ("after", "known only later"))
+            for side, timing in _SIDES.items()
         ),
         *(
-            Column(f"{name}_change", "double", f"{comment}: after less before; known only later", unit)
+            Column(f"{name}_change", "double", f"{comment}: after less before", unit, timing="post")
             for name, comment, unit in _BEFORE_AFTER
         ),
         *(
@@ -157,6 +160,7 @@ EVENT_FEATURES = Table(
                 "double",
                 f"{comment}, {seconds} s later, trades before the event whose {seconds} s ended by it",
                 "share of mid",
+                timing="pre",
             )
             for name, comment in (
                 ("realised_spread", "2·sign·(price − later mid)/mid"),
@@ -164,12 +168,23 @@ EVENT_FEATURES = Table(
             )
             for seconds in (1, 15, 60, 300)
         ),
-        Column("trades_used", "bigint", "Trades in the window, before and after", "trades", nullable=False),
-        Column("quotes_used", "bigint", "Valid quotes in the window", "quotes", nullable=False),
-        Column("quotes_dropped", "bigint", "Crossed, locked, one-sided or too wide", "quotes", nullable=False),
-        Column("stale_share", "double", "Share of trades whose quote was older than a minute", "share"),
         *(
-            Column(f"sign_agreement_{ms}ms", "double", f"Share of volume signed alike by quotes {ms} ms older", "share")
+            Column(name, "bigint", comment, unit, nullable=False, timing="post")
+            for name, comment, unit in (
+                ("trades_used", "Trades in the window, before and after", "trades"),
+                ("quotes_used", "Valid quotes in the window", "quotes"),
+                ("quotes_dropped", "Crossed, locked, one-sided or too wide", "quotes"),
+            )
+        ),
+        Column("stale_share", "double", "Share of trades whose quote was older than a minute", "share", timing="post"),
+        *(
+            Column(
+                f"sign_agreement_{ms}ms",
+                "double",
+                f"Share of volume signed alike by quotes {ms} ms older",
+                "share",
+                timing="post",
+            )
             for ms in (1, 5, 25, 1_000)
         ),
     ),

@@ -45,6 +45,11 @@ def number(value: float | None, digits: int = 0) -> str:
     return MISSING if value is None else _signed(value, digits, plus=False)
 
 
+def tiny(value: float | None) -> str:
+    """A number of any size by its first three digits: 1.23e-06."""
+    return MISSING if value is None else f"{value:.3g}"
+
+
 def day(value: date | None) -> str:
     """A date: Tue 12 Mar 2024."""
     return MISSING if value is None else f"{value:%a} {value.day} {value:%b %Y}"

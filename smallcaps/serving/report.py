@@ -20,7 +20,7 @@ from smallcaps.errors import BadData
 from smallcaps.lake import Lake, declared
 from smallcaps.microstructure.features import HORIZONS
 from smallcaps.serving import charts
-from smallcaps.serving.page import dollars, number, percent, render_page, words
+from smallcaps.serving.page import dollars, number, percent, render_page, tiny, words
 from smallcaps.serving.report_data import SESSIONS_AFTER, SESSIONS_BEFORE, Intraday, ReportData, collect, records
 from smallcaps.serving.skill import MINIMUM_WEEKS, Skill, measure
 
@@ -231,7 +231,7 @@ def _before_and_after(features: dict[str, Any]) -> list[dict[str, str]]:
         found.append(
             {
                 "name": words(name),
-                "comment": column.comment.split(";")[0],
+                "comment": column.comment,
                 "before": shown(features[column.name]),
                 "after": shown(features[f"{name}_after"]),
             }
@@ -245,7 +245,8 @@ def _shape_of(unit: str) -> Callable[[float | None], str]:
         "share": percent,
         "share of mid": functools.partial(percent, digits=2),
         "$": dollars,
-        "1/s": functools.partial(number, digits=2),
+        **dict.fromkeys(("1/s", "s", "ratio"), functools.partial(number, digits=2)),
+        **dict.fromkeys(("1/√$", "1/$1M"), tiny),
     }
     return shapes.get(unit, number)
 

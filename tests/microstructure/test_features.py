@@ -486,8 +486,6 @@ def test_the_peak_second_is_one_of_the_clock_that_orders_the_trades(rows: dict[s
 
 
 def test_a_print_published_after_known_at_is_not_known_before_it(rows: dict[str, dict]) -> None:
-    before = [
-        name for name in rows["LATE"] if name.endswith("_before") or name.startswith(("realised", "price_impact"))
-    ]
+    before = declared("gold.event_features").known_at_event
     late, punctual = ({name: rows[one][name] for name in before} for one in ("LATE", "PUNCTUAL"))
     assert late == punctual

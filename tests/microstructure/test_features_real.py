@@ -13,6 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from smallcaps.config import Settings
+from smallcaps.lake import declared
 from smallcaps.microstructure.features import event_features
 from tests.microstructure import oracle, real
 from tests.microstructure.tables import as_table
@@ -102,12 +103,15 @@ def test_features_of_real_ticks_are_what_the_oracle_finds(
 
 
 def known_before(row: dict) -> dict:
-    """The columns that may be used at the event."""
-    return {
-        name: value
-        for name, value in row.items()
-        if name.endswith("_before") or name.startswith(("realised", "price_impact"))
-    }
+    """The columns that are declared to be known at the event."""
+    return {name: row[name] for name in declared("gold.event_features").known_at_event}
+
+
+def test_every_feature_says_whether_it_is_known_at_the_event() -> None:
+    table = declared("gold.event_features")
+    told = {column.name for column in table.columns if column.timing is not None}
+    assert {column.name for column in table.columns} - told == {"event_id", "symbol", "session_date", "known_at"}
+    assert not [name for name in table.known_at_event if name.endswith(("_after", "_change"))]
 
 
 @pytest.mark.parametrize("future", ["NOISE", "CUT"])
