@@ -20,6 +20,7 @@ from smallcaps.ingest.routine import carry_out, rest_steps
 from smallcaps.labels.daily import label_daily
 from smallcaps.lake import Lake
 from smallcaps.microstructure.features import extract_features
+from smallcaps.microstructure.sequences import extract_sequences
 from smallcaps.refine.job import refine
 from smallcaps.sources.polygon.bucket import Folder, VendorBucket
 from smallcaps.sources.polygon.credentials import Key, KeyPair
@@ -86,6 +87,7 @@ def steps(lake: Lake, settings: Settings, sample: Path, report: Path) -> list[tu
         ("detect trade", lambda: detect(lake, settings, "trade", ticks.first, ticks.last)),
         ("manifest", lambda: build_manifest(lake, settings)),
         ("features", lambda: extract_features(lake, settings, ticks.first, ticks.last)),
+        ("sequences", lambda: extract_sequences(lake, settings, ticks.first, ticks.last)),
         ("label", lambda: label_daily(lake, settings, days.first, days.last)),
         ("train", lambda: train(lake, settings)),
         ("report", lambda: build_report(lake, settings, report)),

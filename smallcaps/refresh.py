@@ -10,11 +10,12 @@ from smallcaps.labels.daily import label_daily
 from smallcaps.lake import Lake, Stale, stale
 from smallcaps.log import progress
 from smallcaps.microstructure.features import extract_features
+from smallcaps.microstructure.sequences import extract_sequences
 from smallcaps.refine.job import STEPS, make_again
 
 TABLES = (
     *(step.table for step in STEPS),
-    *("gold.events", "gold.event_features", "gold.event_labels", "gold.core_manifest"),
+    *("gold.events", "gold.event_features", "gold.event_sequences", "gold.event_labels", "gold.core_manifest"),
 )
 """What can be made again, in order."""
 
@@ -48,6 +49,8 @@ def _make(lake: Lake, settings: Settings, one: Stale) -> None:
                 detect_again(lake, settings, grain, first, last)
             case ["features"]:
                 extract_features(lake, settings, first, last)
+            case ["sequences"]:
+                extract_sequences(lake, settings, first, last)
             case ["label"]:
                 label_daily(lake, settings, first, last)
             case _:

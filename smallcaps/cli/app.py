@@ -61,6 +61,7 @@ from smallcaps.lake.dictionary import data_dictionary
 from smallcaps.lake.quality_results import State, latest_states
 from smallcaps.lake.trace import Trace, trace
 from smallcaps.microstructure.features import extract_features
+from smallcaps.microstructure.sequences import extract_sequences
 from smallcaps.microstructure.windows import download_plan
 from smallcaps.refine.job import refine
 from smallcaps.refresh import refresh
@@ -438,6 +439,15 @@ def features_command(first: From, last: To) -> None:
     lake, settings = _open()
     rows = timed("features", lake.spark, lambda: extract_features(lake, settings, *days))
     output.print_json(json.dumps({"gold.event_features": rows}))
+
+
+@app.command("sequences")
+def sequences_command(first: From, last: To) -> None:
+    """Write what happened second by second around the intraday events."""
+    days = _days(first, last)
+    lake, settings = _open()
+    rows = timed("sequences", lake.spark, lambda: extract_sequences(lake, settings, *days))
+    output.print_json(json.dumps({"gold.event_sequences": rows}))
 
 
 @app.command("label")

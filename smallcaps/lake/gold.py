@@ -218,6 +218,42 @@ EVENT_FEATURES = Table(
         mostly("fresh_quotes", "Quotes behind most trades are fresh", "coalesce(stale_share, 0) <= 0.5", most=0.5),
     ),
 )
+EVENT_SEQUENCES = Table(
+    name="gold.event_sequences",
+    comment="Second by second around an intraday event: trades of the second and the quote at its end. What is published after "
+    "the event counts then, so rows of seconds below 0 are known at the event, the others only later",
+    owner="microstructure",
+    columns=(
+        _EVENT_ID,
+        SYMBOL,
+        SESSION_DATE,
+        Column("second", "int", "Begins so long after the event could be known", "s", nullable=False),
+        Column("trades", "bigint", "Trades", "trades", nullable=False),
+        Column("volume", "double", "Shares traded", "shares", nullable=False),
+        Column("dollar_volume", "double", "Dollars traded", "$", nullable=False),
+        Column("bought", "double", "Shares that a buyer took", "shares", nullable=False),
+        Column("sold", "double", "Shares that a seller hit", "shares", nullable=False),
+        Column("high", "double", "Highest price of the second; null without a trade", "$"),
+        Column("low", "double", "Lowest price of the second; null without a trade", "$"),
+        Column("last_price", "double", "Last price so far in the window", "$"),
+        Column("quotes", "bigint", "Sound quotes made", "quotes", nullable=False),
+        Column("bid_price", "double", "Bid of the last sound quote so far", "$"),
+        Column("bid_size", "double", "Its size", "shares"),
+        Column("ask_price", "double", "Offer of the last sound quote so far", "$"),
+        Column("ask_size", "double", "Its size", "shares"),
+    ),
+    key=("event_id", "second"),
+    sort_by=("session_date", "symbol", "event_id", "second"),
+    expectations=(
+        every("sides", "What was bought and sold is part of the volume", "bought + sold <= volume * 1.000001"),
+        every(
+            "prices_where_traded",
+            "A second has prices where it has trades",
+            "(trades > 0) = (high IS NOT NULL) AND (trades > 0) = (low IS NOT NULL)",
+        ),
+        mostly("quoted", "Most seconds have a sound quote", "bid_price IS NOT NULL", most=0.25),
+    ),
+)
 EVENT_LABELS = Table(
     name="gold.event_labels",
     comment="What happened after each daily event: triple barrier from the next open, by width and horizon",
@@ -349,4 +385,4 @@ REVIEWS = Table(
     ),
 )
 
-TABLES = (EVENTS, CORE_MANIFEST, EVENT_FEATURES, EVENT_LABELS, PREDICTIONS, REVIEWS)
+TABLES = (EVENTS, CORE_MANIFEST, EVENT_FEATURES, EVENT_SEQUENCES, EVENT_LABELS, PREDICTIONS, REVIEWS)

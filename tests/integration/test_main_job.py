@@ -92,7 +92,7 @@ def test_every_run_succeeded_and_lost_nothing(root: Path, spark: SparkSession) -
     jobs = {row["job"] for row in runs}
     assert jobs == {
         *("ingest flatfiles", "ingest reference", "refine", "detect daily", "detect minute", "detect trade"),
-        *("manifest", "features", "label", "train"),
+        *("manifest", "features", "sequences", "label", "train"),
     }
     for row in runs:
         assert row["outcome"] == "succeeded"
@@ -282,6 +282,7 @@ def test_running_every_step_again_changes_no_content(run: Command, root: Path, s
         "gold.events",
         "gold.core_manifest",
         "gold.event_features",
+        "gold.event_sequences",
         "gold.event_labels",
     ]
     before = {name: _content(lake, name) for name in names}
@@ -292,6 +293,7 @@ def test_running_every_step_again_changes_no_content(run: Command, root: Path, s
         ("detect", "intraday", *ticks),
         ("manifest",),
         ("features", *ticks),
+        ("sequences", *ticks),
         ("label", *days),
     ):
         assert run(*command)[0] == 0

@@ -118,6 +118,54 @@ def features(event: dict, trades: pd.DataFrame, quotes: pd.DataFrame, micro: Any
     return row
 
 
+def sequences(event: dict, trades: pd.DataFrame, quotes: pd.DataFrame, micro: Any) -> list[dict[str, Any]]:
+    """The measured columns of gold.event_sequences for one event of one name and day, second by second."""
+    known = pd.Timestamp(event["known_at"]).value
+    start, end = known - micro.seconds_before * SECOND, known + micro.seconds_after * SECOND
+    wide = (quotes["ask_price"] - quotes["bid_price"]) > micro.maximum_relative_spread * (
+        quotes["ask_price"] + quotes["bid_price"]
+    ) / 2
+    sound = quotes[quotes["is_two_sided"] & ~quotes["is_crossed"] & ~quotes["is_locked"] & ~wide]
+    tape = trades[trades["updates_volume"] & ~trades["is_late"].astype(bool)].reset_index(drop=True)
+    now = asof_quotes(tape, sound, 0)
+    tape["sign"] = signs(tape["price"], now["bid"], now["ask"], ticks(tape))
+
+    def seconds(rows: pd.DataFrame) -> pd.Series:
+        made, published = rows["participant_ns"], rows["sip_ns"]
+        return (made.where(~((made < known) & (published >= known)), known) - known) // SECOND
+
+    tape = tape[(tape["participant_ns"] >= start) & (tape["participant_ns"] < end)]
+    tape = tape.sort_values(["participant_ns", "sequence_number"], kind="stable")
+    tape = tape.assign(second=seconds(tape), shares=tape["size"].astype(float))
+    book = sound[sound["participant_ns"] < end].sort_values(["participant_ns", "sequence_number"], kind="stable")
+    book = book.assign(second=seconds(book))
+    rows, last, best = [], None, None
+    earlier = book[book["second"] < -micro.seconds_before]
+    names = ("bid_price", "bid_size", "ask_price", "ask_size")
+    if len(earlier):
+        best = earlier.iloc[-1]
+    for second in range(-micro.seconds_before, micro.seconds_after):
+        here, quoted = tape[tape["second"] == second], book[book["second"] == second]
+        last = float(here["price"].iloc[-1]) if len(here) else last
+        best = quoted.iloc[-1] if len(quoted) else best
+        rows.append(
+            {
+                "second": second,
+                "trades": len(here),
+                "volume": here["shares"].sum(),
+                "dollar_volume": (here["price"].astype(float) * here["shares"]).sum(),
+                "bought": here.loc[here["sign"] == 1, "shares"].sum(),
+                "sold": here.loc[here["sign"] == -1, "shares"].sum(),
+                "high": float(here["price"].max()) if len(here) else None,
+                "low": float(here["price"].min()) if len(here) else None,
+                "last_price": last,
+                "quotes": len(quoted),
+            }
+            | {name: None if best is None else float(best[name]) for name in names}
+        )
+    return rows
+
+
 def _of_trades(rows: pd.DataFrame, side: str, seconds: int, limit: float, micro: Any) -> dict[str, float | None]:
     shares, notional = rows["shares"], rows["notional"]
     quoted = rows.dropna(subset=["sign", "mid"])

@@ -4,10 +4,6 @@ One query over names that share a past: the real future, one of noise, none at a
 with its rows in another order.
 """
 
-import datetime as dt
-from decimal import Decimal
-
-import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
@@ -15,60 +11,9 @@ from pyspark.sql import SparkSession
 from smallcaps.config import Settings
 from smallcaps.lake import declared
 from smallcaps.microstructure.features import event_features
-from tests.microstructure import oracle, real
+from tests.microstructure import oracle
+from tests.microstructure.real import KINDS, KNOWN, worlds
 from tests.microstructure.tables import as_table
-from tests.microstructure.tape import event
-
-KNOWN = [dt.datetime(2013, 10, 7, 14, 6, 2, tzinfo=dt.UTC), dt.datetime(2013, 10, 7, 14, 8, 47, 250_000, tzinfo=dt.UTC)]
-KINDS = ("REAL", "NOISE", "CUT", "SHUFFLED")
-
-
-def spoilt() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Twenty minutes with work for every rule: some trades without volume, some blocks, some unsound quotes."""
-    trades, quotes = real.ibm("14:00", "14:20")
-    trades.loc[::17, "updates_volume"] = False
-    trades.loc[5::41, "size"] = Decimal(12_000)
-    quotes.loc[3::29, ["bid_price", "is_crossed"]] = [500.0, True]
-    quotes.loc[7::31, ["bid_price", "is_two_sided"]] = [None, False]
-    quotes.loc[11::37, "ask_price"] = 900.0  # a spread of over half the mid
-    return trades, quotes
-
-
-def noisy(frame: pd.DataFrame, known_ns: int) -> pd.DataFrame:
-    """The same past with noise from known_at on: other prices, sizes and flags, and a third of the rows gone."""
-    random = np.random.default_rng(5)
-    changed = frame.copy()
-    future = changed.index[changed["participant_ns"] >= known_ns]
-    for column in sorted({"price", "bid_price", "ask_price", "bid_size", "ask_size"} & set(changed.columns)):
-        changed.loc[future, column] = changed.loc[future, column].astype(float) * random.lognormal(0, 0.01, len(future))
-    if "size" in changed.columns:
-        changed.loc[future, "size"] = [Decimal(int(size)) for size in random.integers(1, 90_000, len(future))]
-        flags = ["is_sweep", "is_off_exchange", "is_odd_lot", "updates_volume"]
-        changed.loc[future, flags] = random.random((len(future), len(flags))) < 0.5
-    else:
-        changed["is_crossed"] = changed["bid_price"].astype(float) > changed["ask_price"].astype(float)
-    return changed.drop(random.choice(future, len(future) // 3, replace=False))
-
-
-def worlds() -> dict[str, tuple[dict, pd.DataFrame, pd.DataFrame]]:
-    """Name → its event, trades and quotes."""
-    made = {}
-    for place, known in enumerate(KNOWN):
-        known_ns = pd.Timestamp(known).value
-        for kind in KINDS:
-            name = f"{kind}{place}"
-            frames = spoilt()
-            if kind == "NOISE":
-                frames = tuple(noisy(frame, known_ns) for frame in frames)
-            if kind == "CUT":
-                frames = tuple(frame[frame["participant_ns"] < known_ns] for frame in frames)
-            if kind == "SHUFFLED":
-                frames = tuple(frame.sample(frac=1, random_state=3) for frame in frames)
-            made[name] = (
-                event(name, known) | {"session_date": real.DAY},
-                *(frame.assign(symbol=name).reset_index(drop=True) for frame in frames),
-            )
-    return made
 
 
 @pytest.fixture(scope="module")
