@@ -1,5 +1,7 @@
 """What `smallcaps detectors truth` prints."""
 
+from math import isnan
+
 from rich.table import Table as RichTable
 
 from smallcaps.cli.console import output
@@ -25,7 +27,7 @@ def show_truth(truth: DetectionTruth) -> None:
     for found in truth.found:
         score = found.score
         counts = (f"{score.alerts:,}", f"{score.episodes:,}")
-        rivals = (f"{rival.f1:.0%}" for rival in (found.naive, found.random))
+        rivals = ("–" if isnan(rival.f1) else f"{rival.f1:.0%}" for rival in (found.naive, found.random))
         ours = (interval(one) for one in (score.precision, score.recall, score.f1))
         own.add_row(found.detector, *counts, *ours, *rivals, lead(found.lead))
     output.print(planted, own)

@@ -123,7 +123,7 @@ def lead(estimate: Estimate | None) -> str:
     if estimate is None or math.isnan(estimate.value):
         return "–"
     value, low, high = (f"{100 * one:+.0f}".replace("-", "−") for one in (estimate.value, estimate.low, estimate.high))
-    return f"{value} ({low} to {high})"
+    return value if math.isnan(estimate.low) else f"{value} ({low} to {high})"
 
 
 def _curve(planted: Planted) -> Markup:

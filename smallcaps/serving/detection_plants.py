@@ -199,7 +199,7 @@ def _table(table: pa.Table, rows: Series | Day | Tape, key: str, until: int) -> 
     """The rows of a copy under its own name, up to a time."""
     end = int(np.searchsorted(rows.time, until, side="right"))
     if isinstance(rows, Tape):
-        first = int(np.searchsorted(rows.time, until - _EDGE_SECONDS)) if rows.median_trades > 0 else 0
+        first = _first_needed(rows, until)
         moved = pa.array(rows.shift[first:end] * 1_000_000_000)
         made = table.take(pa.array(rows.source[first:end]))
         changed = {
@@ -215,6 +215,15 @@ def _table(table: pa.Table, rows: Series | Day | Tape, key: str, until: int) -> 
         made = made.set_column(made.schema.get_field_index(name), name, values)
     own = pa.repeat(pa.scalar(key), len(made))
     return made.append_column("security_id", own).append_column("symbol", own)
+
+
+def _first_needed(tape: Tape, until: int) -> int:
+    """The place from which a tape is needed: where sessions before tell what to expect, what the rising edge looks back at; else
+    all of it, since the segment so far tells.
+    """
+    earliest = max(until - _EDGE_SECONDS, 0)
+    usual = tape.median_trades * tape.shares[earliest // 60 : until // 60 + 1]
+    return int(np.searchsorted(tape.time, earliest)) if (usual > 0).all() else 0
 
 
 def _alerts(lake: Lake, settings: Settings, grain: str, account: pd.DataFrame, rows: pa.Table) -> pd.DataFrame:

@@ -89,6 +89,12 @@ def place(spark: SparkSession, lake: Lake, tmp_path: Path) -> Path:
             | {"median_dollar_volume": 1e6, "traded_before": True, "passes_floor": True, "is_member": True}
             for symbol in [*symbols, "MOVED"]
         ],
+        # How many trades are usual is known, but not when in the day: what to expect follows from the tape so far.
+        "silver.baselines": [
+            known("SPIKE")
+            | {"session_date": DAY, "known_at": SESSIONS["post_close_at"].iloc[-2], "bars": 20, "counted_bars": 20}
+            | {"median_volume": 100_000.0, "median_trades": 5_000.0}
+        ],
         "gold.events": [
             known("MOVED")
             | {"event_id": "0" * 32, "session_date": DAY, "grain": "minute", "detector": "volume_spike"}
@@ -144,6 +150,7 @@ def test_shares_and_leads_are_written_with_their_intervals() -> None:
     assert interval(Estimate(0.5, math.nan, math.nan)) == "50 %"
     assert interval(Estimate(math.nan, math.nan, math.nan)) == "–"
     assert lead(Estimate(0.12, -0.03, 0.2)) == "+12 (−3 to +20)"
+    assert lead(Estimate(0.12, math.nan, math.nan)) == "+12"
     assert lead(None) == "–"
 
 
@@ -155,7 +162,9 @@ def test_on_a_quiet_market_each_plant_above_the_threshold_is_found_and_none_belo
     page, figures = place / "pages" / "truth.html", place / "truth.json"
     asked = ["detectors", "truth", "--market", str(place), "--plants", "3", "--page", str(page), "--json", str(figures)]
     assert main(asked) == 0
-    assert "volume_spike" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "volume_spike" in shown
+    assert "nan" not in shown
     told = json.loads(figures.read_text())
     assert {one["detector"] for one in told["planted"]} == set(TARGETS)
     for one in told["planted"]:
