@@ -71,7 +71,7 @@ def words(value: str) -> str:
 
 
 def _signed(value: float, digits: int, plus: bool) -> str:
-    text = f"{value:{'+' if plus else ''},.{digits}f}"
+    text = f"{value:{'+' if plus else ''}z,.{digits}f}"
     return text.replace("-", "−")
 
 

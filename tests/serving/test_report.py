@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from smallcaps.config import Settings
-from smallcaps.serving.page import price
+from smallcaps.serving.page import number, price, tiny
 from smallcaps.serving.report import barriers, in_shares_of, render, summarise
 from smallcaps.serving.report_data import ReportData
 
@@ -132,3 +132,8 @@ def test_barriers_lie_the_width_in_atrs_from_the_entry_in_the_events_direction()
 @pytest.mark.parametrize(("value", "text"), [(None, "–"), (1234.5, "$1,234.50"), (0.1234, "$0.1234")])
 def test_prices_below_a_dollar_keep_four_places(value: float | None, text: str) -> None:
     assert price(value) == text
+
+
+def test_numbers_are_written_without_a_zero_below_zero_and_small_ones_by_their_digits() -> None:
+    assert [number(value) for value in (-0.4, 0.4, -1_234.6, None)] == ["0", "0", "−1,235", "–"]
+    assert [tiny(value) for value in (1.2345e-7, 2.0, None)] == ["1.23e-07", "2", "–"]
