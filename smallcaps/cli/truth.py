@@ -1,12 +1,11 @@
 """What `smallcaps detectors truth` prints."""
 
-from math import isnan
-
 from rich.table import Table as RichTable
 
 from smallcaps.cli.console import output
-from smallcaps.serving.detection_page import DetectionTruth, interval, lead
+from smallcaps.serving.detection_page import DetectionTruth, interval, known, lead
 from smallcaps.serving.detection_plants import CLEAR, NEAR_MISS
+from smallcaps.serving.page import percent
 
 
 def show_truth(truth: DetectionTruth) -> None:
@@ -27,7 +26,7 @@ def show_truth(truth: DetectionTruth) -> None:
     for found in truth.found:
         score = found.score
         counts = (f"{score.alerts:,}", f"{score.episodes:,}")
-        rivals = ("–" if isnan(rival.f1) else f"{rival.f1:.0%}" for rival in (found.naive, found.random))
+        rivals = (percent(known(rival.f1), digits=0) for rival in (found.naive, found.random))
         ours = (interval(one) for one in (score.precision, score.recall, score.f1))
         own.add_row(found.detector, *counts, *ours, *rivals, lead(found.lead))
     output.print(planted, own)

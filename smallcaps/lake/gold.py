@@ -132,6 +132,10 @@ _BEFORE_AFTER = (
     ("amihud", "Mean |log return| / $ of 10-second intervals with a trade (Amihud 2002)", "1/$1M"),
 )
 _SIDES: dict[str, Literal["pre", "post"]] = {"before": "pre", "after": "post"}
+HORIZONS = (1, 15, 60, 300)
+"""Seconds after a trade at which realised spread and price impact are taken."""
+STABILITY_MS = (1, 5, 25, 1_000)
+"""Milliseconds by which the quotes are older whose signs are compared with the signs in use."""
 MEASURED_TWICE = tuple(name for name, _, _ in _BEFORE_AFTER)
 """Values of gold.event_features on either side of the event: `…_before`, `…_after`, and `…_change`."""
 EVENT_FEATURES = Table(
@@ -166,7 +170,7 @@ EVENT_FEATURES = Table(
                 ("realised_spread", "2·sign·(price − later mid)/mid"),
                 ("price_impact", "2·sign·(later mid − mid)/mid"),
             )
-            for seconds in (1, 15, 60, 300)
+            for seconds in HORIZONS
         ),
         *(
             Column(name, "bigint", comment, unit, nullable=False, timing="post")
@@ -185,7 +189,7 @@ EVENT_FEATURES = Table(
                 "share",
                 timing="post",
             )
-            for ms in (1, 5, 25, 1_000)
+            for ms in STABILITY_MS
         ),
     ),
     key=("event_id",),

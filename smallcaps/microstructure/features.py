@@ -8,29 +8,24 @@ event and published after it counts as after.
 
 from datetime import date
 
-from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
 from smallcaps.config.settings import MicrostructureSettings, SignRule
-from smallcaps.errors import BadInput
-from smallcaps.lake import Lake, between, declared, recorded_run
-from smallcaps.lake.gold import MEASURED_TWICE
+from smallcaps.lake import Lake, declared
+from smallcaps.lake.gold import HORIZONS, MEASURED_TWICE, STABILITY_MS
+from smallcaps.microstructure.job import write_around_events
 from smallcaps.microstructure.signing import TIME, is_valid, mid, trade_sign, with_quotes, with_tick
-from smallcaps.microstructure.windows import NANOSECONDS, event_windows
-
-HORIZONS = (1, 15, 60, 300)
-"""Seconds after a trade at which realised spread and price impact are taken."""
-
-STABILITY_MS = (1, 5, 25, 1_000)
-"""Milliseconds by which the quotes are older whose signs are compared with the signs in use."""
+from smallcaps.microstructure.windows import NANOSECONDS, event_windows, in_any_window
 
 INTERVAL_SECONDS, FEWEST_INTERVALS = 10, 20
 """Of Kyle's λ and Amihud's measure: how long an interval is, and how many with a trade and a return a slope needs."""
 
 ENDLESS_NS = 2**62
 _KEY = ["symbol", "session_date"]
+_SIDES = {"before": "before", "after": "NOT before"}
+"""SQL of which trades are on which side of the event."""
 
 
 def event_features(events: DataFrame, trades: DataFrame, quotes: DataFrame, micro: MicrostructureSettings) -> DataFrame:
@@ -67,9 +62,7 @@ def _signed(trades: DataFrame, quotes: DataFrame, windows: DataFrame, rule: Sign
     """The trades inside any window with quotes at the trade and at HORIZONS after, and their signs by quotes at the trade
     (`sign`) and STABILITY_MS before it (`sign_5ms`, …).
     """
-    inside = (F.col(TIME) >= F.col("start_ns")) & (F.col(TIME) < F.col("end_ns"))
-    same = [trades[key] == windows[key] for key in _KEY]
-    wanted = with_tick(trades).join(windows, [*same, inside], "left_semi")
+    wanted = in_any_window(with_tick(trades), windows)
     older = {f"older_{ms}": -ms * 1_000_000 for ms in STABILITY_MS}
     later = {f"later_{seconds}": seconds * NANOSECONDS for seconds in HORIZONS}
     quoted = with_quotes(wanted, quotes, {"quote": 0} | older | later)
@@ -155,9 +148,8 @@ def _peaks(met: DataFrame) -> DataFrame:
     tens = seconds.groupBy("event_id", "before", F.expr("clock_second div 10").alias("ten")).agg(
         F.max("trades").alias("of_one"), F.sum("trades").alias("of_ten")
     )
-    sides = {"before": "before", "after": "NOT before"}
-    peaks = {f"peak_trades_1s_{side}": f"max(of_one) FILTER (WHERE {is_side})" for side, is_side in sides.items()}
-    peaks |= {f"peak_trades_10s_{side}": f"max(of_ten) FILTER (WHERE {is_side})" for side, is_side in sides.items()}
+    peaks = {f"peak_trades_1s_{side}": f"max(of_one) FILTER (WHERE {is_side})" for side, is_side in _SIDES.items()}
+    peaks |= {f"peak_trades_10s_{side}": f"max(of_ten) FILTER (WHERE {is_side})" for side, is_side in _SIDES.items()}
     return tens.groupBy("event_id").agg(*[F.expr(sql).alias(name) for name, sql in peaks.items()])
 
 
@@ -174,7 +166,7 @@ def _of_intervals(met: DataFrame) -> DataFrame:
     order = Window.partitionBy("event_id", "before").orderBy("interval")
     moved = each.withColumn("log_return", F.log(F.col("last") / F.lag("last").over(order)))
     columns = {}
-    for side, is_side in (("before", "before"), ("after", "NOT before")):
+    for side, is_side in _SIDES.items():
         usable = f"{is_side} AND log_return IS NOT NULL AND flow IS NOT NULL"
         # Hasbrouck (2009): signed roots of dollars, in which the slope is about the same for small trades and large ones.
         slope = f"regr_slope(log_return, sign(flow) * sqrt(abs(flow))) FILTER (WHERE {usable})"
@@ -234,19 +226,6 @@ def _of_quotes(book: DataFrame, windows: DataFrame) -> DataFrame:
 
 
 def extract_features(lake: Lake, settings: Settings, first: date, last: date) -> int:
-    """Features of the intraday events from `first` to `last`, replacing what was there; returns the rows written.
-
-    Raises BadInput where there are intraday events of the range but no trades or quotes in silver.
-    """
-    with recorded_run(lake, "features", {"from": first, "to": last}, settings.digest()) as run:
-        days = between("session_date", first, last)
-        of_days = run.read_days("gold.events", first, last)
-        events = of_days.where("grain <> 'daily'").persist(StorageLevel.MEMORY_AND_DISK)
-        if missing := [name for name in ("silver.trades", "silver.quotes") if not lake.exists(name)]:
-            raise BadInput(f"{' and '.join(missing)} not written yet: features need trades and quotes.")
-        trades, quotes = (run.read_days(name, first, last) for name in ("silver.trades", "silver.quotes"))
-        features = event_features(events, trades, quotes, settings.microstructure)
-        written = run.replace("gold.event_features", features, days).rows
-        run.note = f"{events.count()} events, {written} with trades in their window"
-        events.unpersist()
-        return written
+    """Features of the intraday events from `first` to `last`, replacing what was there; returns the rows written."""
+    told = "{events} events, {rows} with trades in their window"
+    return write_around_events(lake, settings, first, last, "features", "gold.event_features", event_features, told)

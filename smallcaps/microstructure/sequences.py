@@ -7,16 +7,15 @@ when it was published: rows of seconds below 0 hold what was known at the event.
 
 from datetime import date
 
-from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
 from smallcaps.config.settings import MicrostructureSettings
-from smallcaps.errors import BadInput
-from smallcaps.lake import Lake, between, declared, recorded_run
+from smallcaps.lake import Lake, declared
+from smallcaps.microstructure.job import write_around_events
 from smallcaps.microstructure.signing import TIME, is_valid, trade_sign, with_quotes, with_tick
-from smallcaps.microstructure.windows import NANOSECONDS, event_windows
+from smallcaps.microstructure.windows import NANOSECONDS, event_windows, in_any_window
 
 _KEY = ["symbol", "session_date"]
 _BEST = ("bid_price", "bid_size", "ask_price", "ask_size")
@@ -56,16 +55,18 @@ def _second(published: str) -> Column:
 
 def _of_trades(counted: DataFrame, book: DataFrame, windows: DataFrame, micro: MicrostructureSettings) -> DataFrame:
     """Sums of an event's seconds with a trade."""
-    inside = (F.col(TIME) >= F.col("start_ns")) & (F.col(TIME) < F.col("end_ns"))
-    same = [counted[key] == windows[key] for key in _KEY]
-    wanted = with_tick(counted).join(windows, [*same, inside], "left_semi")
+    wanted = in_any_window(with_tick(counted), windows)
     signed = with_quotes(wanted, book, {"quote": 0}).withColumns(
         {
             "sign": trade_sign(micro.sign_rule, F.col("price"), "quote", F.col("tick")),
             "shares": F.col("size").cast("double"),
         }
     )
-    met = signed.join(windows, _KEY).where(inside).withColumn("second", _second("sip_ns"))
+    met = (
+        signed.join(windows, _KEY)
+        .where(f"{TIME} >= start_ns AND {TIME} < end_ns")
+        .withColumn("second", _second("sip_ns"))
+    )
     columns = {
         "trades": "count(*)",
         "volume": "sum(shares)",
@@ -89,17 +90,6 @@ def _of_quotes(book: DataFrame, windows: DataFrame, micro: MicrostructureSetting
 
 
 def extract_sequences(lake: Lake, settings: Settings, first: date, last: date) -> int:
-    """Sequences of the intraday events from `first` to `last`, replacing what was there; returns the rows written.
-
-    Raises BadInput where there are no trades or quotes in silver.
-    """
-    with recorded_run(lake, "sequences", {"from": first, "to": last}, settings.digest()) as run:
-        days = between("session_date", first, last)
-        events = run.read_days("gold.events", first, last).persist(StorageLevel.MEMORY_AND_DISK)
-        if missing := [name for name in ("silver.trades", "silver.quotes") if not lake.exists(name)]:
-            raise BadInput(f"{' and '.join(missing)} not written yet: sequences need trades and quotes.")
-        trades, quotes = (run.read_days(name, first, last) for name in ("silver.trades", "silver.quotes"))
-        rows = event_sequences(events, trades, quotes, settings.microstructure)
-        written = run.replace("gold.event_sequences", rows, days).rows
-        events.unpersist()
-        return written
+    """Sequences of the intraday events from `first` to `last`, replacing what was there; returns the rows written."""
+    told = "{events} events, {rows} seconds"
+    return write_around_events(lake, settings, first, last, "sequences", "gold.event_sequences", event_sequences, told)

@@ -12,6 +12,7 @@ from smallcaps.config.settings import MicrostructureSettings
 from smallcaps.errors import BadInput
 from smallcaps.ingest.requests import TickWindow
 from smallcaps.lake import Lake
+from smallcaps.microstructure.signing import TIME
 
 NANOSECONDS = 1_000_000_000
 
@@ -27,6 +28,13 @@ def event_windows(events: DataFrame, micro: MicrostructureSettings) -> DataFrame
         known.alias("known_ns"),
         (known + micro.seconds_after * NANOSECONDS).alias("end_ns"),
     )
+
+
+def in_any_window(trades: DataFrame, windows: DataFrame) -> DataFrame:
+    """The trades that were made in any of `windows` (of `event_windows`), each once."""
+    same = [trades[key] == windows[key] for key in ("symbol", "session_date")]
+    inside = (F.col(TIME) >= F.col("start_ns")) & (F.col(TIME) < F.col("end_ns"))
+    return trades.join(windows, [*same, inside], "left_semi")
 
 
 def merged_windows(events: DataFrame, calendar: DataFrame, micro: MicrostructureSettings) -> DataFrame:

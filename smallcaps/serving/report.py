@@ -18,7 +18,7 @@ from smallcaps.config import Settings
 from smallcaps.detectors.registry import all_detectors
 from smallcaps.errors import BadData
 from smallcaps.lake import Lake, declared
-from smallcaps.microstructure.features import HORIZONS
+from smallcaps.lake.gold import HORIZONS
 from smallcaps.serving import charts
 from smallcaps.serving.page import dollars, number, percent, render_page, tiny, words
 from smallcaps.serving.report_data import SESSIONS_AFTER, SESSIONS_BEFORE, Intraday, ReportData, collect, records

@@ -48,6 +48,13 @@ def signs(price: pd.Series, bid: pd.Series, ask: pd.Series, tick: pd.Series) -> 
     )
 
 
+def are_sound(quotes: pd.DataFrame, micro: Any) -> pd.Series:
+    """Which quotes have two sides, neither crossed nor locked, not too wide."""
+    bid, ask = quotes["bid_price"], quotes["ask_price"]
+    wide = (ask - bid) > micro.maximum_relative_spread * (ask + bid) / 2
+    return quotes["is_two_sided"] & ~quotes["is_crossed"] & ~quotes["is_locked"] & ~wide
+
+
 def ratio(value: float, by: float) -> float | None:
     return value / by if by else None
 
@@ -63,11 +70,9 @@ def features(event: dict, trades: pd.DataFrame, quotes: pd.DataFrame, micro: Any
     )
     tape = tape.assign(shares=tape["size"].astype(float))
     tape["notional"] = tape["price"] * tape["shares"]
-    wide = (quotes["ask_price"] - quotes["bid_price"]) > micro.maximum_relative_spread * (
-        quotes["ask_price"] + quotes["bid_price"]
-    ) / 2
-    valid = quotes["is_two_sided"] & ~quotes["is_crossed"] & ~quotes["is_locked"] & ~wide
-    book = quotes.assign(valid=valid).sort_values(["participant_ns", "sequence_number"], ignore_index=True)
+    book = quotes.assign(valid=are_sound(quotes, micro)).sort_values(
+        ["participant_ns", "sequence_number"], ignore_index=True
+    )
     sound = book[book["valid"]]
     now = asof_quotes(tape, sound, 0)
     tick = ticks(tape)
@@ -122,10 +127,7 @@ def sequences(event: dict, trades: pd.DataFrame, quotes: pd.DataFrame, micro: An
     """The measured columns of gold.event_sequences for one event of one name and day, second by second."""
     known = pd.Timestamp(event["known_at"]).value
     start, end = known - micro.seconds_before * SECOND, known + micro.seconds_after * SECOND
-    wide = (quotes["ask_price"] - quotes["bid_price"]) > micro.maximum_relative_spread * (
-        quotes["ask_price"] + quotes["bid_price"]
-    ) / 2
-    sound = quotes[quotes["is_two_sided"] & ~quotes["is_crossed"] & ~quotes["is_locked"] & ~wide]
+    sound = quotes[are_sound(quotes, micro)]
     tape = trades[trades["updates_volume"] & ~trades["is_late"].astype(bool)].reset_index(drop=True)
     now = asof_quotes(tape, sound, 0)
     tape["sign"] = signs(tape["price"], now["bid"], now["ask"], ticks(tape))
