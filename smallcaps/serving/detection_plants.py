@@ -1,9 +1,9 @@
 """Recall and false alarms by the size of what is planted, in units of the detector's own threshold.
 
-1. Symbol-days above the liquidity floor without an episode on them or next to them are drawn from silver. 2. Into a copy of
-each, one for every multiple, one move is put (`smallcaps.detectors.plants`); one copy stays as it is. 3. The detectors run over
-all copies of a grain in one statement. 4. An event of the detector, in the direction of the move, from the plant's first
-bar until shortly after its last, finds it.
+1. Symbol-days above the liquidity floor without an episode on them or next to them are drawn from silver, and in each a row
+around which the market itself stays below the threshold. 2. Into a copy of each, one for every multiple, one move is put
+(`smallcaps.detectors.plants`); one copy stays as it is. 3. The detectors run over all copies of a grain in one statement. 4. An
+event of the detector, in the direction of the move, from the plant's first bar until shortly after its last, finds it.
 """
 
 import datetime
@@ -43,6 +43,8 @@ SESSIONS_BEFORE, SESSIONS_AFTER = 1, 2
 """Around an episode no plant is made: what it leaves goes on for two sessions."""
 AFTER = {"daily": 0, "minute": 5, "trade": 10}
 """How long after its last row a plant may be found, in the grain's units of time: sessions, minutes, seconds."""
+EDGE = {"daily": 0, "minute": 15, "trade": 900}
+"""How far a rising edge looks back, in the grain's units of time."""
 UNIT = {"daily": 86_400_000_000, "minute": 60_000_000, "trade": 1_000_000}
 """The grain's unit of time, in µs."""
 RECIPES: dict[str, tuple[Recipe, ...]] = {"daily": daily.RECIPES, "minute": minute.RECIPES, "trade": trade.RECIPES}
@@ -55,7 +57,7 @@ _PRICES = ("open", "high", "low", "close")
 BASELINES, CURVES = EXPECTED_VIEW
 _COPY = (
     *("key", "security_id", "detector", "site", "session_date", "multiple", "direction"),
-    *("at", "first", "last", "naive", "largest"),
+    *("at", "first", "last", "naive"),
 )
 
 
@@ -71,15 +73,12 @@ class Site:
 
 @dataclass(frozen=True)
 class Curve:
-    """What became of one detector's plants of one size; 0: of the same symbol-days without one. `carried`, at NEAR_MISS: how many
-    were found where a neighbouring row measures a threshold or more, since the market itself went on in the same way.
-    """
+    """What became of one detector's plants of one size; 0: of the same symbol-days without one."""
 
     multiple: float
     plants: int
     found: Estimate
     duplicates: int
-    carried: int
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,8 @@ def _copies(
         rows = site.rows
         direction = 1 if generator.random() < 0.5 else -1
         places = [len(rows.time) - 1] if grain == "daily" else generator.permutation(_judged(rows)).tolist()
-        place = next((one for one in places if recipe.fits(rows, one, parameters)), None)
+        wants = (one for one in places if recipe.fits(rows, one, parameters))
+        place = next((one for one in wants if alone(recipe, grain, rows, one, direction, parameters)), None)
         if place is None:
             continue
         if recipe.way is not None:
@@ -172,22 +172,27 @@ def _copies(
                 *(key, site.security_id, recipe.detector, made, site.session_date, multiple),
                 *(direction if recipe.two_sided else 0, at, at - int(recipe.reach * UNIT[grain])),
                 *(at + AFTER[grain] * UNIT[grain], recipe.naive(changed, there)),
-                _largest(recipe, changed, time - recipe.reach, time + AFTER[grain], parameters)
-                if multiple == NEAR_MISS
-                else None,
             )
             yield copy, _table(site.table, changed, key, time + AFTER[grain])
         made += 1
 
 
-def _largest(
-    recipe: Recipe, rows: Series | Day | Tape, first: float, last: float, parameters: Parameters
-) -> float | None:
-    """The largest size, in thresholds, at the rows where the plant may be found; None where only its own row sees it."""
-    if recipe.size is None:
-        return None
-    places = np.flatnonzero((rows.time >= first) & (rows.time <= last))
-    return max(recipe.size(rows, int(place), parameters) for place in places)
+def alone(
+    recipe: Recipe, grain: str, rows: Series | Day | Tape, place: int, direction: int, parameters: Parameters
+) -> bool:
+    """Whether a plant at the row would be the market's only event there: none before it that the rising edge would see, and a
+    near miss that stays one at every row near it, whatever the market itself does next.
+    """
+    if recipe.size is None or isinstance(rows, Series):
+        return True
+    first, last = rows.time[place] - recipe.reach, rows.time[place] + AFTER[grain]
+    near_miss = recipe.plant(rows, place, NEAR_MISS, direction, parameters)
+    for some, begin, end in ((rows, first - EDGE[grain], first - 1), (near_miss, first, last)):
+        near = _judged(some)
+        near = near[(some.part[near] == rows.part[place]) & (some.time[near] >= begin) & (some.time[near] <= end)]
+        if any(recipe.size(some, int(one), parameters) >= 1 for one in near):
+            return False
+    return True
 
 
 def _judged(rows: Day | Tape | Series) -> np.ndarray[Any, Any]:
@@ -267,8 +272,7 @@ def _planted(recipe: Recipe, grain: str, account: pd.DataFrame) -> Planted:
     for multiple in (0.0, *MULTIPLES):
         some = account[account["multiple"] == multiple]
         found, again = share(some["found"], some["session_date"]), int(some["duplicates"].sum())
-        carried = int((some["found"] & (some["largest"].astype(float) >= 1)).sum())
-        curve.append(Curve(multiple, len(some), found, again, carried))
+        curve.append(Curve(multiple, len(some), found, again))
     clear, near = (account[account["multiple"] == multiple] for multiple in (CLEAR, NEAR_MISS))
     naive_recall, naive_false, lead = _naive(clear, near) if len(clear) else (None, None, None)
     return Planted(

@@ -13,6 +13,7 @@ from smallcaps.detectors.plants.minute import Day
 from smallcaps.detectors.plants.recipe import Recipe, at_least, away, shared
 from smallcaps.detectors.plants.trade import Tape
 from smallcaps.detectors.registry import all_detectors
+from smallcaps.serving.detection_plants import alone
 from tests.oracles import planted
 from tests.oracles.daily import daily_events
 from tests.oracles.minute import minute_events
@@ -220,3 +221,28 @@ def test_trades_are_taken_out_where_there_are_more_than_planted() -> None:
     assert least is not None
     assert within == [3, 3 * least, least // 2]
     assert (calm.second == at).any()
+
+
+@pytest.mark.parametrize("recipe", [one for one in minute.RECIPES if one.size], ids=lambda one: one.detector)
+@pytest.mark.parametrize("multiple", SIZES)
+def test_where_rows_can_be_measured_a_plant_measures_what_was_planted(recipe: Recipe, multiple: float) -> None:
+    bars, at = PLACES[recipe.detector]
+    day = day_of(bars)
+    place = int(np.searchsorted(day.minute, at))
+    made = recipe.plant(day, place, multiple, 1, PARAMETERS[recipe.detector])
+    assert recipe.size is not None
+    assert recipe.size(made, place, PARAMETERS[recipe.detector]) == pytest.approx(multiple, rel=0.01)
+
+
+def test_no_plant_is_made_where_the_market_has_an_event_of_its_own_or_carries_a_near_miss_on() -> None:
+    recipe, (bars, at) = RECIPES["price_momentum"], PLACES["price_momentum"]
+    parameters = PARAMETERS[recipe.detector]
+    day = day_of(bars)
+    place = int(np.searchsorted(day.minute, at))
+    assert alone(recipe, "minute", day, place, 1, parameters)
+    eventful = recipe.plant(day, place, 1.5, 1, parameters)
+    assert not alone(recipe, "minute", eventful, place + 15, 1, parameters)
+    assert alone(recipe, "minute", eventful, place + 30, 1, parameters)
+    going_on = day.with_bar(place + 1, day.close[place] * 1.02, float(day.volume[place]))
+    assert not alone(recipe, "minute", going_on, place, 1, parameters)
+    assert alone(recipe, "minute", going_on, place, -1, parameters)

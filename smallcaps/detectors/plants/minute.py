@@ -260,6 +260,16 @@ def _consolidation_fits(day: Day, place: int, parameters: Parameters) -> bool:
     return wide and all(day.squeezed(int(one)) for one in box)
 
 
+def _consolidation_size(day: Day, place: int, parameters: Parameters) -> float:
+    if not _consolidation_fits(day, place, parameters):
+        return 0.0
+    box, expected = _box(day, place), day.expected(place, 1)
+    assert box is not None
+    assert expected is not None
+    outside = day.close[place] > day.high[box].max() or day.close[place] < day.low[box].min()
+    return _own_volume(day, place) / (parameters["minimum_relative_volume"] * expected) if outside else 0.0
+
+
 def _consolidation(day: Day, place: int, multiple: float, direction: int, parameters: Parameters) -> Day:
     box, expected = _box(day, place), day.expected(place, 1)
     assert box is not None
@@ -356,6 +366,7 @@ RECIPES = (
         _consolidation,
         _own_volume,
         0,
+        size=_consolidation_size,
     ),
     *(
         Recipe(

@@ -28,8 +28,8 @@ class Recipe:
     direction, parameters)`: the rows with it, or None where no row can be made so. `naive(rows, place)`: what a rule of
     one line would measure at the row; `naive_rule` says it. `reach`: how far before its row a plant begins, in the grain's
     units of time. `two_sided`: whether the move has a direction that the event must have; `way(rows, place)`: the one that it
-    must have there, where it is not free. `size(rows, place, parameters)`: measured in thresholds at any row, where rows
-    beside the plant's own see a part of it.
+    must have there, where it is not free. `size(rows, place, parameters)`: measured in thresholds at any row, where a row beside
+    the plant's own may reach the threshold by it and the market's own next moves.
     """
 
     detector: str
