@@ -130,6 +130,7 @@ _BEFORE_AFTER = (
         "1/√$",
     ),
     ("amihud", "Mean |log return| / $ of 10-second intervals with a trade (Amihud 2002)", "1/$1M"),
+    ("halts", "Halts that began, as far as silver.halts knows", "halts"),
 )
 _SIDES: dict[str, Literal["pre", "post"]] = {"before": "pre", "after": "post"}
 HORIZONS = (1, 15, 60, 300)
@@ -171,6 +172,14 @@ EVENT_FEATURES = Table(
                 ("price_impact", "2·sign·(later mid − mid)/mid"),
             )
             for seconds in HORIZONS
+        ),
+        Column(
+            "vpin",
+            "double",
+            "Mean |bought − sold| / bucket of the day's last 50 full buckets before the event, each 1/50 of the median volume of "
+            "20 sessions, by the tick rule; null where there are fewer. Contested (Andersen and Bondarenko 2014)",
+            "share",
+            timing="pre",
         ),
         *(
             Column(name, "bigint", comment, unit, nullable=False, timing="post")

@@ -2,8 +2,8 @@
 
 1. Trades in any event's window meet the last valid quotes before them, and later ones, in one as-of join, and are
 signed. 2. Events meet the trades and quotes of their window; `known_at` divides before from after. 3. One row an
-event. A value without trades or quotes behind it is null, never 0. Late reports take no part; what was made before the
-event and published after it counts as after.
+event. A value without trades or quotes behind it is null, never 0. Late reports take no part; a trade made before the event and
+published after it counts as after, quotes stand from when they were published.
 """
 
 from datetime import date
@@ -15,45 +15,53 @@ from smallcaps.config import Settings
 from smallcaps.config.settings import MicrostructureSettings, SignRule
 from smallcaps.lake import Lake, declared
 from smallcaps.lake.gold import HORIZONS, MEASURED_TWICE, STABILITY_MS
-from smallcaps.microstructure.job import write_around_events
-from smallcaps.microstructure.signing import TIME, is_valid, mid, trade_sign, with_quotes, with_tick
+from smallcaps.microstructure.as_of import PUBLISHED, TIME, with_quotes
+from smallcaps.microstructure.job import Around, write_around_events
+from smallcaps.microstructure.signing import is_valid, mid, trade_sign, with_tick
 from smallcaps.microstructure.windows import NANOSECONDS, event_windows, in_any_window
 
 INTERVAL_SECONDS, FEWEST_INTERVALS = 10, 20
 """Of Kyle's λ and Amihud's measure: how long an interval is, and how many with a trade and a return a slope needs."""
 
+CONTEXT = ("silver.halts", "silver.baselines")
+BUCKETS = 50
+"""Of VPIN: into so many the usual day's volume is divided, and so many of the last ones it is the mean of."""
 ENDLESS_NS = 2**62
 _KEY = ["symbol", "session_date"]
 _SIDES = {"before": "before", "after": "NOT before"}
 """SQL of which trades are on which side of the event."""
+_MADE_KNOWN = f"greatest({TIME}, {PUBLISHED})"
+"""SQL of when a trade was made and published."""
 
 
-def event_features(events: DataFrame, trades: DataFrame, quotes: DataFrame, micro: MicrostructureSettings) -> DataFrame:
-    """gold.event_features (without run_id) of intraday rows of gold.events, from silver.trades and silver.quotes. Pure.
+def event_features(around: Around, micro: MicrostructureSettings) -> DataFrame:
+    """gold.event_features (without run_id) of intraday rows of gold.events. Pure.
 
     Only days and names with events are looked at. An event without a trade in its window has no row.
     """
-    windows = F.broadcast(event_windows(events.where("grain <> 'daily'"), micro))
+    windows = F.broadcast(event_windows(around.events.where("grain <> 'daily'"), micro))
     names = F.broadcast(windows.select(*_KEY).distinct())
-    counted = trades.where("updates_volume AND NOT is_late").join(names, _KEY, "left_semi")
-    notional = counted.withColumn("shares", F.col("size").cast("double")).withColumn(
-        "notional", F.col("price") * F.col("shares")
-    )
-    book = quotes.join(names, _KEY, "left_semi").withColumn("is_valid", is_valid(micro))
-    signed = _signed(notional, book.where("is_valid"), windows, micro.sign_rule)
+    counted = around.trades.where("updates_volume AND NOT is_late").join(names, _KEY, "left_semi")
+    shares = F.col("size").cast("double")
+    tape = with_tick(counted.withColumns({"shares": shares, "notional": F.col("price") * shares}))
+    book = around.quotes.join(names, _KEY, "left_semi").withColumn("is_valid", is_valid(micro))
+    signed = _signed(tape, book.where("is_valid"), windows, micro.sign_rule)
     met = signed.join(windows, _KEY).where(F.col(TIME).between(F.col("start_ns"), F.col("end_ns") - 1))
-    met = met.join(F.broadcast(_large_limits(notional, windows, micro)), "event_id", "left").withColumn(
-        "before", F.greatest(TIME, "sip_ns") < F.col("known_ns")
+    met = met.join(F.broadcast(_large_limits(tape, windows, micro)), "event_id", "left").withColumn(
+        "before", F.expr(f"{_MADE_KNOWN} < known_ns")
     )
     # How long after the trade before it of its side of the event a trade came.
     order = Window.partitionBy("event_id", "before").orderBy(TIME, "sequence_number")
     spaced = met.withColumn("gap", (F.col(TIME) - F.lag(TIME).over(order)) / NANOSECONDS)
     of_trades = spaced.groupBy("event_id").agg(*_trade_columns(micro))
-    late = trades.where("updates_volume AND is_late").join(names, _KEY, "left_semi")
-    keys = events.select("event_id", *_KEY, "known_at")
+    late = around.trades.where("updates_volume AND is_late").join(names, _KEY, "left_semi")
+    keys = around.events.select("event_id", *_KEY, "known_at")
     wide = keys.join(of_trades, "event_id").join(_peaks(met), "event_id").join(_of_intervals(met), "event_id")
     wide = wide.join(_of_quotes(book, windows), "event_id", "left").join(_of_late(late, windows), "event_id", "left")
-    counts = wide.fillna(0, ["trades_used", "quotes_used", "quotes_dropped", "late_volume_before", "late_volume_after"])
+    wide = wide.join(_of_halts(around.context["silver.halts"], windows), "event_id", "left")
+    wide = wide.join(_vpin(tape, around.context["silver.baselines"], windows), "event_id", "left")
+    nothing = [f"{name}_{side}" for name in ("late_volume", "halts") for side in _SIDES]
+    counts = wide.fillna(0, ["trades_used", "quotes_used", "quotes_dropped", *nothing])
     changes = {f"{name}_change": F.col(f"{name}_after") - F.col(f"{name}_before") for name in MEASURED_TWICE}
     return counts.withColumns(changes).select(*[column.name for column in declared("gold.event_features").columns])
 
@@ -62,7 +70,7 @@ def _signed(trades: DataFrame, quotes: DataFrame, windows: DataFrame, rule: Sign
     """The trades inside any window with quotes at the trade and at HORIZONS after, and their signs by quotes at the trade
     (`sign`) and STABILITY_MS before it (`sign_5ms`, …).
     """
-    wanted = in_any_window(with_tick(trades), windows)
+    wanted = in_any_window(trades, windows)
     older = {f"older_{ms}": -ms * 1_000_000 for ms in STABILITY_MS}
     later = {f"later_{seconds}": seconds * NANOSECONDS for seconds in HORIZONS}
     quoted = with_quotes(wanted, quotes, {"quote": 0} | older | later)
@@ -92,10 +100,7 @@ def _over(value: str, by: str, condition: str) -> str:
 def _trade_columns(micro: MicrostructureSettings) -> list[Column]:
     columns = {"trades_used": "count(*)"}
     quoted = "sign IS NOT NULL AND mid IS NOT NULL"
-    for side, is_side, seconds in (
-        ("before", "before", micro.seconds_before),
-        ("after", "NOT before", micro.seconds_after),
-    ):
+    for (side, is_side), seconds in zip(_SIDES.items(), (micro.seconds_before, micro.seconds_after), strict=True):
         large = f"notional >= coalesce(large_limit, {micro.large_print_dollars}D)"
         block = f"(shares >= {micro.block_shares} OR notional >= {micro.block_dollars}D)"
         shares = {
@@ -127,7 +132,7 @@ def _trade_columns(micro: MicrostructureSettings) -> list[Column]:
         }
     for seconds in HORIZONS:
         later = f"(later_{seconds}.bid + later_{seconds}.ask) / 2"
-        ended = f"before AND {TIME} + {seconds * NANOSECONDS}L <= known_ns AND {quoted} AND later_{seconds} IS NOT NULL"
+        ended = f"{_MADE_KNOWN} + {seconds * NANOSECONDS}L <= known_ns AND {quoted} AND later_{seconds} IS NOT NULL"
         columns[f"realised_spread_{seconds}s"] = _over(
             f"2 * sign * (price - {later}) / mid * notional", "notional", ended
         )
@@ -186,13 +191,13 @@ def _of_late(late: DataFrame, windows: DataFrame) -> DataFrame:
 
 def _of_quotes(book: DataFrame, windows: DataFrame) -> DataFrame:
     """Time-weighted spread and depth, order-flow imbalance and counts of quotes, one row an event."""
-    order = Window.partitionBy(*_KEY).orderBy(TIME, "sequence_number")
+    order = Window.partitionBy(*_KEY).orderBy(PUBLISHED, "sequence_number")
     earlier = order.rowsBetween(Window.unboundedPreceding, -1)
     best = F.struct("bid_price", "bid_size", "ask_price", "ask_size")
     held = book.withColumns(
         {
             # A quote holds until the next one, sound or not; the last one for as long as anybody asks.
-            "until_ns": F.coalesce(F.lead(TIME).over(order), F.lit(ENDLESS_NS)),
+            "until_ns": F.coalesce(F.lead(PUBLISHED).over(order), F.lit(ENDLESS_NS)),
             "last": F.last(F.when(F.col("is_valid"), best), ignorenulls=True).over(earlier),
         }
     ).withColumn(
@@ -203,29 +208,64 @@ def _of_quotes(book: DataFrame, windows: DataFrame) -> DataFrame:
             "- IF(ask_price <= last.ask_price, ask_size, 0D) + IF(ask_price >= last.ask_price, last.ask_size, 0D)"
         ),
     )
-    met = held.join(windows, _KEY).where(
-        (F.col(TIME) < F.col("end_ns")) & ((F.col(TIME) >= F.col("start_ns")) | (F.col("until_ns") > F.col("start_ns")))
+    met = (
+        held.join(windows, _KEY)
+        .withColumnRenamed(PUBLISHED, "at")
+        .where("at < end_ns AND (at >= start_ns OR until_ns > start_ns)")
     )
-    inside = f"{TIME} >= start_ns"
+    inside = "at >= start_ns"
     columns = {
         "quotes_used": f"count_if(is_valid AND {inside})",
         "quotes_dropped": f"count_if(NOT is_valid AND {inside})",
     }
     for side, start, end in (("before", "start_ns", "known_ns"), ("after", "known_ns", "end_ns")):
-        time = f"greatest(least(until_ns, {end}) - greatest({TIME}, {start}), 0L)"
+        time = f"greatest(least(until_ns, {end}) - greatest(at, {start}), 0L)"
         weighted = {
             "quoted_spread": "(ask_price - bid_price) / ((ask_price + bid_price) / 2)",
             "depth": "(bid_size + ask_size)",
             "depth_imbalance": "coalesce(try_divide(bid_size - ask_size, bid_size + ask_size), 0D)",
         }
         columns |= {f"{name}_{side}": _over(f"{value} * {time}", time, "is_valid") for name, value in weighted.items()}
-        columns[f"order_flow_imbalance_{side}"] = (
-            f"sum(flow) FILTER (WHERE is_valid AND {TIME} >= {start} AND {TIME} < {end})"
-        )
+        columns[f"order_flow_imbalance_{side}"] = f"sum(flow) FILTER (WHERE is_valid AND at >= {start} AND at < {end})"
     return met.groupBy("event_id").agg(*[F.expr(sql).alias(name) for name, sql in columns.items()])
+
+
+def _of_halts(halts: DataFrame, windows: DataFrame) -> DataFrame:
+    """How many halts began on either side of the event: when one ends is told later."""
+    met = halts.select(*_KEY, F.col("start_ns").alias("halt_ns")).join(windows, _KEY)
+    return met.groupBy("event_id").agg(
+        F.expr("cast(count_if(halt_ns >= start_ns AND halt_ns < known_ns) AS double)").alias("halts_before"),
+        F.expr("cast(count_if(halt_ns >= known_ns AND halt_ns < end_ns) AS double)").alias("halts_after"),
+    )
+
+
+def _vpin(tape: DataFrame, baselines: DataFrame, windows: DataFrame) -> DataFrame:
+    """VPIN of the last BUCKETS full buckets before each event that has as many: 1/n Σ |bought − sold| / bucket, with the tick
+    rule's signs (Easley, López de Prado and O'Hara 2012, who sign in bulk).
+    """
+    name = ["security_id", "session_date"]
+    usual = baselines.where("median_volume > 0").select(*name, "median_volume")
+    known = tape.join(windows, _KEY).where(f"{_MADE_KNOWN} < known_ns").join(F.broadcast(usual), name)
+    so_far = Window.partitionBy("event_id").orderBy(TIME, "sequence_number")
+    # Places on the tape, counted in buckets; a trade may lie in several.
+    placed = (
+        known.withColumn("volume", F.sum("shares").over(so_far.rowsBetween(Window.unboundedPreceding, 0)))
+        .withColumn("till", F.expr(f"{BUCKETS} * volume / median_volume"))
+        .withColumn("since", F.expr(f"{BUCKETS} * (volume - shares) / median_volume"))
+        .withColumn("full", F.floor(F.max("till").over(Window.partitionBy("event_id"))))
+        .where(f"full >= {BUCKETS} AND till > full - {BUCKETS} AND since < full")
+    )
+    first, last = f"greatest(floor(since), full - {BUCKETS})", "least(ceil(till), full) - 1"
+    buckets = placed.withColumn("bucket", F.expr(f"explode(sequence({first}, {last}))"))
+    # What came before the first change of price counts as balanced.
+    bought = F.expr("sum(coalesce(tick, 0) * (least(till, bucket + 1) - greatest(since, bucket)))").alias("bought")
+    each = buckets.groupBy("event_id", "bucket").agg(bought)
+    return each.groupBy("event_id").agg((F.sum(F.abs("bought")) / BUCKETS).alias("vpin"))
 
 
 def extract_features(lake: Lake, settings: Settings, first: date, last: date) -> int:
     """Features of the intraday events from `first` to `last`, replacing what was there; returns the rows written."""
     told = "{events} events, {rows} with trades in their window"
-    return write_around_events(lake, settings, first, last, "features", "gold.event_features", event_features, told)
+    return write_around_events(
+        lake, settings, first, last, "features", "gold.event_features", event_features, told, CONTEXT
+    )

@@ -1,6 +1,7 @@
 """What the jobs of this room share: rows of intraday events, made of the trades and quotes around them, written as a whole."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 
 from pyspark import StorageLevel
@@ -11,15 +12,34 @@ from smallcaps.config.settings import MicrostructureSettings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, between, recorded_run
 
-Rows = Callable[[DataFrame, DataFrame, DataFrame, MicrostructureSettings], DataFrame]
-"""Intraday events, trades and quotes → a table's rows."""
+
+@dataclass(frozen=True)
+class Around:
+    """Events, and of their days silver.trades, silver.quotes and other tables by name, which may be empty."""
+
+    events: DataFrame
+    trades: DataFrame
+    quotes: DataFrame
+    context: Mapping[str, DataFrame] = field(default_factory=dict)
+
+
+Rows = Callable[[Around, MicrostructureSettings], DataFrame]
+"""Intraday events and what is around them → a table's rows."""
 
 
 def write_around_events(
-    lake: Lake, settings: Settings, first: date, last: date, job: str, table: str, rows: Rows, told: str
+    lake: Lake,
+    settings: Settings,
+    first: date,
+    last: date,
+    job: str,
+    table: str,
+    rows: Rows,
+    told: str,
+    context: Sequence[str] = (),
 ) -> int:
     """Replace `table` from `first` to `last` as a run of `job`; returns the rows written. `told` is the run's note, with {events}
-    and {rows}.
+    and {rows}; `context` names the other tables that `rows` looks at.
 
     Raises BadInput where there are no trades or quotes in silver.
     """
@@ -30,7 +50,9 @@ def write_around_events(
         if missing := [name for name in ("silver.trades", "silver.quotes") if not lake.exists(name)]:
             raise BadInput(f"{' and '.join(missing)} not written yet: {job} need trades and quotes.")
         trades, quotes = (run.read_days(name, first, last) for name in ("silver.trades", "silver.quotes"))
-        written = run.replace(table, rows(events, trades, quotes, settings.microstructure), days).rows
+        others = {name: run.read_days(name, first, last) if run.has(name) else lake.empty(name) for name in context}
+        around = Around(events, trades, quotes, others)
+        written = run.replace(table, rows(around, settings.microstructure), days).rows
         run.note = told.format(events=events.count(), rows=written)
         events.unpersist()
         return written

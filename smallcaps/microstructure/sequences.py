@@ -13,25 +13,24 @@ from pyspark.sql import functions as F
 from smallcaps.config import Settings
 from smallcaps.config.settings import MicrostructureSettings
 from smallcaps.lake import Lake, declared
-from smallcaps.microstructure.job import write_around_events
-from smallcaps.microstructure.signing import TIME, is_valid, trade_sign, with_quotes, with_tick
+from smallcaps.microstructure.as_of import TIME, with_quotes
+from smallcaps.microstructure.job import Around, write_around_events
+from smallcaps.microstructure.signing import is_valid, trade_sign, with_tick
 from smallcaps.microstructure.windows import NANOSECONDS, event_windows, in_any_window
 
 _KEY = ["symbol", "session_date"]
 _BEST = ("bid_price", "bid_size", "ask_price", "ask_size")
 
 
-def event_sequences(
-    events: DataFrame, trades: DataFrame, quotes: DataFrame, micro: MicrostructureSettings
-) -> DataFrame:
-    """gold.event_sequences (without run_id) of intraday rows of gold.events, from silver.trades and silver.quotes. Pure.
+def event_sequences(around: Around, micro: MicrostructureSettings) -> DataFrame:
+    """gold.event_sequences (without run_id) of intraday rows of gold.events. Pure.
 
     An event without a trade in its window has no rows.
     """
-    windows = F.broadcast(event_windows(events.where("grain <> 'daily'"), micro))
+    windows = F.broadcast(event_windows(around.events.where("grain <> 'daily'"), micro))
     names = F.broadcast(windows.select(*_KEY).distinct())
-    counted = trades.where("updates_volume AND NOT is_late").join(names, _KEY, "left_semi")
-    book = quotes.join(names, _KEY, "left_semi").where(is_valid(micro))
+    counted = around.trades.where("updates_volume AND NOT is_late").join(names, _KEY, "left_semi")
+    book = around.quotes.join(names, _KEY, "left_semi").where(is_valid(micro))
     of_trades = _of_trades(counted, book, windows, micro)
     of_quotes = _of_quotes(book, windows, micro)
     # One second more in front, for the quote that stood when the window began.

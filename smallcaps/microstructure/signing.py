@@ -1,69 +1,17 @@
-"""Who started a trade: each trade beside quotes strictly before it, and its sign by one of five rules.
-
-The as-of join is a union in one order and a running last quote: one shuffle and one sort, however many quotes there are
-and however many offsets are asked for.
-"""
-
-from collections.abc import Mapping
+"""Who started a trade, by one of five rules, from the quote in force before it and the last change of price."""
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from smallcaps.config.settings import MicrostructureSettings, SignRule
-
-TIME = "participant_ns"
-QUOTE = "struct<bid:double,ask:double,quote_ns:bigint>"
-
-
-def with_quotes(trades: DataFrame, quotes: DataFrame, offsets_ns: Mapping[str, int]) -> DataFrame:
-    """`trades` with, for each name of `offsets_ns`, a struct column of that name: bid, ask and quote_ns of the last of
-    `quotes` strictly before the trade's time + offset; null where there is none.
-
-    `trades` are rows of silver.trades, no two alike in every column, `quotes` of silver.quotes.
-    """
-    asked = F.explode(
-        F.array(
-            *[
-                F.struct(F.lit(name).alias("name"), F.lit(ns).cast("bigint").alias("ns"))
-                for name, ns in offsets_ns.items()
-            ]
-        )
-    )
-    columns = trades.columns
-    tape = (
-        trades.select(
-            F.struct(*columns).alias("_trade"), "symbol", "session_date", "sequence_number", asked.alias("_asked")
-        )
-        .withColumn("_at", F.col(f"_trade.{TIME}") + F.col("_asked.ns"))
-        .withColumn("_quote", F.lit(None).cast(QUOTE))
-        # At one instant a trade comes first: a quote of the same nanosecond was not before it.
-        .withColumn("_kind", F.lit(0))
-    )
-    book = quotes.select(
-        *("symbol", "session_date", "sequence_number"),
-        F.col(TIME).alias("_at"),
-        F.struct(F.col("bid_price").alias("bid"), F.col("ask_price").alias("ask"), F.col(TIME).alias("quote_ns")).alias(
-            "_quote"
-        ),
-        F.lit(1).alias("_kind"),
-    )
-    before = (
-        Window.partitionBy("symbol", "session_date")
-        .orderBy("_at", "_kind", "sequence_number")
-        .rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    )
-    met = tape.unionByName(book, allowMissingColumns=True).withColumn(
-        "_last", F.last("_quote", ignorenulls=True).over(before)
-    )
-    found = [F.max(F.when(F.col("_asked.name") == name, F.col("_last"))).alias(name) for name in offsets_ns]
-    return (
-        met.where("_kind = 0").groupBy("symbol", "session_date", "_trade").agg(*found).select("_trade.*", *offsets_ns)
-    )
+from smallcaps.microstructure.as_of import PUBLISHED
 
 
 def with_tick(trades: DataFrame) -> DataFrame:
-    """Trades of whole days with `tick`: the sign of the last change of price up to the trade; null before the first."""
-    order = Window.partitionBy("symbol", "session_date").orderBy(TIME, "sequence_number")
+    """Trades of whole days with `tick`: the sign of the last change of price on the tape up to the trade; null before the first.
+    The tape is in order of publication, so that no trade published later decides it.
+    """
+    order = Window.partitionBy("symbol", "session_date").orderBy(PUBLISHED, "sequence_number")
     step = F.sign(F.col("price") - F.lag("price").over(order))
     so_far = order.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     moved = trades.withColumn("_step", F.when(step != 0, step))

@@ -12,7 +12,7 @@ from smallcaps.config.settings import MicrostructureSettings
 from smallcaps.errors import BadInput
 from smallcaps.ingest.requests import TickWindow
 from smallcaps.lake import Lake
-from smallcaps.microstructure.signing import TIME
+from smallcaps.microstructure.as_of import TIME
 
 NANOSECONDS = 1_000_000_000
 

@@ -1,7 +1,7 @@
 """Recall and false alarms by the size of what is planted, in units of the detector's own threshold.
 
 1. Symbol-days above the liquidity floor without an episode on them or next to them are drawn from silver, and in each a row
-around which the market itself stays below the threshold. 2. Into a copy of each, one for every multiple, one move is put
+(`alone`). 2. Into a copy of each, one for every multiple, one move is put
 (`smallcaps.detectors.plants`); one copy stays as it is. 3. The detectors run over all copies of a grain in one statement. 4. An
 event of the detector, in the direction of the move, from the plant's first bar until shortly after its last, finds it.
 """
@@ -50,8 +50,6 @@ UNIT = {"daily": 86_400_000_000, "minute": 60_000_000, "trade": 1_000_000}
 RECIPES: dict[str, tuple[Recipe, ...]] = {"daily": daily.RECIPES, "minute": minute.RECIPES, "trade": trade.RECIPES}
 _SITES_A_PLANT, _ROUNDS = 2, 4
 """Symbol-days drawn for a plant that is wanted, since not all fit, and how often each is tried."""
-_EDGE_SECONDS = 930
-"""Of a tape what a second's rising edge looks back at, and a little more."""
 _MINUTES = 960
 _PRICES = ("open", "high", "low", "close")
 BASELINES, CURVES = EXPECTED_VIEW
@@ -181,7 +179,7 @@ def alone(
     recipe: Recipe, grain: str, rows: Series | Day | Tape, place: int, direction: int, parameters: Parameters
 ) -> bool:
     """Whether a plant at the row would be the market's only event there: none before it that the rising edge would see, and a
-    near miss that stays one at every row near it, whatever the market itself does next.
+    near miss that stays one at every row near it, whatever the market itself does next. True for detectors without a `size`.
     """
     if recipe.size is None or isinstance(rows, Series):
         return True
@@ -223,10 +221,10 @@ def _table(table: pa.Table, rows: Series | Day | Tape, key: str, until: int) -> 
 
 
 def _first_needed(tape: Tape, until: int) -> int:
-    """The place from which a tape is needed: where sessions before tell what to expect, what the rising edge looks back at; else
-    all of it, since the segment so far tells.
+    """The place from which a tape is needed: where sessions before tell what to expect, what the rising edge looks back at and a
+    little more; else all of it, since the segment so far tells.
     """
-    earliest = max(until - _EDGE_SECONDS, 0)
+    earliest = max(until - EDGE["trade"] - 30, 0)
     usual = tape.median_trades * tape.shares[earliest // 60 : until // 60 + 1]
     return int(np.searchsorted(tape.time, earliest)) if (usual > 0).all() else 0
 

@@ -16,7 +16,8 @@ from pyspark.sql import functions as F
 from smallcaps.config import Settings
 from smallcaps.config.settings import MicrostructureSettings
 from smallcaps.lake import Lake, between, sql_literal
-from smallcaps.microstructure.signing import TIME, is_valid, trade_sign, with_quotes, with_tick
+from smallcaps.microstructure.as_of import TIME, with_quotes
+from smallcaps.microstructure.signing import is_valid, trade_sign, with_tick
 from smallcaps.version import code_version
 
 TOP = 20

@@ -246,3 +246,15 @@ def test_no_plant_is_made_where_the_market_has_an_event_of_its_own_or_carries_a_
     going_on = day.with_bar(place + 1, day.close[place] * 1.02, float(day.volume[place]))
     assert not alone(recipe, "minute", going_on, place, 1, parameters)
     assert alone(recipe, "minute", going_on, place, -1, parameters)
+
+
+def test_no_burst_is_planted_within_a_quarter_of_an_hour_of_the_tapes_own() -> None:
+    recipe, tape = RECIPES["tape_speed"], tape_of()
+    parameters = PARAMETERS[recipe.detector]
+    place = int(np.searchsorted(tape.second, tape.second[0] + 4_000))
+    assert recipe.fits(tape, place, parameters)
+    assert alone(recipe, "trade", tape, place, 1, parameters)
+    busy = recipe.plant(tape, place, 1.5, 1, parameters)
+    soon, later = (int(np.searchsorted(busy.second, tape.second[place] + seconds)) for seconds in (890, 1_000))
+    assert not alone(recipe, "trade", busy, soon, 1, parameters)
+    assert alone(recipe, "trade", busy, later, 1, parameters)

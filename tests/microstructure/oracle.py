@@ -1,7 +1,7 @@
 """Oracle of the microstructure room, written from DOMAIN.md and the data dictionary: pandas and loops, no Spark.
 
-Trades are signed by merge_asof against valid quotes strictly earlier in venue time. A quote holds until the next one
-of the name and day; the last one stands for as long as anybody asks.
+Trades are signed against valid quotes strictly earlier in venue time that were published by then. A published quote holds until
+the next one of the name and day; the last one stands for as long as anybody asks.
 """
 
 import math
@@ -18,21 +18,31 @@ ENDLESS = 2**62
 
 
 def asof_quotes(trades: pd.DataFrame, quotes: pd.DataFrame, offset_ns: int) -> pd.DataFrame:
-    """bid, ask, quote_ns of the last quote strictly before each trade's time + offset, in the order of `trades`."""
-    asked = trades[[*KEY, "participant_ns"]].assign(at=trades["participant_ns"] + offset_ns, row=range(len(trades)))
-    book = quotes.sort_values(["participant_ns", "sequence_number"], kind="stable")
-    book = book[[*KEY, "participant_ns", "bid_price", "ask_price"]].rename(columns={"participant_ns": "at"})
-    book["quote_ns"] = book["at"]
-    found = pd.merge_asof(
-        asked.sort_values("at", kind="stable"), book, on="at", by=KEY, direction="backward", allow_exact_matches=False
-    )
-    found = found.sort_values("row").rename(columns={"bid_price": "bid", "ask_price": "ask"})
-    return found[["bid", "ask", "quote_ns"]].set_axis(trades.index)
+    """bid, ask, quote_ns of the last quote made strictly before each trade's time + offset, in the order of `trades`; of those
+    that were published by then, which is when the trade was, of a later offset before that + offset.
+    """
+    books = {
+        key: book[["bid_price", "ask_price", "participant_ns", "sip_ns"]].to_numpy(dtype="object")
+        for key, book in quotes.sort_values(["participant_ns", "sequence_number"], kind="stable").groupby(KEY)
+    }
+    times = {key: book[:, 2:].astype("int64") for key, book in books.items()}
+    found = []
+    for trade in trades[[*KEY, "participant_ns", "sip_ns"]].itertuples(index=False):
+        key = (trade.symbol, trade.session_date)
+        if key not in books:
+            found.append((None, None, None))
+            continue
+        made, published = times[key].T
+        seen = made < trade.participant_ns + offset_ns
+        seen &= published < trade.sip_ns + offset_ns if offset_ns > 0 else published <= trade.sip_ns
+        places = np.flatnonzero(seen)
+        found.append(tuple(books[key][places[-1], :3]) if len(places) else (None, None, None))
+    return pd.DataFrame(found, trades.index, ["bid", "ask", "quote_ns"], dtype="object")
 
 
 def ticks(trades: pd.DataFrame) -> pd.Series:
-    """Sign of the last change of price up to each trade of its name and day; NaN before the first."""
-    ordered = trades.sort_values(["participant_ns", "sequence_number"], kind="stable")
+    """Sign of the last change of price on the published tape up to each trade of its name and day; NaN before the first."""
+    ordered = trades.sort_values(["sip_ns", "sequence_number"], kind="stable")
     step = np.sign(ordered.groupby(KEY)["price"].diff()).replace(0, np.nan)
     return step.groupby([ordered[key] for key in KEY]).ffill().reindex(trades.index)
 
@@ -59,8 +69,18 @@ def ratio(value: float, by: float) -> float | None:
     return value / by if by else None
 
 
-def features(event: dict, trades: pd.DataFrame, quotes: pd.DataFrame, micro: Any) -> dict[str, float | None] | None:
-    """The measured columns of gold.event_features for one event of one name and day; None without trades."""
+def features(
+    event: dict,
+    trades: pd.DataFrame,
+    quotes: pd.DataFrame,
+    micro: Any,
+    usual: float | None = None,
+    halts: tuple[int, ...] = (),
+) -> dict[str, float | None] | None:
+    """The measured columns of gold.event_features for one event of one name and day; None without trades.
+
+    `usual`: the median volume of the sessions before; `halts`: when each began, in ns.
+    """
     known = pd.Timestamp(event["known_at"]).value
     start, end = known - micro.seconds_before * SECOND, known + micro.seconds_after * SECOND
     counted = trades[trades["updates_volume"]]
@@ -70,9 +90,7 @@ def features(event: dict, trades: pd.DataFrame, quotes: pd.DataFrame, micro: Any
     )
     tape = tape.assign(shares=tape["size"].astype(float))
     tape["notional"] = tape["price"] * tape["shares"]
-    book = quotes.assign(valid=are_sound(quotes, micro)).sort_values(
-        ["participant_ns", "sequence_number"], ignore_index=True
-    )
+    book = quotes.assign(valid=are_sound(quotes, micro)).sort_values(["sip_ns", "sequence_number"], ignore_index=True)
     sound = book[book["valid"]]
     now = asof_quotes(tape, sound, 0)
     tick = ticks(tape)
@@ -90,14 +108,15 @@ def features(event: dict, trades: pd.DataFrame, quotes: pd.DataFrame, micro: Any
     if inside.empty:
         return None
     row: dict[str, float | None] = {"trades_used": len(inside)}
-    before = inside["participant_ns"] < known
+    both_at = inside[["participant_ns", "sip_ns"]].max(axis=1)
+    before = both_at < known
     for side, rows, seconds in (
         ("before", inside[before], micro.seconds_before),
         ("after", inside[~before], micro.seconds_after),
     ):
         row |= _of_trades(rows, side, seconds, limit, micro) | _of_intervals(rows, side, start)
     for horizon in HORIZONS:
-        rows = inside[inside["participant_ns"] + horizon * SECOND <= known]
+        rows = inside[both_at + horizon * SECOND <= known]
         rows = rows.dropna(subset=["sign", "mid", f"later_{horizon}"])
         signed, later = 2 * rows["sign"] * rows["notional"], rows[f"later_{horizon}"]
         row[f"realised_spread_{horizon}s"] = ratio(
@@ -113,7 +132,9 @@ def features(event: dict, trades: pd.DataFrame, quotes: pd.DataFrame, micro: Any
         both = inside.dropna(subset=["sign", f"older_sign_{ms}"])
         alike = both[both["sign"] == both[f"older_sign_{ms}"]]
         row[f"sign_agreement_{ms}ms"] = ratio(alike["shares"].sum(), both["shares"].sum())
-    row |= _of_quotes(book, start, known, end)
+    row |= _of_quotes(book, start, known, end) | {"vpin": _vpin(tape.assign(tick=tick), known, usual)}
+    for side, first, final in (("before", start, known), ("after", known, end)):
+        row[f"halts_{side}"] = float(sum(first <= begin < final for begin in halts))
     published = late[(late["sip_ns"] >= start) & (late["sip_ns"] < end)]
     for side, rows in (("before", published["sip_ns"] < known), ("after", published["sip_ns"] >= known)):
         row[f"late_volume_{side}"] = float(published.loc[rows, "size"].astype(float).sum())
@@ -226,14 +247,30 @@ def _of_intervals(rows: pd.DataFrame, side: str, start: int) -> dict[str, float 
     }
 
 
+def _vpin(tape: pd.DataFrame, known: int, usual: float | None) -> float | None:
+    """Trade by trade into buckets."""
+    if not usual:
+        return None
+    tape = tape[(tape["participant_ns"] < known) & (tape["sip_ns"] < known)]
+    tape = tape.sort_values(["participant_ns", "sequence_number"], kind="stable")
+    bucket, full, room, bought = usual / 50, [], usual / 50, 0.0
+    for one in tape.itertuples(index=False):
+        left = one.shares
+        while left >= room - 1e-9:
+            full.append(abs(bought + (0 if pd.isna(one.tick) else one.tick) * room) / bucket)
+            left, room, bought = left - room, bucket, 0.0
+        room, bought = room - left, bought + (0 if pd.isna(one.tick) else one.tick) * left
+    return sum(full[-50:]) / 50 if len(full) >= 50 else None
+
+
 def _of_quotes(book: pd.DataFrame, start: int, known: int, end: int) -> dict[str, float | None]:
     held = {side: {"time": 0.0, "spread": 0.0, "depth": 0.0, "tilt": 0.0} for side in ("before", "after")}
     flow: dict[str, float | None] = {"before": None, "after": None}
     used = dropped = 0
     last = None
-    times = [*book["participant_ns"], ENDLESS]
+    times = [*book["sip_ns"], ENDLESS]
     for place, one in enumerate(book.itertuples(index=False)):
-        at, until = one.participant_ns, times[place + 1]
+        at, until = times[place], times[place + 1]
         if start <= at < end:
             used, dropped = used + one.valid, dropped + (not one.valid)
         if not one.valid:

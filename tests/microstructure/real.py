@@ -101,21 +101,29 @@ KINDS = ("REAL", "NOISE", "CUT", "SHUFFLED")
 
 
 def spoilt() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Twenty minutes with work for every rule: some trades without volume, some blocks, some unsound quotes."""
+    """Twenty minutes with work for every rule: some trades without volume, some blocks, unsound quotes, late publication."""
     trades, quotes = ibm("14:00", "14:20")
     trades.loc[::17, "updates_volume"] = False
     trades.loc[5::41, "size"] = Decimal(12_000)
     quotes.loc[3::29, ["bid_price", "is_crossed"]] = [500.0, True]
     quotes.loc[7::31, ["bid_price", "is_two_sided"]] = [None, False]
     quotes.loc[11::37, "ask_price"] = 900.0  # a spread of over half the mid
+    # Published late, and after what was made later.
+    trades.loc[2::13, "sip_ns"] += 1_500_000_000
+    quotes.loc[4::11, "sip_ns"] += 700_000_000
     return trades, quotes
 
 
+def published(frame: pd.DataFrame) -> pd.Series:
+    """From when on a row is known."""
+    return frame[["participant_ns", "sip_ns"]].max(axis=1)
+
+
 def noisy(frame: pd.DataFrame, known_ns: int) -> pd.DataFrame:
-    """The same past with noise from known_at on: other prices, sizes and flags, and a third of the rows gone."""
+    """The same with noise in what is published from known_at on: other prices, sizes and flags, and a third of the rows gone."""
     random = np.random.default_rng(5)
     changed = frame.copy()
-    future = changed.index[changed["participant_ns"] >= known_ns]
+    future = changed.index[published(changed) >= known_ns]
     for column in sorted({"price", "bid_price", "ask_price", "bid_size", "ask_size"} & set(changed.columns)):
         changed.loc[future, column] = changed.loc[future, column].astype(float) * random.lognormal(0, 0.01, len(future))
     if "size" in changed.columns:
@@ -138,11 +146,10 @@ def worlds() -> dict[str, tuple[dict, pd.DataFrame, pd.DataFrame]]:
             if kind == "NOISE":
                 frames = tuple(noisy(frame, known_ns) for frame in frames)
             if kind == "CUT":
-                frames = tuple(frame[frame["participant_ns"] < known_ns] for frame in frames)
+                frames = tuple(frame[published(frame) < known_ns] for frame in frames)
             if kind == "SHUFFLED":
                 frames = tuple(frame.sample(frac=1, random_state=3) for frame in frames)
-            made[name] = (
-                event(name, known) | {"session_date": DAY},
-                *(frame.assign(symbol=name).reset_index(drop=True) for frame in frames),
-            )
+            one = event(name, known) | {"session_date": DAY}
+            names = {"symbol": name, "security_id": one["security_id"]}
+            made[name] = (one, *(frame.assign(**names).reset_index(drop=True) for frame in frames))
     return made

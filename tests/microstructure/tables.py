@@ -11,9 +11,12 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructField, StructType
 
 from smallcaps.lake import declared
+from smallcaps.microstructure.job import Around
+
+Rows = Iterable[dict[str, Any]] | pd.DataFrame
 
 
-def as_table(spark: SparkSession, table: str, rows: Iterable[dict[str, Any]] | pd.DataFrame) -> DataFrame:
+def as_table(spark: SparkSession, table: str, rows: Rows) -> DataFrame:
     """Rows as the table declares them, without run_id; a column left out is null, an unknown one is refused."""
     columns = declared(table).columns
     schema = StructType([StructField(column.name, column.data_type) for column in columns])
@@ -23,6 +26,16 @@ def as_table(spark: SparkSession, table: str, rows: Iterable[dict[str, Any]] | p
     # Through Arrow, whose nanoseconds stay integers; a NaN of pandas is a missing value.
     plain = [{name: None if _is_nan(value) else value for name, value in row.items()} for row in listed]
     return spark.createDataFrame(pa.Table.from_pylist(plain, schema=to_arrow_schema(schema)), schema)
+
+
+def around(spark: SparkSession, events: Rows, trades: Rows, quotes: Rows, halts: Rows = (), usual: Rows = ()) -> Around:
+    """Events and what is around them; `usual` are rows of silver.baselines."""
+    named = {"gold.events": events, "silver.trades": trades, "silver.quotes": quotes}
+    context = {"silver.halts": halts, "silver.baselines": usual}
+    return Around(
+        *(as_table(spark, name, rows) for name, rows in named.items()),
+        {name: as_table(spark, name, rows) for name, rows in context.items()},
+    )
 
 
 def _is_nan(value: object) -> bool:

@@ -68,10 +68,10 @@ def quote(
     *,
     name: str = "TAPE",
     sequence: int = 0,
+    **other: Any,
 ) -> Row:
-    return quote_at(
-        ns(at), bid, bid_size, ask, ask_size, name=name, sequence=sequence or round(at * 1_000) + 20_000_000
-    )
+    number = sequence or round(at * 1_000) + 20_000_000
+    return quote_at(ns(at), bid, bid_size, ask, ask_size, name=name, sequence=number) | other
 
 
 def quote_at(

@@ -14,7 +14,7 @@ from smallcaps.config import Settings
 from smallcaps.config.settings import MicrostructureSettings
 from smallcaps.lake import declared
 from smallcaps.microstructure.features import event_features
-from tests.microstructure.tables import as_table
+from tests.microstructure.tables import around
 from tests.microstructure.tape import KNOWN, Row, event, ns, quote, quote_at, trade, trade_at
 
 NAN = (None, None)
@@ -161,6 +161,33 @@ def clocks() -> tuple[list[Row], list[Row]]:
     return trades, []
 
 
+def toxic() -> tuple[list[Row], list[Row]]:
+    """TOXIC: 10 buckets are bought, then 150 shares sold, 150 bought, and so on; of three buckets of 100 the first is sold, the
+    second half and half, the third bought. CALM: 49 buckets.
+    """
+    # The first trade has no tick; its bucket and the 10 bought ones fall out of the last 50.
+    trades = [trade(-9.5, 10.0, 100, name="TOXIC"), trade(-9, 10.01, 1_000, name="TOXIC")]
+    for place in range(34):
+        trades.append(trade(-8.9 + 0.1 * place, 10.0 + 0.01 * (place % 2), 150, name="TOXIC"))
+    # 1,100 + 34 · 150 = 6,200 shares: 62 buckets, of which the last 50 are of the 51 in turn.
+    calm = [trade(-9 + 0.1 * place, 10.0 + 0.01 * (place % 2), 100, name="CALM") for place in range(49)]
+    calm.append(trade(-0.5, 10.0, 100, name="CALM", sip_ns=ns(0.5)))  # the fiftieth is published after the event
+    return trades + calm, []
+
+
+def context() -> tuple[list[Row], list[Row]]:
+    """Halts and baselines: ONLYBEFORE was halted at −15, −7, 0 and 5 s; buckets are of 100 shares."""
+
+    def identity(name: str) -> Row:
+        return {key: event(name)[key] for key in ("symbol", "security_id", "session_date")}
+
+    halts = [identity("ONLYBEFORE") | {"start_ns": ns(start), "sources": ["feed"]} for start in (-15, -7, 0, 5)]
+    same = {"known_at": KNOWN, "bars": 20, "counted_bars": 20, "median_volume": 5_000.0}
+    # Another security had TOXIC's ticker the day before.
+    other = identity("TOXIC") | same | {"security_id": "T:OTHER", "median_volume": 1_000.0}
+    return halts, [other, *(identity(name) | same for name in ("TOXIC", "CALM"))]
+
+
 def simple(name: str) -> tuple[list[Row], list[Row]]:
     return [trade(-5, 10.0, 100, name=name)], [quote(-20, 9.99, 100, 10.01, 100, name=name)]
 
@@ -168,7 +195,21 @@ def simple(name: str) -> tuple[list[Row], list[Row]]:
 def scenarios() -> tuple[list[Row], list[Row], list[Row]]:
     """Events, trades and quotes of all."""
     parts = [tape(), edges(), flow(), identity(), flags(), own_limit(), stale(), dropped(), agreement(), clocks()]
-    names = ["TAPE", "EDGES", "FLOW", "IDENTITY", "FLAGS", "OWN", "STALE", "DROPPED", "AGREE", "CLOCKS"]
+    parts.append(toxic())
+    names = [
+        "TOXIC",
+        "CALM",
+        "TAPE",
+        "EDGES",
+        "FLOW",
+        "IDENTITY",
+        "FLAGS",
+        "OWN",
+        "STALE",
+        "DROPPED",
+        "AGREE",
+        "CLOCKS",
+    ]
     # The last quote of the name stands; nothing ever replaces it.
     parts.append(([trade(-5, 10.0, 100, name="LASTING")], [quote(-4, 9.99, 100, 10.01, 300, name="LASTING")]))
     # Two quotes at the very start of the window.
@@ -192,7 +233,12 @@ def scenarios() -> tuple[list[Row], list[Row], list[Row]]:
         if name == "LATE":
             late = {"sip_ns": ns(30), "is_late": True, "is_off_exchange": True}
             trades.append(trade(-4, 10.05, 50_000, name=name, **late))
-        parts.append((trades, [quote(-20, 10.00, 100, 10.02, 100, name=name), quote(20, 9.99, 1, 10.03, 1, name=name)]))
+        quotes = [quote(-20, 10.00, 100, 10.02, 100, name=name), quote(20, 9.99, 1, 10.03, 1, name=name)]
+        if name == "LATE":
+            quotes.append(quote(-4.5, 9.90, 700, 10.20, 100, name=name, sip_ns=ns(0)))
+            # Made before the trade of −3, which it would put on a downtick.
+            trades.append(trade(-3.5, 10.20, 100, name=name, sip_ns=ns(1)))
+        parts.append((trades, quotes))
     # Prices off the tick.
     pennies = [trade(-5, 10.005, 100, name="PENNIES"), trade(-4, 10.01, 300, name="PENNIES")]
     pennies += [trade(4, 0.50005, 100, name="PENNIES"), trade(5, 0.5001, 200, name="PENNIES")]
@@ -215,9 +261,7 @@ def rows(spark: SparkSession, micro: MicrostructureSettings) -> dict[str, dict]:
     """Event id without its "event of " → row of gold.event_features."""
     events, trades, quotes = scenarios()
     frame = event_features(
-        as_table(spark, "gold.events", events),
-        as_table(spark, "silver.trades", reversed(trades)),
-        as_table(spark, "silver.quotes", reversed(quotes)),
+        around(spark, events, reversed(trades), reversed(quotes), *context()),
         micro,
     )
     assert frame.columns == [column.name for column in declared("gold.event_features").columns]
@@ -246,9 +290,7 @@ def wide_rows(spark: SparkSession, micro: MicrostructureSettings) -> dict[str, d
     """The same of windows of 300 s before."""
     events, trades, quotes = of_intervals()
     frame = event_features(
-        as_table(spark, "gold.events", events),
-        as_table(spark, "silver.trades", trades),
-        as_table(spark, "silver.quotes", quotes),
+        around(spark, events, trades, quotes),
         micro.model_copy(update={"seconds_before": 300}),
     )
     return {row["symbol"]: row.asDict() for row in frame.collect()}
@@ -408,6 +450,27 @@ def test_kyles_lambda_is_the_slope_of_twenty_intervals_or_unknown(wide_rows: dic
 def test_amihuds_measure_is_the_mean_move_of_a_million_dollars(wide_rows: dict[str, dict]) -> None:
     # $1,000 move 1 %, then $2,000 move 1 %; the first interval has nothing before it.
     assert wide_rows["MOVES"]["amihud_before"] == pytest.approx((0.01 / 1_000 + 0.01 / 2_000) / 2 * 1e6)
+
+
+def test_a_quote_published_after_the_event_counts_from_then(rows: dict[str, dict]) -> None:
+    # LATE's spread turns from 2 to 30 cents at the event, though the quote was made 4.5 s before.
+    assert both(rows["LATE"], "quoted_spread") == pytest.approx((0.02 / 10.01, 0.30 / 10.05))
+    # The bid fell: −100; the offer rose: +100.
+    assert both(rows["LATE"], "order_flow_imbalance") == (None, 0)
+
+
+def test_vpin_is_the_mean_imbalance_of_the_last_fifty_buckets_or_unknown(rows: dict[str, dict]) -> None:
+    # The last 50 of the 51 in turn; |1|, 0, |1| from the first on. The first 50 have 11 that are bought or unknown.
+    imbalances = [(1, 0, 1)[place % 3] for place in range(51)][1:]
+    assert rows["TOXIC"]["vpin"] == pytest.approx(sum(imbalances) / 50)
+    assert rows["CALM"]["vpin"] is None
+    assert rows["TAPE"]["vpin"] is None
+
+
+def test_halts_are_counted_where_they_begin(rows: dict[str, dict]) -> None:
+    # That of −15 s began before the window.
+    assert both(rows["ONLYBEFORE"], "halts") == (1, 2)
+    assert both(rows["TAPE"], "halts") == (0, 0)
 
 
 def test_a_change_is_after_less_before_and_unknown_where_either_is(rows: dict[str, dict]) -> None:

@@ -4,6 +4,8 @@ One query over names that share a past: the real future, one of noise, none at a
 with its rows in another order.
 """
 
+from collections.abc import Sequence
+
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
@@ -13,7 +15,29 @@ from smallcaps.lake import declared
 from smallcaps.microstructure.features import event_features
 from tests.microstructure import oracle
 from tests.microstructure.real import KINDS, KNOWN, worlds
-from tests.microstructure.tables import as_table
+from tests.microstructure.tables import around
+
+USUAL = 20_000.0
+"""Median volume of the sessions before: well below what trades in the minutes before the events."""
+HALTED = (-60 * 10**9, 0, 10**9)
+"""When the halts of each name begin, in ns after its event could be known."""
+
+
+def halts(events: Sequence[dict]) -> list[dict]:
+    """Rows of silver.halts."""
+    return [
+        {name: one[name] for name in ("security_id", "symbol", "session_date")}
+        | {"start_ns": pd.Timestamp(one["known_at"]).value + start, "sources": ["feed"]}
+        for one in events
+        for start in HALTED
+    ]
+
+
+def usual(events: Sequence[dict]) -> list[dict]:
+    """Rows of silver.baselines."""
+    same = {"bars": 20, "counted_bars": 20, "median_volume": USUAL}
+    names = ("security_id", "symbol", "session_date", "known_at")
+    return [same | {name: one[name] for name in names} for one in events]
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +50,7 @@ def found(spark: SparkSession, settings: Settings, named: dict[str, tuple]) -> d
     """Name → its row of gold.event_features."""
     events, trades, quotes = zip(*named.values(), strict=True)
     frame = event_features(
-        as_table(spark, "gold.events", events),
-        as_table(spark, "silver.trades", pd.concat(trades)),
-        as_table(spark, "silver.quotes", pd.concat(quotes)),
+        around(spark, events, pd.concat(trades), pd.concat(quotes), halts(events), usual(events)),
         settings.microstructure,
     )
     return {row["symbol"]: row.asDict() for row in frame.collect()}
@@ -41,7 +63,9 @@ def test_features_of_real_ticks_are_what_the_oracle_finds(
     assert set(found) == set(named)
     for name in (name for name in named if name.startswith(kind)):
         one, trades, quotes = named[name]
-        expected = oracle.features(one, trades, quotes, settings.microstructure)
+        known = pd.Timestamp(one["known_at"]).value
+        stretches = tuple(known + start for start in HALTED)
+        expected = oracle.features(one, trades, quotes, settings.microstructure, USUAL, stretches)
         assert expected is not None
         assert set(found[name]) == set(expected) | {"event_id", "symbol", "session_date", "known_at"}
         assert oracle.differences(expected, found[name]) == {}

@@ -1,5 +1,6 @@
 """gold.event_sequences: by hand, against the oracle on real ticks, and against a future that was tampered with."""
 
+import pandas as pd
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
@@ -9,7 +10,7 @@ from smallcaps.lake import declared
 from smallcaps.microstructure.sequences import event_sequences
 from tests.microstructure import oracle
 from tests.microstructure.real import worlds
-from tests.microstructure.tables import as_table
+from tests.microstructure.tables import around
 from tests.microstructure.tape import event, ns, quote, trade
 
 
@@ -51,9 +52,7 @@ def seconds(spark: SparkSession, micro: MicrostructureSettings) -> dict[str, dic
     ]
     events = [event("TAPE"), event("SILENT"), event("DAILY", grain="daily")]
     frame = event_sequences(
-        as_table(spark, "gold.events", events),
-        as_table(spark, "silver.trades", reversed(trades)),
-        as_table(spark, "silver.quotes", reversed(quotes)),
+        around(spark, events, reversed(trades), reversed(quotes)),
         micro,
     )
     assert frame.columns == [column.name for column in declared("gold.event_sequences").columns]
@@ -102,9 +101,7 @@ def test_seconds_of_real_ticks_are_what_the_oracle_finds_and_those_before_know_n
     events, trades, quotes = zip(*named.values(), strict=True)
     found = by_second(
         event_sequences(
-            as_table(spark, "gold.events", events),
-            as_table(spark, "silver.trades", [row for frame in trades for row in frame.to_dict("records")]),
-            as_table(spark, "silver.quotes", [row for frame in quotes for row in frame.to_dict("records")]),
+            around(spark, events, pd.concat(trades), pd.concat(quotes)),
             settings.microstructure,
         )
     )

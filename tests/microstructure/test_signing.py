@@ -11,7 +11,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from smallcaps.config.settings import SignRule
-from smallcaps.microstructure.signing import mid, trade_sign, with_quotes, with_tick
+from smallcaps.microstructure.as_of import with_quotes
+from smallcaps.microstructure.signing import mid, trade_sign, with_tick
 from tests.microstructure import oracle
 from tests.microstructure.real import ibm
 from tests.microstructure.tables import as_table
