@@ -99,11 +99,15 @@ def beside_quotes(trades: pa.Table, quotes: pa.Table, offsets_ns: Mapping[str, i
     trade_made, trade_published, quote_made, quote_published = (
         table[column].to_numpy() for table in (trades, quotes) for column in (TIME, PUBLISHED)
     )
-    order = np.lexsort((quotes[_ORDER].to_numpy(), quote_made, quote_name))
-    quote_made, quote_published, quote_name = quote_made[order], quote_published[order], quote_name[order]
-    firsts, ends = (np.searchsorted(quote_name, np.arange(names), side) for side in ("left", "right"))
-    by_name = np.argsort(trade_name, kind="stable")
-    rows_of_names = np.split(by_name, np.searchsorted(trade_name[by_name], np.arange(names), "right"))[:-1]
+    by_quote_name, by_trade_name = (np.argsort(one, kind="stable") for one in (quote_name, trade_name))
+    firsts, ends = (np.searchsorted(quote_name[by_quote_name], np.arange(names), side) for side in ("left", "right"))
+    rows_of_names = np.split(by_trade_name, np.searchsorted(trade_name[by_trade_name], np.arange(names), "right"))[:-1]
+    sequence = quotes[_ORDER].to_numpy()
+    # What is in order already costs a name's sort nothing, but would a sort by name and time.
+    of_names = (by_quote_name[begin:end] for begin, end in zip(firsts, ends, strict=True))
+    sorted_names = [rows[np.lexsort((sequence[rows], quote_made[rows]))] for rows in of_names]
+    order = np.concatenate([np.empty(0, dtype=np.int64), *sorted_names])
+    quote_made, quote_published = quote_made[order], quote_published[order]
     first = firsts[trade_name]
     for column, offset in offsets_ns.items():
         place = np.empty(len(trades), dtype=np.int64)
