@@ -34,7 +34,7 @@ def with_quotes(trades: DataFrame, quotes: DataFrame, offsets_ns: Mapping[str, i
     could not be seen, and the one before it counts: what is known of a trade when it is published stays so.
 
     `trades` have the name, day and times of silver.trades and any other columns, `quotes` are rows of silver.quotes. A group's
-    messages, compressed, must not exceed 2 GiB, which is some 100 million quotes.
+    messages, compressed, must not exceed 2 GiB.
     """
     offsets = dict(offsets_ns)
     needed = [_NAME, TIME, PUBLISHED, _ORDER, "bid_price", "ask_price"]

@@ -3,7 +3,7 @@
 1. Trades in any event's window meet the last valid quotes before them, and later ones, in one as-of join, and are
 signed. 2. Events meet the trades and quotes of their window; `known_at` divides before from after. 3. One row an
 event. A value without trades or quotes behind it is null, never 0. Late reports take no part; a trade made before the event and
-published after it counts as after, quotes stand from when they were published.
+published after it counts as after, quotes stand from when they were published. Halts and late volume are 0 where none is on file.
 """
 
 from datetime import date

@@ -1,9 +1,9 @@
 """Recall and false alarms by the size of what is planted, in units of the detector's own threshold.
 
 1. Symbol-days above the liquidity floor without an episode on them or next to them are drawn from silver, and in each a row
-(`alone`). 2. Into a copy of each, one for every multiple, one move is put
-(`smallcaps.detectors.plants`); one copy stays as it is. 3. The detectors run over all copies of a grain in one statement. 4. An
-event of the detector, in the direction of the move, from the plant's first bar until shortly after its last, finds it.
+where a plant is `alone`. 2. Into a copy of each, one for every multiple, one move is put (`smallcaps.detectors.plants`); one copy
+stays as it is. 3. The detectors run over all copies of a grain in one statement. 4. An event of the detector, in the direction
+of the move, from the plant's first bar until shortly after its last, finds it.
 """
 
 import datetime

@@ -1,6 +1,5 @@
 """The engines that benchmarks/as_of.py compares find the same quotes, and its comparison can fail."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -8,19 +7,14 @@ from types import ModuleType
 import pytest
 from pyspark.sql import SparkSession
 
-from tests.conftest import REPOSITORY
+from tests.benchmarks.scripts import imported
 
 
 @pytest.fixture(scope="module")
 def benchmark() -> Iterator[ModuleType]:
     """The script, as its folder sees it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(REPOSITORY / "benchmarks"))
-        patch.delitem(sys.modules, "as_of", raising=False)
-        import as_of  # type: ignore[import-not-found]
-
-        yield as_of
-        sys.modules.pop("as_of", None)
+    with imported("as_of") as module:
+        yield module
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """The engines that benchmarks/detectors.py compares find the same events, and its comparison can fail."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -10,22 +9,14 @@ from pyspark.sql import SparkSession
 
 from smallcaps.config import Settings
 from smallcaps.detectors.registry import detectors_of
-from tests.conftest import REPOSITORY
+from tests.benchmarks.scripts import imported
 
 
 @pytest.fixture(scope="module")
 def benchmark() -> Iterator[ModuleType]:
     """The script, as its folder sees it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(REPOSITORY / "benchmarks"))
-        names = ("detectors", "detector_rivals", "detector_rows", "footprint")
-        for name in names:
-            patch.delitem(sys.modules, name, raising=False)
-        import detectors  # type: ignore[import-not-found]
-
-        yield detectors
-        for name in names:
-            sys.modules.pop(name, None)
+    with imported("detectors", "detector_rivals", "detector_rows", "footprint") as module:
+        yield module
 
 
 @pytest.mark.slow

@@ -195,21 +195,9 @@ def simple(name: str) -> tuple[list[Row], list[Row]]:
 def scenarios() -> tuple[list[Row], list[Row], list[Row]]:
     """Events, trades and quotes of all."""
     parts = [tape(), edges(), flow(), identity(), flags(), own_limit(), stale(), dropped(), agreement(), clocks()]
+    names = ["TAPE", "EDGES", "FLOW", "IDENTITY", "FLAGS", "OWN", "STALE", "DROPPED", "AGREE", "CLOCKS"]
     parts.append(toxic())
-    names = [
-        "TOXIC",
-        "CALM",
-        "TAPE",
-        "EDGES",
-        "FLOW",
-        "IDENTITY",
-        "FLAGS",
-        "OWN",
-        "STALE",
-        "DROPPED",
-        "AGREE",
-        "CLOCKS",
-    ]
+    names += ["TOXIC", "CALM"]
     # The last quote of the name stands; nothing ever replaces it.
     parts.append(([trade(-5, 10.0, 100, name="LASTING")], [quote(-4, 9.99, 100, 10.01, 300, name="LASTING")]))
     # Two quotes at the very start of the window.

@@ -64,8 +64,8 @@ def test_features_of_real_ticks_are_what_the_oracle_finds(
     for name in (name for name in named if name.startswith(kind)):
         one, trades, quotes = named[name]
         known = pd.Timestamp(one["known_at"]).value
-        stretches = tuple(known + start for start in HALTED)
-        expected = oracle.features(one, trades, quotes, settings.microstructure, USUAL, stretches)
+        halts_begin = tuple(known + start for start in HALTED)
+        expected = oracle.features(one, trades, quotes, settings.microstructure, USUAL, halts_begin)
         assert expected is not None
         assert set(found[name]) == set(expected) | {"event_id", "symbol", "session_date", "known_at"}
         assert oracle.differences(expected, found[name]) == {}
