@@ -1,4 +1,4 @@
-"""What happened after the daily events: spark-submit --jars "$(smallcaps jars)" jobs/label.py --from D --to D"""
+"""What happened after the events: spark-submit --jars "$(smallcaps jars)" jobs/label.py --from D --to D"""
 
 import sys
 

@@ -17,7 +17,7 @@ from smallcaps.ingest.flatfiles import ingest_flatfiles
 from smallcaps.ingest.reference import ingest_splits
 from smallcaps.ingest.rest import wanted
 from smallcaps.ingest.routine import carry_out, rest_steps
-from smallcaps.labels.daily import label_daily
+from smallcaps.labels.barriers import label_events
 from smallcaps.lake import Lake
 from smallcaps.microstructure.features import extract_features
 from smallcaps.microstructure.sequences import extract_sequences
@@ -88,7 +88,7 @@ def steps(lake: Lake, settings: Settings, sample: Path, report: Path) -> list[tu
         ("manifest", lambda: build_manifest(lake, settings)),
         ("features", lambda: extract_features(lake, settings, ticks.first, ticks.last)),
         ("sequences", lambda: extract_sequences(lake, settings, ticks.first, ticks.last)),
-        ("label", lambda: label_daily(lake, settings, days.first, days.last)),
+        ("label", lambda: label_events(lake, settings, days.first, days.last)),
         ("train", lambda: train(lake, settings)),
         ("report", lambda: build_report(lake, settings, report)),
     ]

@@ -6,7 +6,7 @@ from datetime import date
 from smallcaps.config import Settings
 from smallcaps.detectors.detect import detect_again
 from smallcaps.detectors.manifest import build_manifest
-from smallcaps.labels.daily import label_daily
+from smallcaps.labels.barriers import label_events
 from smallcaps.lake import Lake, Stale, stale
 from smallcaps.log import progress
 from smallcaps.microstructure.features import extract_features
@@ -52,6 +52,6 @@ def _make(lake: Lake, settings: Settings, one: Stale) -> None:
             case ["sequences"]:
                 extract_sequences(lake, settings, first, last)
             case ["label"]:
-                label_daily(lake, settings, first, last)
+                label_events(lake, settings, first, last)
             case _:
                 raise ValueError(f"{one.table} was made by {one.job}, which is not known here.")

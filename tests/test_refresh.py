@@ -10,7 +10,7 @@ from smallcaps.calendar import sessions_between
 from smallcaps.config import Settings
 from smallcaps.detectors.detect import detect
 from smallcaps.detectors.manifest import build_manifest
-from smallcaps.labels.daily import label_daily
+from smallcaps.labels.barriers import label_events
 from smallcaps.lake import Lake, recorded_run, stale
 from smallcaps.refine.job import refine
 from smallcaps.refresh import refresh
@@ -48,7 +48,7 @@ def take_in(lake: Lake, days: list[date], gaps: dict[date, float]) -> None:
 def make_all(lake: Lake, settings: Settings) -> None:
     refine(lake, settings, DAYS[0], DAYS[-1], MADE)
     detect(lake, settings, "daily", DAYS[0], DAYS[-1])
-    label_daily(lake, settings, DAYS[0], DAYS[-1])
+    label_events(lake, settings, DAYS[0], DAYS[-1])
     build_manifest(lake, settings)
 
 

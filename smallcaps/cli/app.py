@@ -54,7 +54,7 @@ from smallcaps.ingest.reference import ingest_splits
 from smallcaps.ingest.rest import chosen, wanted
 from smallcaps.ingest.routine import Step, carry_out, has_key, keys_of, rest_steps, routine_names, routine_steps
 from smallcaps.ingest.windows import MINUTE_NS, window_forecasts, window_steps
-from smallcaps.labels.daily import label_daily
+from smallcaps.labels.barriers import label_events
 from smallcaps.lake import REGISTRY, TOPICS, Lake, Stale, declared, declared_topic, stale
 from smallcaps.lake.declaration import Table, Topic
 from smallcaps.lake.dictionary import data_dictionary
@@ -452,10 +452,10 @@ def sequences_command(first: From, last: To) -> None:
 
 @app.command("label")
 def label_command(first: From, last: To) -> None:
-    """Label the daily events with what happened after them."""
+    """Label the events with what happened after them."""
     days = _days(first, last)
     lake, settings = _open()
-    rows = timed("label", lake.spark, lambda: label_daily(lake, settings, *days))
+    rows = timed("label", lake.spark, lambda: label_events(lake, settings, *days))
     output.print_json(json.dumps({"gold.event_labels": rows}))
 
 

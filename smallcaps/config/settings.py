@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -117,11 +117,15 @@ class MicrostructureSettings(Section):
     block_dollars: float = Field(gt=0)
 
 
+Horizon = Annotated[str, Field(pattern="^([1-9][0-9]*m|close|[1-9][0-9]*d)$")]
+"""How far a label looks: minutes (`30m`), to the `close`, or to the close so many sessions later (`3d`)."""
+
+
 class LabelSettings(Section):
-    """Triple barrier: widths in ATR, horizons in sessions, and how an entry is priced from daily bars."""
+    """Triple barrier: widths in ATR, horizons, and how an entry is priced without quotes."""
 
     barrier_widths: tuple[float, ...]
-    horizons: tuple[int, ...]
+    horizons: tuple[Horizon, ...]
     half_spread: float = Field(ge=0, description="share of the price paid on entry")
     give_back_share: float = Field(gt=0, le=1)
     delisting_return: float = Field(lt=0, ge=-1)
@@ -132,7 +136,7 @@ class ModelSettings(Section):
     """The first model: label, walk-forward folds and booster."""
 
     barrier_width: float
-    horizon: int
+    horizon: Horizon
     folds: int = Field(gt=1)
     embargo_sessions: int = Field(ge=0)
     minimum_training_events: int = Field(gt=0)

@@ -269,21 +269,36 @@ EVENT_SEQUENCES = Table(
 )
 EVENT_LABELS = Table(
     name="gold.event_labels",
-    comment="What happened after each daily event: triple barrier from the next open, by width and horizon",
+    comment="What happened after each event: triple barrier from the first tradable price, by width and horizon",
     owner="labels",
     columns=(
         _EVENT_ID,
         SYMBOL,
         SESSION_DATE,
-        Column("barrier_width", "double", "Distance of both barriers from the entry", "ATR", nullable=False),
-        Column("horizon", "int", "Sessions after the event's", "sessions", nullable=False),
-        Column("entry_date", "date", "Session of the entry; null if there was none"),
+        Column(
+            "barrier_width",
+            "double",
+            "Distance of both barriers from the entry: of daily events in ATR14, within a session times √(minutes / 390); of "
+            "others in 1-minute ATR times √(minutes), a later session counting 390",
+            "ATR",
+            nullable=False,
+        ),
+        Column(
+            "horizon",
+            "string",
+            "30m: minutes after the event was known, at most to the close (of events after it 20:00 New York); close: the "
+            "event session's; 3d, 5d: the close of so many sessions later. The first two where the session has bars or quotes",
+            nullable=False,
+        ),
+        Column("entry_at", "timestamp", "When it was entered: of a bar its start; null if there was none", "UTC"),
         Column(
             "entry_price",
             "double",
-            "Next open plus the modelled half-spread against us, in the entry day's shares",
+            "The quote's far side; without quotes the bar's open plus the modelled half-spread; in the entry day's shares",
             "$",
         ),
+        Column("continuation_price", "double", "Barrier in the event's direction, in the entry day's shares", "$"),
+        Column("reversal_price", "double", "Barrier against it, in the entry day's shares", "$"),
         Column(
             "outcome",
             "string",
@@ -292,17 +307,24 @@ EVENT_LABELS = Table(
             values=("continuation", "reversal", "none", "unresolved", "censored"),
         ),
         Column("weight", "double", "0 where unresolved or censored, else 1", nullable=False),
+        Column("exit_at", "timestamp", "End of the bar, or the quote, that reached a barrier, or the horizon", "UTC"),
         Column("sessions_to_exit", "int", "Sessions from the event to the barrier, or the horizon", "sessions"),
-        Column("return", "double", "Return in the event's direction, entry to barrier fill or last close", "share"),
+        Column("return", "double", "Return in the event's direction, entry to barrier fill or last price", "share"),
         Column("favourable_excursion", "double", "Best move in the event's direction until exit", "share"),
         Column("adverse_excursion", "double", "Worst move against it until exit", "share"),
         Column(
             "gave_back",
             "boolean",
-            "New extreme, then half of the move from the event price given back within the horizon",
+            "Beyond the extreme before the event (of its session; of a daily one's own bar), half of the move from the event "
+            "price given back within the horizon",
         ),
         Column("delisted", "boolean", "The name disappeared within the horizon: the terminal return was applied"),
-        Column("known_at", "timestamp", "When the outcome was certain: the close of the horizon's last session", "UTC"),
+        Column(
+            "halted",
+            "boolean",
+            "A halt began, or went on, between the event and the exit, as far as silver.halts knows",
+        ),
+        Column("known_at", "timestamp", "When all of it was certain: the end of the horizon", "UTC"),
     ),
     key=("event_id", "barrier_width", "horizon"),
     sort_by=("session_date", "symbol"),
@@ -315,9 +337,8 @@ EVENT_LABELS = Table(
             "What has a weight has an entry and a return",
             "weight = 0 OR (entry_price > 0 AND `return` IS NOT NULL)",
         ),
-        every(
-            "exits_later", "An exit lies within the horizon", "coalesce(sessions_to_exit BETWEEN 1 AND horizon, true)"
-        ),
+        every("exits_later", "An exit comes after the entry", "coalesce(exit_at >= entry_at, true)"),
+        every("exits_in_time", "An exit lies within the horizon", "coalesce(exit_at <= known_at, true)"),
         mostly("resolved", "Most labels have an outcome", "weight > 0", most=0.5),
         mostly("listed", "Few names disappear", "NOT coalesce(delisted, false)", most=0.1),
     ),

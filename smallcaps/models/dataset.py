@@ -4,6 +4,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from smallcaps.config.settings import ModelSettings
+from smallcaps.labels.horizons import sessions
 
 FEATURES: dict[str, str] = {
     "direction": "direction",
@@ -36,7 +37,7 @@ def training_set(
     )
     rows = (
         events.where("grain = 'daily'")
-        .join(asked.select("event_id", "outcome", "horizon"), "event_id")
+        .join(asked.select("event_id", "outcome"), "event_id")
         .join(F.broadcast(calendar.select("session_date", "session_number")), "session_date")
     )
     not_a_number = F.lit(float("nan"))
@@ -44,7 +45,7 @@ def training_set(
     inputs += [(F.col("detector") == name).cast("double").alias(f"is_{name}") for name in detectors]
     return rows.select(
         *("event_id", "symbol", "session_date", "detector", "session_number"),
-        (F.col("session_number") + F.col("horizon")).alias("label_session"),
+        (F.col("session_number") + sessions(model.horizon)).alias("label_session"),
         (F.col("outcome") == "continuation").cast("int").alias("continued"),
         *inputs,
     )

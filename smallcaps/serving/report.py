@@ -17,6 +17,7 @@ from markupsafe import Markup
 from smallcaps.config import Settings
 from smallcaps.detectors.registry import all_detectors
 from smallcaps.errors import BadData
+from smallcaps.labels.horizons import sessions
 from smallcaps.lake import Lake, declared
 from smallcaps.lake.gold import HORIZONS
 from smallcaps.serving import charts
@@ -142,9 +143,9 @@ def _card(
     before, after = own[known].tail(SESSIONS_BEFORE), own[~known].head(SESSIONS_AFTER)
     day_is_known = bool((before["session_date"] == event["session_date"]).any())
     weights = settings.manifest
-    levels = {} if label is None else barriers(label, event)
+    levels = {} if label is None else barriers(label)
     step = after["session_number"] - session
-    labelled = range(int((step < 1).sum()), int((step <= settings.model.horizon).sum()))
+    labelled = range(int((step < 1).sum()), int((step <= sessions(settings.model.horizon)).sum()))
     return {
         "event": event,
         "label": label,
@@ -189,13 +190,10 @@ def in_shares_of(bars: pd.DataFrame, factor: float) -> pd.DataFrame:
     return bars.assign(**prices, volume=bars["volume"] / carried, is_scaled=carried != 1)
 
 
-def barriers(label: dict[str, Any], event: dict[str, Any]) -> dict[str, float]:
+def barriers(label: dict[str, Any]) -> dict[str, float]:
     """Price levels ($) of a label, by name: entry, continuation, reversal. Empty where there was no entry."""
-    if label["entry_price"] is None or event["atr"] is None:
-        return {}
-    distance = event["direction"] * label["barrier_width"] * event["atr"]
-    entry = label["entry_price"]
-    return {"entry": entry, "continuation": entry + distance, "reversal": entry - distance}
+    names = ("entry", "continuation", "reversal")
+    return {} if label["entry_price"] is None else {name: label[f"{name}_price"] for name in names}
 
 
 def _intraday_view(intraday: Intraday, settings: Settings) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def collect(lake: Lake, settings: Settings) -> ReportData:
     market = _ask(lake, _market, "silver.bars_1d")
     top = _ask(lake, _top, "gold.core_manifest", "gold.events")
     width, horizon = settings.model.barrier_width, settings.model.horizon
-    labelled = f"barrier_width = {width}D AND horizon = {horizon}"
+    labelled = f"barrier_width = {width}D AND horizon = '{horizon}'"
     return ReportData(
         made_at=datetime.now(UTC),
         code_version=code_version(),

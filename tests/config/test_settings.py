@@ -195,7 +195,7 @@ def test_the_digest_is_of_what_is_computed_and_not_of_where(monkeypatch: pytest.
         lambda values: values.update(publication_delay_seconds=3),
         lambda values: values["model"].update(seed=8),
         lambda values: values["model"]["booster"].update(max_depth=4),
-        lambda values: values["labels"].update(horizons=[3, 6]),
+        lambda values: values["labels"].update(horizons=["3d", "6d"]),
     ],
 )
 def test_the_digest_changes_with_every_parameter_of_what_is_computed(change_one) -> None:

@@ -4,10 +4,17 @@ Prices are sixteenths or coarser, so that every sum here is exact.
 """
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any
 
+from pyspark.sql import DataFrame, SparkSession
+
 from smallcaps.calendar import sessions_between
+from smallcaps.config import load_settings
+from smallcaps.config.settings import LabelSettings
+from smallcaps.labels.barriers import Aftermath, event_labels
 from smallcaps.lake import declared
+from tests.microstructure.tables import as_table
 
 Row = dict[str, Any]
 Prices = tuple[float, float, float, float]
@@ -54,3 +61,32 @@ def daily_event(name: str, session: Row, direction: int, price: float, atr: floa
         "atr": atr,
         **other,
     }
+
+
+def labels_of(
+    spark: SparkSession,
+    events: Iterable[Row],
+    days: Iterable[Row],
+    rules: LabelSettings,
+    minutes: Iterable[Row] = (),
+    quotes: Iterable[Row] = (),
+    halts: Iterable[Row] = (),
+) -> DataFrame:
+    """gold.event_labels of rows."""
+    named = {
+        "gold.events": events,
+        "silver.bars_1d": days,
+        "silver.bars_1m": minutes,
+        "silver.quotes": quotes,
+        "silver.halts": halts,
+    }
+    after = Aftermath(*(as_table(spark, name, rows) for name, rows in named.items()))
+    return event_labels(after, rules, load_settings().microstructure)
+
+
+def by_key(labels: DataFrame) -> dict[tuple[str, float, str], Row]:
+    """Labels by symbol, width and horizon."""
+    rows = labels.collect()
+    found = {(row["symbol"], row["barrier_width"], row["horizon"]): row.asDict() for row in rows}
+    assert len(found) == len(rows)
+    return found

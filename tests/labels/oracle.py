@@ -6,6 +6,7 @@ No directed prices and no SQL: a long position looks at highs and a short one at
 from typing import Any
 
 from smallcaps.config.settings import LabelSettings
+from smallcaps.labels.horizons import sessions
 
 Row = dict[str, Any]
 FIELDS = ("open", "high", "low", "close")
@@ -26,8 +27,11 @@ def label(
             path[step] = {field: bar[field] * scale for field in FIELDS} | {"bar": bar, "scale": scale}
     empty = dict.fromkeys(
         [
-            "entry_date",
+            "entry_at",
             "entry_price",
+            "continuation_price",
+            "reversal_price",
+            "exit_at",
             "sessions_to_exit",
             "return",
             "favourable_excursion",
@@ -40,12 +44,14 @@ def label(
     if 1 not in path:
         return censored
     entry = path[1]["open"] * (1 + rules.half_spread if long else 1 - rules.half_spread)
-    entered = {"entry_date": path[1]["bar"]["session_date"], "entry_price": entry / path[1]["scale"]}
     target, stop = (entry + width * event["atr"], entry - width * event["atr"])
     if not long:
         target, stop = stop, target
+    levels = {"entry_price": entry, "continuation_price": target, "reversal_price": stop}
+    entered = {name: level / path[1]["scale"] for name, level in levels.items()}
+    entered["entry_at"] = path[1]["bar"]["open_at"]
     outcome, step, fill = first_touch(path, long, target, stop)
-    seen_until = start + max(rules.horizons) + 63
+    seen_until = start + max(map(sessions, rules.horizons)) + 63
     back = [number for number in bars if start + horizon <= number <= seen_until]
     delisted = outcome is None and complete and not back
     if delisted:
@@ -65,6 +71,7 @@ def label(
         "outcome": outcome,
         "weight": 0.0 if outcome == "unresolved" else 1.0,
         "sessions_to_exit": step,
+        "exit_at": closes[start + step] if outcome == "none" else path[step]["bar"]["close_at"],
         "return": None if fill is None else (fill - entry) / entry * (1 if long else -1),
         "favourable_excursion": up if long else -down,
         "adverse_excursion": down if long else -up,

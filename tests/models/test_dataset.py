@@ -69,7 +69,7 @@ def build(spark: SparkSession, settings: Settings, events: list[dict], labels: l
 @pytest.fixture(scope="module")
 def rows(spark: SparkSession, settings: Settings) -> dict[str, dict]:
     """event_id → row of a few events by hand."""
-    assert (settings.model.barrier_width, settings.model.horizon) == (1.0, 5)
+    assert (settings.model.barrier_width, settings.model.horizon) == (1.0, "5d")
     short = {
         "direction": -1,
         "strength": 2.0,
@@ -104,7 +104,7 @@ def rows(spark: SparkSession, settings: Settings) -> dict[str, dict]:
     asked |= {name: name for name in ("none", "unresolved", "censored")}
     labels = [label_row(by_id[name], outcome) for name, outcome in asked.items()]
     labels.append(label_row(by_id["other width"], "continuation", width=2.0))
-    labels.append(label_row(by_id["other horizon"], "continuation", horizon=3))
+    labels.append(label_row(by_id["other horizon"], "continuation", horizon="3d"))
     labels.append(label_row(by_id["short"], "reversal", width=2.0))
     return {row["event_id"]: row.asDict() for row in build(spark, settings, events, labels).collect()}
 

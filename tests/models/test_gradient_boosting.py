@@ -176,7 +176,7 @@ def test_the_run_is_logged_with_its_parameters_and_metrics(
         "folds": 2,
         "embargo_sessions": 5,
         "barrier_width": 1.0,
-        "horizon": 5,
+        "horizon": "5d",
         "seed": small.model.seed,
         **BOOSTER,
     }

@@ -54,7 +54,7 @@ def event_row(event_id: str, session: Row, detector: str, **values: Any) -> Row:
     }
 
 
-def label_row(event: Row, outcome: str, width: float = 1.0, horizon: int = 5) -> Row:
+def label_row(event: Row, outcome: str, width: float = 1.0, horizon: str = "5d") -> Row:
     row = dict.fromkeys(column.name for column in declared("gold.event_labels").columns)
     return row | {
         "event_id": event["event_id"],
@@ -116,5 +116,5 @@ def write_labels(lake: Lake, spark: SparkSession, labels: list[Row]) -> None:
     """Other widths and horizons say the opposite: who trains on them finds the signal upside down."""
     turned = {"continuation": "reversal", "reversal": "continuation", "none": "continuation"}
     others = [label | {"outcome": turned[label["outcome"]], "barrier_width": 2.0} for label in labels]
-    others += [label | {"outcome": turned[label["outcome"]], "horizon": 3} for label in labels]
+    others += [label | {"outcome": turned[label["outcome"]], "horizon": "3d"} for label in labels]
     lake.replace("gold.event_labels", as_table(spark, "gold.event_labels", labels + others), None, "test")

@@ -120,13 +120,10 @@ def test_bars_are_carried_into_the_shares_of_the_events_day() -> None:
     assert carried["is_scaled"].tolist() == [True, True, False, False, False]
 
 
-def test_barriers_lie_the_width_in_atrs_from_the_entry_in_the_events_direction() -> None:
-    label = {"entry_price": 10.0, "barrier_width": 2.0}
-    up, down = {"direction": 1, "atr": 0.5}, {"direction": -1, "atr": 0.5}
-    assert barriers(label, up) == {"entry": 10.0, "continuation": 11.0, "reversal": 9.0}
-    assert barriers(label, down) == {"entry": 10.0, "continuation": 9.0, "reversal": 11.0}
-    assert barriers(label, {"direction": 1, "atr": None}) == {}
-    assert barriers({**label, "entry_price": None}, up) == {}
+def test_levels_are_those_of_the_label_where_there_was_an_entry() -> None:
+    label = {"entry_price": 10.0, "continuation_price": 11.0, "reversal_price": 9.0}
+    assert barriers(label) == {"entry": 10.0, "continuation": 11.0, "reversal": 9.0}
+    assert barriers(dict.fromkeys(label)) == {}
 
 
 @pytest.mark.parametrize(("value", "text"), [(None, "–"), (1234.5, "$1,234.50"), (0.1234, "$0.1234")])

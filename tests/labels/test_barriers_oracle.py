@@ -9,10 +9,9 @@ from pyspark.sql import SparkSession
 
 from smallcaps.calendar import sessions_between
 from smallcaps.config import Settings
-from smallcaps.labels.daily import daily_labels
+from smallcaps.labels.horizons import sessions
 from tests.labels import oracle
-from tests.labels.market import Row, bar, daily_event
-from tests.microstructure.tables import as_table
+from tests.labels.market import Row, bar, daily_event, labels_of
 
 SESSIONS = sessions_between(dt.date(2024, 1, 2), dt.date(2024, 3, 28)).to_dict("records")
 CLOSES = {session["session_number"]: session["close_at"] for session in SESSIONS}
@@ -65,18 +64,15 @@ def world() -> tuple[list[Row], dict[str, list[Row]]]:
 def compared(spark: SparkSession, settings: Settings) -> list[tuple[Row, Row]]:
     """(expected, found) for every event, width and horizon."""
     events, bars = world()
-    frame = daily_labels(
-        as_table(spark, "gold.events", events),
-        as_table(spark, "silver.bars_1d", [row for rows in bars.values() for row in rows]),
-        settings.labels,
-    )
+    daily = settings.labels.model_copy(update={"horizons": ("3d", "5d")})
+    frame = labels_of(spark, events, [row for rows in bars.values() for row in rows], daily)
     found = {(row["event_id"], row["barrier_width"], row["horizon"]): row.asDict() for row in frame.collect()}
     pairs = []
     for event in events:
         of_name = {row["session_number"]: row for row in bars[event["symbol"]]}
         for width in settings.labels.barrier_widths:
-            for horizon in settings.labels.horizons:
-                expected = oracle.label(event, of_name, CLOSES, width, horizon, settings.labels)
+            for horizon in daily.horizons:
+                expected = oracle.label(event, of_name, CLOSES, width, sessions(horizon), daily)
                 pairs.append((expected, found.pop((event["event_id"], width, horizon))))
     assert found == {}
     assert len(pairs) == len(events) * 4 >= NAMES * EVENTS_A_NAME * 4
@@ -95,8 +91,8 @@ def test_the_random_names_bring_every_case(compared: list[tuple[Row, Row]]) -> N
 @pytest.mark.parametrize(
     "column",
     [
-        *("outcome", "weight", "delisted", "gave_back", "sessions_to_exit", "entry_date", "known_at"),
-        *("entry_price", "return", "favourable_excursion", "adverse_excursion"),
+        *("outcome", "weight", "delisted", "gave_back", "sessions_to_exit", "entry_at", "exit_at", "known_at"),
+        *("entry_price", "continuation_price", "reversal_price", "return", "favourable_excursion", "adverse_excursion"),
     ],
 )
 def test_every_label_is_what_the_oracle_says(column: str, compared: list[tuple[Row, Row]]) -> None:

@@ -15,10 +15,8 @@ from pyspark.sql import SparkSession
 from smallcaps.calendar import sessions_between
 from smallcaps.config import Settings
 from smallcaps.config.settings import LabelSettings
-from smallcaps.labels.daily import daily_labels
 from smallcaps.lake import declared
-from tests.labels.market import CALENDAR, Prices, Row, bar, daily_event
-from tests.microstructure.tables import as_table
+from tests.labels.market import CALENDAR, Prices, Row, bar, by_key, daily_event, labels_of
 
 QUIET = (16.0, 16.5, 15.5, 16.0)
 LONG, SHORT = 16.25, 15.75
@@ -97,7 +95,6 @@ def market() -> Market:
     cases.add("flat", 0, {})
     cases.add("no ATR", UP, {}, atr=None)
     cases.add("zero ATR", UP, {}, atr=0.0)
-    cases.add("intraday", UP, {}, grain="minute")
     giving_back(cases)
     return cases
 
@@ -132,40 +129,34 @@ def giving_back(cases: Market) -> None:
 @pytest.fixture(scope="module")
 def rules(settings: Settings) -> LabelSettings:
     shipped = settings.labels
-    assert (shipped.barrier_widths, shipped.horizons) == ((1.0, 2.0), (3, 5))
+    assert (shipped.barrier_widths, shipped.horizons) == ((1.0, 2.0), ("30m", "close", "3d", "5d"))
     assert (shipped.give_back_share, shipped.delisting_return) == (0.5, -0.55)
     return shipped.model_copy(update={"half_spread": 1 / 64})
 
 
 @pytest.fixture(scope="module")
-def found(spark: SparkSession, rules: LabelSettings) -> dict[tuple[str, float, int], Row]:
+def found(spark: SparkSession, rules: LabelSettings) -> dict[tuple[str, float, str], Row]:
     """(name, width, horizon) → label."""
     cases = market()
-    frame = daily_labels(
-        as_table(spark, "gold.events", cases.events), as_table(spark, "silver.bars_1d", cases.bars), rules
-    )
+    frame = labels_of(spark, cases.events, cases.bars, rules)
     assert frame.columns == [column.name for column in declared("gold.event_labels").columns]
-    rows = frame.collect()
-    labels = {(row["symbol"], row["barrier_width"], row["horizon"]): row.asDict() for row in rows}
-    assert len(labels) == len(rows)
-    return labels
+    return by_key(frame)
 
 
-Found = dict[tuple[str, float, int], Row]
+Found = dict[tuple[str, float, str], Row]
 
 
 def test_every_event_has_a_label_for_each_width_and_horizon(found: Found) -> None:
     names = {name for name, _, _ in found}
-    assert set(found) == {(name, width, horizon) for name in names for width in (1.0, 2.0) for horizon in (3, 5)}
+    assert set(found) == {(name, width, horizon) for name in names for width in (1.0, 2.0) for horizon in ("3d", "5d")}
 
 
-def test_an_event_without_direction_or_atr_has_no_label_nor_has_an_intraday_one(found: Found) -> None:
+def test_an_event_without_direction_or_atr_has_no_label(found: Found) -> None:
     cases = market()
     assert {event["symbol"] for event in cases.events} - {name for name, _, _ in found} == {
         "flat",
         "no ATR",
         "zero ATR",
-        "intraday",
     }
 
 
@@ -184,7 +175,7 @@ def test_an_event_without_direction_or_atr_has_no_label_nor_has_an_intraday_one(
     ],
 )
 def test_the_barrier_touched_first_decides(name: str, outcome: str, sessions: int, gain: float, found: Found) -> None:
-    row = found[name, 1.0, 3]
+    row = found[name, 1.0, "3d"]
     assert (row["outcome"], row["weight"], row["sessions_to_exit"]) == (outcome, 1.0, sessions)
     assert row["return"] == pytest.approx(gain)
 
@@ -204,7 +195,7 @@ def test_the_barrier_touched_first_decides(name: str, outcome: str, sessions: in
 def test_a_gap_through_a_barrier_fills_at_the_open(
     name: str, outcome: str, fill: float, entry: float, found: Found
 ) -> None:
-    row = found[name, 1.0, 3]
+    row = found[name, 1.0, "3d"]
     direction = -1 if name.startswith("short") else 1
     assert (row["outcome"], row["sessions_to_exit"]) == (outcome, 2)
     assert row["return"] == pytest.approx(direction * (fill - entry) / entry)
@@ -212,43 +203,46 @@ def test_a_gap_through_a_barrier_fills_at_the_open(
 
 @pytest.mark.parametrize("name", ["both in a bar", "short both in a bar"])
 def test_both_barriers_in_one_bar_are_unresolved_and_weigh_nothing(name: str, found: Found) -> None:
-    row = found[name, 1.0, 3]
+    row = found[name, 1.0, "3d"]
     assert (row["outcome"], row["weight"], row["return"], row["sessions_to_exit"]) == ("unresolved", 0.0, None, 2)
 
 
 def test_barriers_are_as_many_atr_away_as_the_width_says(found: Found) -> None:
     # The gap to 18 is beyond 17.25 but not 18.25, which the bar's high of 18.5 reaches.
-    assert found["gap with", 2.0, 3]["return"] == pytest.approx(2 / LONG)
-    assert found["continues", 2.0, 3]["outcome"] == "none"
+    assert found["gap with", 2.0, "3d"]["return"] == pytest.approx(2 / LONG)
+    assert found["continues", 2.0, "3d"]["outcome"] == "none"
     # Both one-ATR barriers lie within the bar, neither two-ATR one.
-    assert found["both in a bar", 2.0, 3]["outcome"] == "none"
+    assert found["both in a bar", 2.0, "3d"]["outcome"] == "none"
 
 
 def test_what_happens_after_the_horizon_does_not_count(found: Found) -> None:
-    assert found["late", 1.0, 3]["outcome"] == "none"
-    assert (found["late", 1.0, 5]["outcome"], found["late", 1.0, 5]["sessions_to_exit"]) == ("continuation", 4)
+    assert found["late", 1.0, "3d"]["outcome"] == "none"
+    assert (found["late", 1.0, "5d"]["outcome"], found["late", 1.0, "5d"]["sessions_to_exit"]) == ("continuation", 4)
 
 
 def test_the_entry_is_the_next_open_worse_by_the_half_spread(found: Found) -> None:
-    next_day = CALENDAR[1]["session_date"]
-    assert (found["nothing", 1.0, 3]["entry_price"], found["nothing", 1.0, 3]["entry_date"]) == (LONG, next_day)
-    assert found["short nothing", 1.0, 3]["entry_price"] == SHORT
+    next_open = CALENDAR[1]["open_at"]
+    assert (found["nothing", 1.0, "3d"]["entry_price"], found["nothing", 1.0, "3d"]["entry_at"].astimezone(dt.UTC)) == (
+        LONG,
+        next_open,
+    )
+    assert found["short nothing", 1.0, "3d"]["entry_price"] == SHORT
     # 20 × 65/64; barriers go with the entry, not with the event's price of 16.
-    assert found["a higher open", 1.0, 3]["entry_price"] == 20.3125
-    assert found["a higher open", 1.0, 3]["outcome"] == "none"
+    assert found["a higher open", 1.0, "3d"]["entry_price"] == 20.3125
+    assert found["a higher open", 1.0, "3d"]["outcome"] == "none"
 
 
 def test_excursions_reach_from_entry_to_exit(found: Found) -> None:
     # Exit on bar 2: its high 17.25 and the low 15.5 of bar 1 count, later bars don't.
-    row = found["continues", 1.0, 3]
+    row = found["continues", 1.0, "3d"]
     assert (row["favourable_excursion"], row["adverse_excursion"]) == pytest.approx((1 / LONG, (15.5 - LONG) / LONG))
     # No exit: highs of 16.5, lows of 15.5. For a short it is the other way round.
-    row = found["nothing", 1.0, 3]
+    row = found["nothing", 1.0, "3d"]
     assert (row["favourable_excursion"], row["adverse_excursion"]) == pytest.approx((0.25 / LONG, -0.75 / LONG))
-    row = found["short nothing", 1.0, 3]
+    row = found["short nothing", 1.0, "3d"]
     assert (row["favourable_excursion"], row["adverse_excursion"]) == pytest.approx((0.25 / SHORT, -0.75 / SHORT))
     # A bar that gaps through the barrier counts with all of its range.
-    row = found["gap with", 1.0, 3]
+    row = found["gap with", 1.0, "3d"]
     assert row["favourable_excursion"] == pytest.approx((18.5 - LONG) / LONG)
 
 
@@ -256,11 +250,11 @@ def test_excursions_reach_from_entry_to_exit(found: Found) -> None:
 def test_without_a_next_bar_to_trade_on_there_is_no_entry(name: str, found: Found) -> None:
     """A bar of zero volume carries prices that nobody could trade at."""
     for width in (1.0, 2.0):
-        for horizon in (3, 5):
+        for horizon in ("3d", "5d"):
             row = found[name, width, horizon]
             assert (row["outcome"], row["weight"], row["delisted"]) == ("censored", 0.0, False)
             empty = [
-                "entry_date",
+                "entry_at",
                 "entry_price",
                 "sessions_to_exit",
                 "return",
@@ -271,19 +265,19 @@ def test_without_a_next_bar_to_trade_on_there_is_no_entry(name: str, found: Foun
 
 
 def test_a_missing_bar_is_stepped_over(found: Found) -> None:
-    assert (found["a bar missing", 1.0, 3]["outcome"], found["a bar missing", 1.0, 3]["sessions_to_exit"]) == (
+    assert (found["a bar missing", 1.0, "3d"]["outcome"], found["a bar missing", 1.0, "3d"]["sessions_to_exit"]) == (
         "continuation",
         3,
     )
     # Nothing traded on the horizon's session: closed at the close before it, 15.75. The name trades on: not delisted.
-    row = found["horizon's bar missing", 1.0, 3]
+    row = found["horizon's bar missing", 1.0, "3d"]
     assert (row["outcome"], row["sessions_to_exit"], row["delisted"]) == ("none", 3, False)
     assert row["return"] == pytest.approx((15.75 - LONG) / LONG)
 
 
 def test_a_name_that_disappears_is_closed_at_45_percent_of_its_last_close(found: Found) -> None:
     # 15.5 × 0.45 = 6.975, on the last session it traded.
-    for horizon in (3, 5):
+    for horizon in ("3d", "5d"):
         up, down = found["delisted", 1.0, horizon], found["short delisted", 1.0, horizon]
         assert (up["outcome"], up["weight"], up["sessions_to_exit"], up["delisted"]) == ("reversal", 1.0, 2, True)
         assert up["return"] == pytest.approx((6.975 - LONG) / LONG)
@@ -298,20 +292,20 @@ def test_a_name_that_disappears_is_closed_at_45_percent_of_its_last_close(found:
 
 def test_the_terminal_return_is_part_of_the_excursions(found: Found) -> None:
     """A position cannot end worse than the worst it went through."""
-    assert found["delisted", 1.0, 3]["adverse_excursion"] == pytest.approx((6.975 - LONG) / LONG)
-    assert found["short delisted", 1.0, 3]["favourable_excursion"] == pytest.approx((SHORT - 6.975) / SHORT)
+    assert found["delisted", 1.0, "3d"]["adverse_excursion"] == pytest.approx((6.975 - LONG) / LONG)
+    assert found["short delisted", 1.0, "3d"]["favourable_excursion"] == pytest.approx((SHORT - 6.975) / SHORT)
 
 
 def test_a_barrier_touched_before_the_name_disappears_stands(found: Found) -> None:
-    row = found["touched, then delisted", 1.0, 3]
+    row = found["touched, then delisted", 1.0, "3d"]
     assert (row["outcome"], row["delisted"]) == ("continuation", False)
-    assert found["touched, then delisted", 2.0, 3]["delisted"] is True
+    assert found["touched, then delisted", 2.0, "3d"]["delisted"] is True
 
 
 def test_where_the_data_end_first_a_label_is_censored(found: Found) -> None:
     # Session 6 + 3 is the last there is; 6 + 5 is beyond it.
-    assert found["end", 1.0, 3]["outcome"] == "none"
-    for name, horizon in (("end", 5), ("last but one", 3), ("last but one", 5)):
+    assert found["end", 1.0, "3d"]["outcome"] == "none"
+    for name, horizon in (("end", "5d"), ("last but one", "3d"), ("last but one", "5d")):
         row = found[name, 1.0, horizon]
         assert (row["outcome"], row["weight"], row["delisted"]) == ("censored", 0.0, False)
         assert (row["entry_price"], row["return"], row["gave_back"], row["known_at"]) == (LONG, None, None, None)
@@ -319,7 +313,7 @@ def test_where_the_data_end_first_a_label_is_censored(found: Found) -> None:
 
 def test_a_name_that_is_silent_only_on_the_last_day_of_the_data_is_not_delisted(found: Found) -> None:
     """A thin name misses days. Whether it disappeared cannot be told yet."""
-    row = found["end, silent that day", 1.0, 3]
+    row = found["end, silent that day", 1.0, "3d"]
     assert (row["outcome"], row["weight"], row["delisted"], row["return"]) == ("censored", 0.0, False, None)
 
 
@@ -331,10 +325,8 @@ def test_a_name_that_is_back_in_a_quarter_was_not_gone_and_what_comes_later_chan
     there = {"market": range(100), "back": (0, 1, 2, 68), "back too late": (0, 1, 2, 69)}
     bars = [bar(name, sessions[place], QUIET) for name, places in there.items() for place in places]
     events = [daily_event(name, sessions[0], UP, 16.0, 1.0) for name in there]
-    labels = daily_labels(
-        as_table(spark, "gold.events", events), as_table(spark, "silver.bars_1d", bars), settings.labels
-    )
-    of_five = {row.symbol: row for row in labels.where("barrier_width = 1 AND horizon = 5").collect()}
+    labels = labels_of(spark, events, bars, settings.labels)
+    of_five = {row.symbol: row for row in labels.where("barrier_width = 1 AND horizon = '5d'").collect()}
     assert {name: (row.outcome, row.delisted) for name, row in of_five.items()} == {
         "market": ("none", False),
         "back": ("none", False),
@@ -343,29 +335,29 @@ def test_a_name_that_is_back_in_a_quarter_was_not_gone_and_what_comes_later_chan
 
 
 def test_a_barrier_touched_before_the_data_end_counts_but_giving_back_is_open(found: Found) -> None:
-    row = found["end, touched", 1.0, 5]
+    row = found["end, touched", 1.0, "5d"]
     assert (row["outcome"], row["sessions_to_exit"], row["gave_back"]) == ("continuation", 2, None)
 
 
 def test_a_split_inside_the_horizon_is_no_move(found: Found) -> None:
     # From session 2 on prices are halved: 8 is 16, and 8.75 is 17.5, beyond 17.25.
-    row = found["split inside", 1.0, 3]
+    row = found["split inside", 1.0, "3d"]
     assert (row["outcome"], row["sessions_to_exit"]) == ("continuation", 3)
     assert row["return"] == pytest.approx(1 / LONG)
-    assert found["split inside", 2.0, 3]["outcome"] == "none"
+    assert found["split inside", 2.0, "3d"]["outcome"] == "none"
     # A factor that was in force at the event already changes nothing.
-    unsplit, split = found["continues", 1.0, 3], found["split long ago", 1.0, 3]
+    unsplit, split = found["continues", 1.0, "3d"], found["split long ago", 1.0, "3d"]
     assert {**split, "symbol": "", "event_id": ""} == {**unsplit, "symbol": "", "event_id": ""}
 
 
 def test_the_entry_price_is_in_the_entry_days_shares(found: Found) -> None:
     """As gold.event_labels declares it: what was paid that day, not what it was worth in the shares of the day before."""
     # Two for one on the entry day: open 8 × 65/64. The barrier at 17.25 is 8.625 in new shares: touched on bar 2.
-    row = found["split on the entry day", 1.0, 3]
+    row = found["split on the entry day", 1.0, "3d"]
     assert (row["outcome"], row["sessions_to_exit"], row["return"]) == ("continuation", 2, pytest.approx(1 / LONG))
     assert row["entry_price"] == 8.125
     # One for four: open 64 × 63/64 = 63; the barrier at 14.75 is 59.
-    row = found["short, reverse split on the entry day", 1.0, 3]
+    row = found["short, reverse split on the entry day", 1.0, "3d"]
     assert (row["outcome"], row["sessions_to_exit"], row["return"]) == ("continuation", 2, pytest.approx(1 / SHORT))
     assert row["entry_price"] == 63
 
@@ -389,9 +381,9 @@ def test_the_entry_price_is_in_the_entry_days_shares(found: Found) -> None:
 def test_a_move_is_given_back_once_half_of_it_is_lost_after_its_extreme(
     name: str, after_3: bool, after_5: bool, found: Found
 ) -> None:
-    assert (found[name, 1.0, 3]["gave_back"], found[name, 1.0, 5]["gave_back"]) == (after_3, after_5)
+    assert (found[name, 1.0, "3d"]["gave_back"], found[name, 1.0, "5d"]["gave_back"]) == (after_3, after_5)
     # Whatever the barriers' width.
-    assert (found[name, 2.0, 3]["gave_back"], found[name, 2.0, 5]["gave_back"]) == (after_3, after_5)
+    assert (found[name, 2.0, "3d"]["gave_back"], found[name, 2.0, "5d"]["gave_back"]) == (after_3, after_5)
 
 
 def test_the_share_given_back_is_a_share_of_the_move(spark: SparkSession, rules: LabelSettings) -> None:
@@ -399,11 +391,13 @@ def test_the_share_given_back_is_a_share_of_the_move(spark: SparkSession, rules:
     cases = Market()
     stay = (17.75, 17.875, 17.5, 17.75)
     cases.add("A", UP, {1: (16, 18, 16, 17.75), 2: (17.75, 17.75, 17.375, 17.75), **dict.fromkeys(range(3, 10), stay)})
-    frames = as_table(spark, "gold.events", cases.events), as_table(spark, "silver.bars_1d", cases.bars)
     # Built before either is run: one must not see the other's tables or numbers.
     lazily = {
-        share: daily_labels(
-            *frames, rules.model_copy(update={"give_back_share": share, "horizons": (3,), "barrier_widths": (1.0,)})
+        share: labels_of(
+            spark,
+            cases.events,
+            cases.bars,
+            rules.model_copy(update={"give_back_share": share, "horizons": ("3d",), "barrier_widths": (1.0,)}),
         )
         for share in (0.25, 0.75)
     }
@@ -411,13 +405,13 @@ def test_the_share_given_back_is_a_share_of_the_move(spark: SparkSession, rules:
 
 
 def test_an_outcome_is_known_at_the_close_of_the_horizons_last_session(found: Found) -> None:
-    def known(name: str, horizon: int) -> dt.datetime:
+    def known(name: str, horizon: str) -> dt.datetime:
         return found[name, 1.0, horizon]["known_at"].astimezone(dt.UTC)
 
     # Session 3 is 1 July, 16:00 New York; session 5 is 3 July, which closed at 13:00.
     for name in ("nothing", "continues", "both in a bar", "delisted"):
-        assert known(name, 3) == dt.datetime(2024, 7, 1, 20, tzinfo=dt.UTC)
-        assert known(name, 5) == dt.datetime(2024, 7, 3, 17, tzinfo=dt.UTC)
+        assert known(name, "3d") == dt.datetime(2024, 7, 1, 20, tzinfo=dt.UTC)
+        assert known(name, "5d") == dt.datetime(2024, 7, 3, 17, tzinfo=dt.UTC)
 
 
 def test_a_security_that_was_renamed_after_the_event_is_followed(
@@ -428,6 +422,4 @@ def test_a_security_that_was_renamed_after_the_event_is_followed(
         row | {"symbol": f"new {row['symbol']}"} if row["session_number"] > CALENDAR[3]["session_number"] else row
         for row in cases.bars
     ]
-    frame = daily_labels(as_table(spark, "gold.events", cases.events), as_table(spark, "silver.bars_1d", moved), rules)
-    again = {(row["symbol"], row["barrier_width"], row["horizon"]): row.asDict() for row in frame.collect()}
-    assert again == found
+    assert by_key(labels_of(spark, cases.events, moved, rules)) == found
