@@ -29,6 +29,7 @@ from rich.tree import Tree
 
 from smallcaps import demo as main_job
 from smallcaps.cli.console import DAY, messages, output, started, timed, working
+from smallcaps.cli.dataset import dataset_app
 from smallcaps.cli.doctor import EXTRAS, examine
 from smallcaps.cli.forecast import foretell, show
 from smallcaps.cli.review import review_app
@@ -91,6 +92,7 @@ app.add_typer(detectors_app, name="detectors")
 app.add_typer(manifest_app, name="manifest")
 app.add_typer(simulate_app, name="simulate")
 app.add_typer(review_app, name="review")
+app.add_typer(dataset_app, name="dataset")
 
 From = Annotated[datetime, typer.Option("--from", formats=DAY, help="First day, YYYY-MM-DD.")]
 To = Annotated[datetime, typer.Option("--to", formats=DAY, help="Last day, YYYY-MM-DD.")]

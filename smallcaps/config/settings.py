@@ -132,6 +132,16 @@ class LabelSettings(Section):
     delisting_sessions: int = Field(gt=0, description="sessions without a bar after which a name counts as gone")
 
 
+class DatasetSettings(Section):
+    """What a dataset is of: events of which grains, which label, and how it is divided into walk-forward folds."""
+
+    grains: tuple[Literal["daily", "minute", "trade"], ...] = Field(min_length=1)
+    barrier_width: float = Field(gt=0)
+    horizon: Horizon
+    folds: int = Field(gt=1)
+    embargo_sessions: int = Field(ge=0)
+
+
 class ModelSettings(Section):
     """The first model: label, walk-forward folds and booster."""
 
@@ -171,6 +181,7 @@ class Settings(BaseSettings):
     manifest: ManifestSettings
     microstructure: MicrostructureSettings
     labels: LabelSettings
+    datasets: dict[str, DatasetSettings] = Field(description="definitions of datasets by name")
     model: ModelSettings
 
     @classmethod

@@ -123,7 +123,7 @@ class Table:
     `key` identifies a row; `partition_by` is a folder level; `sort_by` orders rows inside a file; `constraints` are SQL
     conditions that every row meets, enforced by Delta; `expectations` are what the table's quality suite (lake/suites.py) has
     beyond key, required columns and conditions. `tells_of` is SQL for the first and last day that a row tells something of; see
-    `span`. Every table ends with `run_id`.
+    `span`. What `is_kept` stands as it was made: it never becomes stale. Every table ends with `run_id`.
     """
 
     name: str
@@ -136,6 +136,7 @@ class Table:
     constraints: dict[str, str] = field(default_factory=dict)
     expectations: tuple[Expectation, ...] = ()
     tells_of: tuple[str, str] | None = None
+    is_kept: bool = False
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]

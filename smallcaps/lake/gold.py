@@ -343,6 +343,78 @@ EVENT_LABELS = Table(
         mostly("listed", "Few names disappear", "NOT coalesce(delisted, false)", most=0.1),
     ),
 )
+DATASETS = Table(
+    name="gold.datasets",
+    comment="Frozen training sets: what each is made of, by which code, and what its rows hash to",
+    owner="models",
+    columns=(
+        Column("dataset", "string", "Its name", nullable=False),
+        Column("definition", "string", "JSON: grains, label, folds", nullable=False),
+        Column("first_day", "date", "Events from", nullable=False),
+        Column("last_day", "date", "Events to", nullable=False),
+        Column("input_names", "array<string>", "What dataset_rows.inputs holds, in order", nullable=False),
+        Column(
+            "folds",
+            "array<struct<number:int,train_before:int,test_first:int,test_last:int>>",
+            "Walk-forward: train where label_session < train_before, test on the sessions from test_first to test_last",
+            nullable=False,
+        ),
+        Column(
+            "input_versions",
+            "map<string,bigint>",
+            "Delta version of every table it is made of; −1: absent",
+            nullable=False,
+        ),
+        Column("rows", "bigint", "Events", "rows", nullable=False),
+        Column("content_hash", "string", "SHA-256 of its rows, whatever their order", nullable=False),
+        Column("code_version", "string", "Code that built it", nullable=False),
+        Column("settings_hash", "string", "Settings that it was built with", nullable=False),
+    ),
+    key=("dataset",),
+    is_kept=True,
+)
+DATASET_ROWS = Table(
+    name="gold.dataset_rows",
+    comment="The events of the frozen training sets: what was known of each, what came of it",
+    owner="models",
+    columns=(
+        Column("dataset", "string", "Which one", nullable=False),
+        _EVENT_ID,
+        SYMBOL,
+        SESSION_DATE,
+        _DETECTOR,
+        Column("known_at", "timestamp", "When the event was known; no input was known later", "UTC", nullable=False),
+        Column("session_number", "int", "Of session_date", nullable=False),
+        Column("label_session", "int", "The last session that the label looks at", nullable=False),
+        Column(
+            "outcome",
+            "string",
+            "continuation, reversal or none",
+            nullable=False,
+            values=("continuation", "reversal", "none"),
+        ),
+        Column("return", "double", "Return in the event's direction, entry to exit", "share", nullable=False),
+        Column("gave_back", "boolean", "Exhaustion: a new extreme, then half of the move given back"),
+        Column("halted", "boolean", "A halt between the event and the exit"),
+        Column(
+            "uniqueness",
+            "double",
+            "Mean of 1 / (labels of the name that live at the same time) over the label's life, among the rows of the dataset",
+            nullable=False,
+        ),
+        Column("is_core", "boolean", "In gold.core_manifest", nullable=False),
+        Column("fold", "int", "In which it is tested; null: it is only trained on"),
+        Column("inputs", "array<double>", "Values of datasets.input_names; null where not known", nullable=False),
+    ),
+    key=("dataset", "event_id"),
+    partition_by=("dataset",),
+    sort_by=("session_date", "symbol", "event_id"),
+    constraints={
+        "labelled_later": "label_session >= session_number",
+        "shared_at_most": "uniqueness > 0 AND uniqueness <= 1.000001",
+    },
+    is_kept=True,
+)
 PREDICTIONS = Table(
     name="gold.predictions",
     comment="Out-of-sample probabilities of the walk-forward folds",
@@ -411,6 +483,7 @@ REVIEWS = Table(
         "events_named": "(kind = 'event') = (event_id IS NOT NULL)",
         "known_after": "known_at >= ts",
     },
+    is_kept=True,
     expectations=(
         Expectation(
             "decoys", "At least a fifth of what was judged are decoys", "avg(if(kind = 'event', 0, 1))", 0.2, 1, "warn"
@@ -419,4 +492,14 @@ REVIEWS = Table(
     ),
 )
 
-TABLES = (EVENTS, CORE_MANIFEST, EVENT_FEATURES, EVENT_SEQUENCES, EVENT_LABELS, PREDICTIONS, REVIEWS)
+TABLES = (
+    EVENTS,
+    CORE_MANIFEST,
+    EVENT_FEATURES,
+    EVENT_SEQUENCES,
+    EVENT_LABELS,
+    DATASETS,
+    DATASET_ROWS,
+    PREDICTIONS,
+    REVIEWS,
+)

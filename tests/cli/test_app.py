@@ -21,6 +21,7 @@ ON_SPARK = {
     *("detect daily", "detect intraday", "manifest", "features", "label", "train", "report", "sql", "tables", "trace"),
     *("quality", "simulate build", "simulate faults", "stale", "refresh", "upgrade", "show", "manifest explain"),
     *("review sample", "review score", "detectors truth"),
+    *("dataset build", "dataset rebuild", "dataset diff", "dataset list"),
     *("manifest plan", "ingest windows", "detectors account", "sequences"),
 }
 ALIASES = {"ingest --all"}

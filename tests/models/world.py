@@ -115,6 +115,6 @@ def write(lake: Lake, spark: SparkSession, events: list[Row], labels: list[Row])
 def write_labels(lake: Lake, spark: SparkSession, labels: list[Row]) -> None:
     """Other widths and horizons say the opposite: who trains on them finds the signal upside down."""
     turned = {"continuation": "reversal", "reversal": "continuation", "none": "continuation"}
-    others = [label | {"outcome": turned[label["outcome"]], "barrier_width": 2.0} for label in labels]
-    others += [label | {"outcome": turned[label["outcome"]], "horizon": "3d"} for label in labels]
+    opposite = [label | {"outcome": turned.get(label["outcome"], label["outcome"])} for label in labels]
+    others = [label | {"barrier_width": 2.0} for label in opposite] + [label | {"horizon": "3d"} for label in opposite]
     lake.replace("gold.event_labels", as_table(spark, "gold.event_labels", labels + others), None, "test")

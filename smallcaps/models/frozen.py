@@ -1,0 +1,304 @@
+"""Frozen datasets: events, what was known of each, what came of it, how much it counts and which fold it belongs to.
+
+1. Labelled events of the definition's grains meet what was known of them: their own row, the tape before them, company and
+market (`context.py`). 2. Uniqueness of labels and walk-forward folds are of exactly these rows. 3. The rows are copied into
+gold.dataset_rows, and gold.datasets says of what versions, by which code and definition, and what they hash to. As long as
+those versions can be read, the same rows can be made again.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from smallcaps.config import Settings
+from smallcaps.config.settings import DatasetSettings
+from smallcaps.detectors.registry import detectors_of
+from smallcaps.errors import BadData, BadInput
+from smallcaps.labels.horizons import sessions
+from smallcaps.labels.uniqueness import place, with_uniqueness
+from smallcaps.lake import Lake, declared, recorded_run, sql_literal
+from smallcaps.lake.runs import ABSENT
+from smallcaps.models.context import FEATURES as CONTEXT
+from smallcaps.models.context import TABLES as CONTEXT_TABLES
+from smallcaps.models.context import with_context
+from smallcaps.models.dataset import FEATURES as EVENT
+from smallcaps.models.walk_forward import walk_forward
+from smallcaps.version import code_version
+
+TAPE = declared("gold.event_features").known_at_event
+"""What is measured of the tape before an event; nothing else of gold.event_features may be an input."""
+SESSION = {
+    "signed_vwap_distance": "direction * vwap_distance",
+    "minutes_since_open": "minutes_since_open",
+    "is_history_baseline": "IF(baseline = 'history', 1D, 0D)",
+}
+"""Further inputs of gold.events, of events within a session."""
+TABLES = (
+    "gold.events",
+    "gold.event_labels",
+    "silver.calendar",
+    "gold.core_manifest",
+    "gold.event_features",
+    *CONTEXT_TABLES,
+)
+"""What a dataset is made of; all but the first three may be missing."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def input_names(definition: DatasetSettings) -> list[str]:
+    """The inputs in order: of the event, the tape, company and market, then one indicator a detector."""
+    detectors = sorted(detector.name for grain in definition.grains for detector in detectors_of(grain))
+    within = definition.grains != ("daily",)
+    of_session = [*SESSION, *TAPE] if within else []
+    return [*EVENT, *of_session, *CONTEXT, *(f"is_{detector}" for detector in detectors)]
+
+
+def dataset_rows(
+    name: str, tables: Mapping[str, DataFrame], definition: DatasetSettings, first: date, last: date
+) -> DataFrame:
+    """gold.dataset_rows (without run_id and fold) of `tables`, which has every one of TABLES. Pure."""
+    labels = tables["gold.event_labels"].where(
+        (F.col("barrier_width") == definition.barrier_width)
+        & (F.col("horizon") == definition.horizon)
+        & (F.col("weight") > 0)
+    )
+    outcome = ["event_id", "outcome", "return", "gave_back", "exit_at", "sessions_to_exit", "halted"]
+    events = tables["gold.events"].where(
+        F.col("grain").isin(*definition.grains) & F.col("session_date").between(first, last)
+    )
+    numbers = F.broadcast(tables["silver.calendar"].select("session_date", "session_number"))
+    labelled = events.join(labels.select(*outcome), "event_id").join(numbers, "session_date")
+    exit_session = F.col("session_number") + F.col("sessions_to_exit")
+    placed = labelled.withColumns(
+        {"begins": place(F.col("session_number"), F.col("known_at")), "ends": place(exit_session, F.col("exit_at"))}
+    )
+    alone = with_uniqueness(placed.select("event_id", "security_id", "begins", "ends")).select("event_id", "uniqueness")
+    tape = tables["gold.event_features"].select("event_id", *TAPE)
+    core = tables["gold.core_manifest"].select("event_id", F.lit(True).alias("is_core"))
+    wide = with_context(labelled, tables)
+    for other in (tape, core, alone):
+        wide = wide.join(other, "event_id", "left")
+    formulas = EVENT | SESSION | {one: f"`{one}`" for one in (*TAPE, *CONTEXT)}
+    inputs = [
+        _finite(formulas.get(one, f"IF(detector = '{one.removeprefix('is_')}', 1D, 0D)"))
+        for one in input_names(definition)
+    ]
+    return wide.select(
+        F.lit(name).alias("dataset"),
+        *("event_id", "symbol", "session_date", "detector", "known_at", "session_number"),
+        (F.col("session_number") + sessions(definition.horizon)).alias("label_session"),
+        *("outcome", "return", "gave_back", "halted", "uniqueness"),
+        F.coalesce("is_core", F.lit(False)).alias("is_core"),
+        F.array(*inputs).alias("inputs"),
+    )
+
+
+def _finite(sql: str) -> Any:
+    """A value as a double, null where it is no number: a logarithm of 0, say."""
+    value = F.expr(f"cast({sql} AS double)")
+    return F.when(~F.isnan(value) & (F.abs(value) < float("inf")), value)
+
+
+def with_folds(rows: DataFrame, definition: DatasetSettings) -> tuple[DataFrame, list[dict[str, int]]]:
+    """Rows with `fold`, in which they are tested (null: only trained on), and the folds. Looks at the rows' sessions.
+
+    Raises BadInput where there are too few.
+    """
+    numbers = [row[0] for row in rows.select("session_number").distinct().collect()]
+    try:
+        folds = walk_forward(numbers, definition.folds, definition.embargo_sessions)
+    except ValueError as error:
+        raise BadInput(
+            f"Not enough labelled events for a dataset: {error}. Run `smallcaps label` over more days."
+        ) from error
+    fold = F.lit(None).cast("int")
+    for one in folds:
+        fold = F.when(F.col("session_number").between(one.test_first, one.test_last), one.number).otherwise(fold)
+    return rows.withColumn("fold", fold), [vars(one) for one in folds]
+
+
+def content_hash(rows: DataFrame) -> str:
+    """SHA-256 of rows of gold.dataset_rows, whatever their order; the dataset's name and run_id are no part of it."""
+    columns = [column.name for column in declared("gold.dataset_rows").columns if column.name != "dataset"]
+    each = rows.select("session_date", F.sha2(F.to_json(F.struct(*columns)), 256).alias("hash"))
+    days = each.groupBy("session_date").agg(
+        F.sha2(F.concat_ws("", F.array_sort(F.collect_list("hash"))), 256).alias("hash")
+    )
+    hashes = sorted((row["session_date"].isoformat(), row["hash"]) for row in days.collect())
+    return hashlib.sha256("".join(f"{day}{one}" for day, one in hashes).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What building a dataset came to."""
+
+    dataset: str
+    rows: int
+    inputs: int
+    folds: int
+    content_hash: str
+
+
+def build_dataset(lake: Lake, settings: Settings, name: str, of: str, first: date, last: date) -> Frozen:
+    """Freeze the events from `first` to `last` as dataset `name`, by the definition `of` of the settings.
+
+    Raises BadInput where the name is taken or not sound, the definition is unknown, or there is nothing to freeze.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise BadInput(f"A dataset cannot be called {name!r}: letters, digits, '.', '-' and '_', 64 at most.")
+    if of not in settings.datasets:
+        raise BadInput(f"No dataset definition {of!r}; conf/research.yaml has {', '.join(sorted(settings.datasets))}.")
+    if lake.exists("gold.datasets") and lake.holds("gold.datasets", f"dataset = {sql_literal(name)}"):
+        raise BadInput(f"{name} is frozen already. Give the new dataset a name of its own.")
+    definition = settings.datasets[of]
+    arguments = {"dataset": name, "from": first, "to": last}
+    with recorded_run(lake, "dataset build", arguments, settings.digest()) as run:
+        tables = _tables(lake, lambda table: run.read(table) if run.has(table) else lake.empty(table))
+        rows, folds = with_folds(dataset_rows(name, tables, definition, first, last), definition)
+        written = run.replace("gold.dataset_rows", _declared(rows), _of(name)).rows
+        hashed = content_hash(lake.read("gold.dataset_rows").where(_of(name)))
+        names = input_names(definition)
+        row = {
+            "dataset": name,
+            "definition": definition.model_dump_json(),
+            "first_day": first,
+            "last_day": last,
+            "input_names": names,
+            "folds": folds,
+            "input_versions": dict(run.inputs),
+            "rows": written,
+            "content_hash": hashed,
+            "code_version": code_version(),
+            "settings_hash": settings.digest(),
+        }
+        run.append_rows("gold.datasets", [row])
+        run.note = f"{written:,} events, {hashed[:12]}"
+        return Frozen(name, written, len(names), len(folds), hashed)
+
+
+def rebuild_dataset(lake: Lake, name: str) -> Frozen:
+    """Make a frozen dataset again from the versions that it was made of, and compare; rows that were lost or changed since are
+    put back. Raises BadInput where there is no such dataset or a version is gone, BadData where it comes out otherwise.
+    """
+    kept = described(lake, name)
+    definition = DatasetSettings.model_validate_json(kept["definition"])
+    versions = kept["input_versions"]
+    with recorded_run(lake, "dataset rebuild", {"dataset": name}, kept["settings_hash"]) as run:
+        tables = _tables(
+            lake, lambda table: lake.empty(table) if versions[table] == ABSENT else lake.read(table, versions[table])
+        )
+        made = dataset_rows(name, tables, definition, kept["first_day"], kept["last_day"])
+        rows = _declared(with_folds(made, definition)[0])
+        hashed = content_hash(rows)
+        if hashed != kept["content_hash"]:
+            code = code_version()
+            other = "" if code == kept["code_version"] else f" It was built by {kept['code_version']}, this is {code}."
+            raise BadData(f"{name} comes out as {hashed[:12]}, it was frozen as {kept['content_hash'][:12]}.{other}")
+        if content_hash(lake.read("gold.dataset_rows").where(_of(name))) != hashed:
+            run.replace("gold.dataset_rows", rows, _of(name))
+            run.note = "rows put back"
+        return Frozen(name, kept["rows"], len(kept["input_names"]), len(kept["folds"]), hashed)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What differs between two frozen datasets: facts about them by name, inputs of one alone, and rows."""
+
+    facts: dict[str, tuple[Any, Any]]
+    only_first: list[str]
+    only_second: list[str]
+    rows_only_first: int
+    rows_only_second: int
+    rows_changed: int
+    changed: dict[str, int]
+
+
+def dataset_difference(lake: Lake, one: str, other: str) -> Difference:
+    """How two frozen datasets differ. `changed` counts, by column and by shared input, the events whose value differs."""
+    first, second = described(lake, one), described(lake, other)
+    facts = {
+        key: (first[key], second[key])
+        for key in (
+            "definition",
+            "first_day",
+            "last_day",
+            "folds",
+            "rows",
+            "content_hash",
+            "code_version",
+            "settings_hash",
+        )
+        if first[key] != second[key]
+    }
+    versions = {table for row in (first, second) for table in row["input_versions"]}
+    for table in sorted(versions):
+        pair = first["input_versions"].get(table), second["input_versions"].get(table)
+        facts |= {table: pair} if pair[0] != pair[1] else {}
+    names = [row["input_names"] for row in (first, second)]
+    shared = [name for name in names[0] if name in names[1]]
+    plain = [
+        column.name
+        for column in declared("gold.dataset_rows").columns
+        if column.name not in ("dataset", "event_id", "inputs")
+    ]
+    rows = lake.read("gold.dataset_rows")
+    sides = [
+        rows.where(_of(name)).select(
+            "event_id",
+            F.struct(*plain, *[F.col("inputs")[inputs.index(name_)].alias(f"input {name_}") for name_ in shared]).alias(
+                side
+            ),
+        )
+        for name, inputs, side in ((one, names[0], "first"), (other, names[1], "second"))
+    ]
+    joined = sides[0].join(sides[1], "event_id", "full")
+    columns = [*plain, *(f"input {name}" for name in shared)]
+    differs = {name: ~F.col(f"first.`{name}`").eqNullSafe(F.col(f"second.`{name}`")) for name in columns}
+    both = F.col("first").isNotNull() & F.col("second").isNotNull()
+    any_differs = F.lit(False)
+    for differing in differs.values():
+        any_differs = any_differs | differing
+    counts = joined.agg(
+        F.count_if(F.col("second").isNull()).alias("only first"),
+        F.count_if(F.col("first").isNull()).alias("only second"),
+        F.count_if(both & any_differs).alias("any"),
+        *[F.count_if(both & differing).alias(f"of {name}") for name, differing in differs.items()],
+    ).collect()[0]
+    return Difference(
+        facts,
+        [name for name in names[0] if name not in names[1]],
+        [name for name in names[1] if name not in names[0]],
+        counts["only first"],
+        counts["only second"],
+        counts["any"],
+        {name: counts[f"of {name}"] for name in columns if counts[f"of {name}"]},
+    )
+
+
+def described(lake: Lake, name: str) -> dict[str, Any]:
+    """The row of gold.datasets. Raises BadInput where there is none."""
+    found = lake.read("gold.datasets").where(_of(name)).collect() if lake.exists("gold.datasets") else []
+    if not found:
+        raise BadInput(f"There is no dataset {name!r}. `smallcaps dataset list` shows those that there are.")
+    return dict(found[0].asDict(recursive=True))
+
+
+def _tables(lake: Lake, read: Callable[[str], DataFrame]) -> dict[str, DataFrame]:
+    needed = ("gold.events", "gold.event_labels", "silver.calendar")
+    if missing := [name for name in needed if not lake.exists(name)]:
+        raise BadInput(f"{' and '.join(missing)} not written yet. Run `smallcaps detect` and `smallcaps label` first.")
+    return {name: read(name) for name in TABLES}
+
+
+def _declared(rows: DataFrame) -> DataFrame:
+    return rows.select(*[column.name for column in declared("gold.dataset_rows").columns])
+
+
+def _of(name: str) -> str:
+    return f"dataset = {sql_literal(name)}"

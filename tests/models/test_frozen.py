@@ -1,0 +1,280 @@
+"""Frozen datasets: what is in them, that they come out the same after their tables have moved on, and how two differ."""
+
+import datetime as dt
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+
+from smallcaps.config import Settings
+from smallcaps.errors import BadData, BadInput
+from smallcaps.labels.uniqueness import uniqueness
+from smallcaps.lake import Lake, declared, last_runs, stale
+from smallcaps.models.context import FEATURES as CONTEXT
+from smallcaps.models.dataset import FEATURES as EVENT
+from smallcaps.models.frozen import (
+    TAPE,
+    build_dataset,
+    content_hash,
+    dataset_difference,
+    described,
+    input_names,
+    rebuild_dataset,
+)
+from smallcaps.models.walk_forward import walk_forward
+from tests.microstructure.tables import as_table
+from tests.models.world import FIRST, LAST, SESSIONS, Row, world, write, write_labels
+
+FACT = "days_to_cover"
+
+
+def fuller(labels: list[Row]) -> list[Row]:
+    """With what a dataset keeps of a label: out two sessions later, of `none` after five."""
+    places = {session["session_date"]: place for place, session in enumerate(SESSIONS)}
+    rows = []
+    for number, label in enumerate(labels):
+        after = 5 if label["outcome"] == "none" else 2
+        end = SESSIONS[min(places[label["session_date"]] + after, len(SESSIONS) - 1)]
+        told = {"return": 0.01 * (number % 7 - 3), "gave_back": number % 3 == 0, "halted": False}
+        rows.append(label | told | {"exit_at": end["close_at"], "sessions_to_exit": after})
+    return rows
+
+
+def covered(event: Row, days: float) -> Row:
+    """A row of silver.short_interest known an hour before the event."""
+    return {
+        "security_id": event["security_id"],
+        "symbol": event["symbol"],
+        "settlement_date": event["session_date"],
+        "version": 1,
+        "known_at": event["known_at"] - dt.timedelta(hours=1),
+        "short_interest": 1_000,
+        "days_to_cover": days,
+        "as_of": event["session_date"],
+        "source_sha256": "0",
+    }
+
+
+@pytest.fixture(scope="module")
+def past() -> tuple[list[Row], list[Row]]:
+    """Each name a security of its own; every tenth event weighs nothing."""
+    events, labels = world()
+    events = [event | {"security_id": f"T:{event['symbol']}:2024-01-02"} for event in events]
+    labels = [
+        label | {"outcome": "censored", "weight": 0.0} if place % 10 == 0 else label
+        for place, label in enumerate(labels)
+    ]
+    return events, fuller(labels)
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession, past: tuple[list[Row], list[Row]]) -> Lake:
+    made = Lake(str(tmp_path_factory.mktemp("frozen")), spark)
+    events, labels = past
+    write(made, spark, events, labels)
+    said = [covered(events[0], 3.5)]
+    made.replace("silver.short_interest", as_table(spark, "silver.short_interest", said), None, "test")
+    core = [
+        {"rank": place + 1, "score": 0.5, "strength_percentile": 0.5, "earlier_events": 9}
+        | {name: events[place][name] for name in ("event_id", "symbol", "session_date", "ts", "detector")}
+        for place in range(1, 4)
+    ]
+    made.replace("gold.core_manifest", as_table(spark, "gold.core_manifest", core), None, "test")
+    return made
+
+
+@pytest.fixture(scope="module")
+def frozen(lake: Lake, settings: Settings) -> str:
+    build_dataset(lake, settings, "first", "daily", FIRST, LAST)
+    return "first"
+
+
+@pytest.fixture(scope="module")
+def rows(lake: Lake, frozen: str) -> dict[str, Row]:
+    found = lake.read("gold.dataset_rows").where(f"dataset = '{frozen}'").collect()
+    return {row["event_id"]: row.asDict() for row in found}
+
+
+def test_every_event_that_weighs_something_is_there_once_with_its_outcome(
+    rows: dict[str, Row], past: tuple[list[Row], list[Row]]
+) -> None:
+    _, labels = past
+    wanted = {label["event_id"]: label for label in labels if label["weight"] > 0}
+    assert {one: (row["outcome"], row["return"], row["gave_back"]) for one, row in rows.items()} == {
+        one: (label["outcome"], label["return"], label["gave_back"]) for one, label in wanted.items()
+    }
+    assert len(wanted) < len(labels)
+
+
+def test_inputs_are_what_was_known_in_the_order_of_their_names(
+    rows: dict[str, Row], past: tuple[list[Row], list[Row]], lake: Lake, frozen: str
+) -> None:
+    names = described(lake, frozen)["input_names"]
+    assert names[: len(EVENT)] == list(EVENT)
+    events, labels = past
+    kept = [event for event, label in zip(events, labels, strict=True) if label["weight"] > 0]
+    for event in kept[:50]:
+        inputs = dict(zip(names, rows[event["event_id"]]["inputs"], strict=True))
+        assert inputs["direction"] == event["direction"]
+        assert inputs["log_strength"] == pytest.approx(np.log(event["strength"]))
+        volume = event["relative_volume"]
+        assert inputs["log_relative_volume"] == (None if volume is None else pytest.approx(np.log(volume)))
+        assert [inputs[f"is_{name}"] for name in sorted({event["detector"] for event in events})] == [
+            float(name == event["detector"]) for name in sorted({event["detector"] for event in events})
+        ]
+    covered_names = {event["event_id"] for event in events if event["security_id"] == events[0]["security_id"]}
+    since = events[0]["known_at"]
+    expected = {
+        event["event_id"] for event in events if event["event_id"] in covered_names and event["known_at"] >= since
+    }
+    place = names.index(FACT)
+    assert {one for one, row in rows.items() if row["inputs"][place] == 3.5} == expected & rows.keys()
+
+
+def test_nothing_that_is_measured_after_an_event_can_be_an_input(settings: Settings) -> None:
+    later = {column.name for column in declared("gold.event_features").columns if column.timing == "post"}
+    later |= {column.name for column in declared("gold.event_labels").columns} - {
+        "event_id",
+        "symbol",
+        "session_date",
+        "known_at",
+    }
+    for definition in settings.datasets.values():
+        names = input_names(definition)
+        assert later.isdisjoint(names)
+        assert len(names) == len(set(names))
+        assert set(CONTEXT) < set(names)
+        assert (set(TAPE) < set(names)) == ("minute" in definition.grains)
+
+
+def test_rows_know_their_fold_their_uniqueness_and_the_manifest(
+    rows: dict[str, Row], past: tuple[list[Row], list[Row]], lake: Lake, frozen: str, settings: Settings
+) -> None:
+    definition = settings.datasets["daily"]
+    numbers = sorted({row["session_number"] for row in rows.values()})
+    folds = walk_forward(numbers, definition.folds, definition.embargo_sessions)
+    assert described(lake, frozen)["folds"] == [vars(fold) for fold in folds]
+    for row in rows.values():
+        tested = [fold.number for fold in folds if fold.test_first <= row["session_number"] <= fold.test_last]
+        assert row["fold"] == (tested[0] if tested else None)
+        assert row["label_session"] == row["session_number"] + 5
+    events, labels = past
+    assert {one for one, row in rows.items() if row["is_core"]} == {
+        event["event_id"] for event in events[1:4]
+    } & rows.keys()
+    # On a clock of 16 hours from 04:00: the open is 5.5 hours in, the close 12.
+    lives: dict[str, list[tuple[str, float, float]]] = {}
+    for event, label in zip(events, labels, strict=True):
+        if label["weight"] > 0:
+            number = rows[event["event_id"]]["session_number"]
+            begins = number + ((5.5 if event["detector"] == "gap" else 12) * 3600 + 2) / 57_600
+            ends = number + label["sessions_to_exit"] + 0.75
+            lives.setdefault(event["security_id"], []).append((event["event_id"], begins, ends))
+    for of_name in lives.values():
+        begins, ends = (np.array([life[place] for life in of_name]) for place in (1, 2))
+        for (one, _, _), expected in zip(of_name, uniqueness(begins, ends), strict=True):
+            assert rows[one]["uniqueness"] == pytest.approx(expected)
+
+
+def test_folds_share_no_label(rows: dict[str, Row], lake: Lake, frozen: str) -> None:
+    for fold in described(lake, frozen)["folds"]:
+        trained = [row for row in rows.values() if row["label_session"] < fold["train_before"]]
+        tested = [row for row in rows.values() if row["fold"] == fold["number"]]
+        assert tested
+        assert all(row["label_session"] + 5 < fold["test_first"] for row in trained)
+        assert {(row["symbol"], row["session_date"]) for row in trained}.isdisjoint(
+            (row["symbol"], row["session_date"]) for row in tested
+        )
+
+
+def test_it_is_made_again_to_the_bit_after_its_tables_have_moved_on_and_what_was_lost_is_put_back(
+    lake: Lake, spark: SparkSession, frozen: str, past: tuple[list[Row], list[Row]], settings: Settings
+) -> None:
+    kept = described(lake, frozen)
+    events, labels = past
+    turned = {"continuation": "reversal", "reversal": "continuation"}
+    moved = [event | {"strength": event["strength"] + 1} for event in events[:-30]]
+    lake.replace("gold.events", as_table(spark, "gold.events", moved), None, "test")
+    write_labels(lake, spark, [label | {"outcome": turned.get(label["outcome"], label["outcome"])} for label in labels])
+    said = [covered(events[0], 7.0)]
+    lake.replace("silver.short_interest", as_table(spark, "silver.short_interest", said), None, "test")
+    again = rebuild_dataset(lake, frozen)
+    assert (again.content_hash, again.rows) == (kept["content_hash"], kept["rows"])
+    # What it holds is as before, though a tenth of it is taken away in between.
+    before = lake.read("gold.dataset_rows").where(f"dataset = '{frozen}'").toPandas()
+    lake.replace(
+        "gold.dataset_rows", lake.read("gold.dataset_rows").drop("run_id").where("uniqueness < 0.9"), None, "test"
+    )
+    rebuild_dataset(lake, frozen)
+    after = lake.read("gold.dataset_rows").where(f"dataset = '{frozen}'")
+    assert content_hash(after) == kept["content_hash"]
+    assert after.count() == len(before)
+    assert [run["message"] for run in last_runs(lake, ["dataset rebuild"])] == ["rows put back", None]
+    # And what is made of the tables as they are now is something else.
+    other = build_dataset(lake, settings, "second", "daily", FIRST, LAST)
+    assert other.content_hash != kept["content_hash"]
+    found = dataset_difference(lake, frozen, "second")
+    assert {"rows", "content_hash", "gold.events", "gold.event_labels", "silver.short_interest"} <= found.facts.keys()
+    assert "silver.calendar" not in found.facts
+    lost = sum(label["weight"] > 0 for label in labels[-30:])
+    assert (found.rows_only_first, found.rows_only_second) == (lost, 0)
+    shared = kept["rows"] - lost
+    assert found.rows_changed == found.changed["input log_strength"] == shared
+    decided = sum(label["weight"] > 0 and label["outcome"] != "none" for label in labels[:-30])
+    assert found.changed["outcome"] == decided
+    assert 0 < found.changed[f"input {FACT}"] < shared
+    assert "input log_price" not in found.changed
+    assert dataset_difference(lake, frozen, frozen).facts == {}
+
+
+def test_a_frozen_dataset_never_becomes_stale(lake: Lake, frozen: str) -> None:
+    assert [one.table for one in stale(lake) if one.table.startswith("gold.dataset")] == []
+
+
+def test_the_hash_knows_every_value_and_no_order(lake: Lake, frozen: str) -> None:
+    rows = lake.read("gold.dataset_rows").where(f"dataset = '{frozen}'")
+    own = content_hash(rows)
+    assert content_hash(rows.repartition(7, "outcome")) == own
+    assert (
+        content_hash(
+            rows.selectExpr("* EXCEPT (`return`)", "`return` + IF(session_number % 60 = 7, 1e-15D, 0D) AS `return`")
+        )
+        != own
+    )
+    assert content_hash(rows.limit(rows.count() - 1)) != own
+
+
+def test_a_dataset_that_comes_out_otherwise_is_told(lake: Lake, frozen: str, spark: SparkSession) -> None:
+    kept = lake.read("gold.datasets").drop("run_id")
+    changed = kept.selectExpr("* EXCEPT (content_hash)", "repeat('0', 64) AS content_hash")
+    lake.replace("gold.datasets", changed.select(kept.columns).localCheckpoint(), None, "test")
+    with pytest.raises(BadData, match=r"comes out as .* it was frozen as 000000000000"):
+        rebuild_dataset(lake, frozen)
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "told"),
+    [
+        ("../else", "daily", "cannot be called"),
+        ("", "daily", "cannot be called"),
+        ("new", "weekly", "daily, intraday"),
+        ("first", "daily", "frozen already"),
+        ("new", "intraday", "Not enough labelled events"),
+    ],
+)
+def test_what_cannot_be_frozen_is_refused(
+    name: str, of: str, told: str, lake: Lake, frozen: str, settings: Settings
+) -> None:
+    assert frozen == "first"
+    with pytest.raises(BadInput, match=told):
+        build_dataset(lake, settings, name, of, FIRST, LAST)
+
+
+def test_what_is_not_there_is_told(lake: Lake, tmp_path: object, spark: SparkSession, settings: Settings) -> None:
+    with pytest.raises(BadInput, match="no dataset 'unknown'"):
+        rebuild_dataset(lake, "unknown")
+    empty = Lake(str(tmp_path), spark)
+    with pytest.raises(BadInput, match="no dataset 'first'"):
+        rebuild_dataset(empty, "first")
+    with pytest.raises(BadInput, match=r"gold.events and gold.event_labels and silver.calendar not written yet"):
+        build_dataset(empty, settings, "first", "daily", FIRST, LAST)
