@@ -28,6 +28,11 @@ BUCKETS = 50
 """Of VPIN: into so many the usual day's volume is divided, and so many of the last ones it is the mean of."""
 ENDLESS_NS = 2**62
 _KEY = ["symbol", "session_date"]
+_LOOKED_AT = (
+    *("security_id", *_KEY, TIME, PUBLISHED, "sequence_number", "price", "shares", "notional"),
+    *("is_sweep", "is_off_exchange", "is_odd_lot"),
+)
+"""Of trades: every column more goes through the as-of join, too."""
 _SIDES = {"before": "before", "after": "NOT before"}
 """SQL of which trades are on which side of the event."""
 _MADE_KNOWN = f"greatest({TIME}, {PUBLISHED})"
@@ -43,7 +48,8 @@ def event_features(around: Around, micro: MicrostructureSettings) -> DataFrame:
     names = F.broadcast(windows.select(*_KEY).distinct())
     counted = around.trades.where("updates_volume AND NOT is_late").join(names, _KEY, "left_semi")
     shares = F.col("size").cast("double")
-    tape = with_tick(counted.withColumns({"shares": shares, "notional": F.col("price") * shares}))
+    valued = counted.withColumns({"shares": shares, "notional": F.col("price") * shares})
+    tape = with_tick(valued.select(*_LOOKED_AT))
     book = around.quotes.join(names, _KEY, "left_semi").withColumn("is_valid", is_valid(micro))
     signed = _signed(tape, book.where("is_valid"), windows, micro.sign_rule)
     met = signed.join(windows, _KEY).where(F.col(TIME).between(F.col("start_ns"), F.col("end_ns") - 1))

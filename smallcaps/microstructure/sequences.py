@@ -54,7 +54,8 @@ def _second(published: str) -> Column:
 
 def _of_trades(counted: DataFrame, book: DataFrame, windows: DataFrame, micro: MicrostructureSettings) -> DataFrame:
     """Sums of an event's seconds with a trade."""
-    wanted = in_any_window(with_tick(counted), windows)
+    looked_at = counted.select(*_KEY, TIME, "sip_ns", "sequence_number", "price", "size")
+    wanted = in_any_window(with_tick(looked_at), windows)
     signed = with_quotes(wanted, book, {"quote": 0}).withColumns(
         {
             "sign": trade_sign(micro.sign_rule, F.col("price"), "quote", F.col("tick")),
