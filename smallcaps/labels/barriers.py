@@ -1,12 +1,13 @@
 """Triple-barrier labels: which barrier a position in the event's direction reaches first.
 
 1. A path of what one could trade at after the event was known: sound quotes of the event's own session outside halts, without
-quotes its minute bars, then daily bars. A daily event that is known at the close has daily bars alone. 2. Entry: the first of
-the path, at the quote's far side; at a bar's open, worse by the modelled half-spread. 3. Barriers: entry ± width × reach.
-4. Along the path to the horizon: what opens beyond a barrier fills there, what reaches one barrier fills at it, a bar that
-reaches both is unresolved. 5. No barrier by the horizon: none, at the last price. A name that disappears while the market goes
-on, and is not back in a quarter, is closed at its last close × (1 + delisting return). 6. `gave_back`: beyond the extreme
-before the event, half of the way from the event's price to the new extreme was given back.
+quotes of the whole day its minute bars, then daily bars. A daily event that is known at the close has daily bars alone.
+2. Entry: the first of the path, at the quote's far side; at a bar's open, worse by the modelled half-spread. 3. Barriers:
+entry ± width × reach. 4. Along the path to the horizon: what opens beyond a barrier fills there, what reaches one barrier
+fills at it; a bar that reaches both is unresolved, and so is an entry whose spread alone is as wide as the barrier. 5. No barrier
+by the horizon: none, at the last price. A name that disappears while the market goes on, and is not back in a quarter, is closed
+at its last close × (1 + delisting return). 6. `gave_back`: beyond the extreme before the event, half of the way from the
+event's price to the new extreme was given back.
 Prices of later days are carried back into the event day's shares by the ratio of cumulative factors.
 """
 
@@ -21,6 +22,7 @@ from smallcaps.config.settings import LabelSettings, MicrostructureSettings
 from smallcaps.labels.horizons import minutes, sessions
 from smallcaps.lake import Lake, between, declared, recorded_run
 from smallcaps.microstructure.signing import is_valid
+from smallcaps.refine.ticks import WHOLE_DAYS
 
 QUARTER = 63
 """So many sessions after the longest horizon a name may come back and was not gone; no later bar changes a label."""
@@ -36,6 +38,7 @@ class Aftermath:
     events: DataFrame
     bars_1d: DataFrame
     bars_1m: DataFrame
+    trades: DataFrame
     quotes: DataFrame
     halts: DataFrame
 
@@ -49,11 +52,15 @@ def event_labels(after: Aftermath, labels: LabelSettings, micro: MicrostructureS
     columns = ("event_id", "security_id", "symbol", "session_date", "grain", "known_at", "direction", "price", "atr")
     after.events.where("direction <> 0").select(*columns).createOrReplaceTempView("label_events")
     # A security goes on under another symbol.
-    after.bars_1d.drop("symbol").createOrReplaceTempView("label_bars")
+    after.bars_1d.createOrReplaceTempView("label_bars")
     names = F.broadcast(after.events.select("symbol", "session_date").distinct())
     key = ["symbol", "session_date"]
     after.bars_1m.join(names, key, "left_semi").createOrReplaceTempView("label_minutes")
-    quotes = after.quotes.join(names, key, "left_semi").withColumn("is_valid", is_valid(micro))
+    # Quotes that came as windows around some event end with them; trades, which came with them, tell.
+    whole = after.trades.where(WHOLE_DAYS).select(*key).distinct()
+    quotes = (
+        after.quotes.join(names, key, "left_semi").join(whole, key, "left_semi").withColumn("is_valid", is_valid(micro))
+    )
     quotes.createOrReplaceTempView("label_quotes")
     after.halts.createOrReplaceTempView("label_halts")
     return spark.sql(_statement(labels)).select(*[column.name for column in declared("gold.event_labels").columns])
@@ -77,18 +84,28 @@ def _statement(labels: LabelSettings) -> str:
 WITH sessions AS (
   SELECT session_number AS number, max(close_at) AS ends_at FROM label_bars GROUP BY session_number
 ),
--- An ATR of minutes where the detector has none: mean true range of the bars among the last 20 minutes.
+-- Bars that traded, one a security and session: it may go on under another symbol, or have two.
+days AS (
+  SELECT * FROM (
+    SELECT *, row_number() OVER (PARTITION BY security_id, session_number ORDER BY volume DESC, symbol) AS place
+    FROM label_bars WHERE NOT zero_volume
+  ) WHERE place = 1
+),
+-- An ATR of minutes where the detector has none: mean true range of the bars among the last 20 minutes of the segment.
 true_ranges AS (
-  SELECT symbol, session_date, ts, greatest(high, coalesce(previous, high)) - least(low, coalesce(previous, low)) AS true_range
+  SELECT symbol, session_date, ts, segment,
+    greatest(high, coalesce(previous, high)) - least(low, coalesce(previous, low)) AS true_range
   FROM (SELECT *, lag(close) OVER (PARTITION BY symbol, session_date, segment ORDER BY ts) AS previous FROM label_minutes)
 ),
 tape_ranges AS (
-  SELECT event_id, avg(true_range) AS atr
+  SELECT event_id, max_by(atr, segment) AS atr FROM (
+  SELECT event_id, segment, sum(cast(bround(true_range * 10000, 0) AS bigint)) / count(*) / 10000 AS atr
   FROM label_events AS event JOIN true_ranges AS bar USING (symbol, session_date)
   WHERE event.grain = 'trade' AND event.atr IS NULL
     AND bar.ts + INTERVAL 1 MINUTE <= event.known_at
     AND bar.ts >= date_trunc('MINUTE', event.known_at) - INTERVAL 20 MINUTES
-  GROUP BY event_id
+  GROUP BY event_id, segment
+  ) GROUP BY event_id
 ),
 events AS (
   SELECT event.* EXCEPT (event.atr), coalesce(event.atr, tape_ranges.atr) AS atr, unix_micros(known_at) * 1000 AS known_ns
@@ -133,7 +150,7 @@ known AS (
       END AS day_ends_ns,
       tape_extremes.extreme AS tape_extreme, quoted.symbol IS NOT NULL AS is_quoted, minuted.symbol IS NOT NULL AS is_minuted,
       least((SELECT max(number) FROM sessions), bar.session_number + {reach}) AS last_session
-    FROM events AS event JOIN label_bars AS bar USING (security_id, session_date)
+    FROM events AS event JOIN label_bars AS bar USING (security_id, session_date, symbol)
       LEFT JOIN tape_extremes USING (event_id)
       LEFT JOIN (SELECT DISTINCT symbol, session_date FROM label_quotes WHERE is_valid) AS quoted USING (symbol, session_date)
       LEFT JOIN (SELECT DISTINCT symbol, session_date FROM label_minutes) AS minuted USING (symbol, session_date)
@@ -141,7 +158,7 @@ known AS (
   )
 ),
 names AS (
-  SELECT event_id, max(bar.session_number) AS last_bar FROM known JOIN label_bars AS bar
+  SELECT event_id, max(bar.session_number) AS last_bar FROM known JOIN days AS bar
     ON bar.security_id = known.security_id AND bar.session_number BETWEEN known.session_number AND known.session_number + {reach}
   GROUP BY event_id
 ),
@@ -167,13 +184,13 @@ steps AS (
   WHERE within AND NOT is_quoted AND ts >= known_at AND unix_micros(ts) * 1000 < day_ends_ns
   UNION ALL
   SELECT event_id, bar.session_number, unix_micros(bar.open_at) * 1000, unix_micros(bar.close_at) * 1000, bar.cumulative_factor,
-    IF(bar.session_number = known.session_number + 1 AND NOT bar.zero_volume,
+    IF(bar.session_number = known.session_number + 1,
        (direction * bar.open + bar.open * {labels.half_spread}D) * event_factor / bar.cumulative_factor, NULL),
     direction * bar.open * event_factor / bar.cumulative_factor,
     direction * bar.close * event_factor / bar.cumulative_factor,
     direction * IF(direction > 0, bar.high, bar.low) * event_factor / bar.cumulative_factor,
     direction * IF(direction > 0, bar.low, bar.high) * event_factor / bar.cumulative_factor
-  FROM known JOIN label_bars AS bar
+  FROM known JOIN days AS bar
     ON bar.security_id = known.security_id AND bar.session_number > known.session_number
     AND bar.session_number <= known.session_number + {_longest(labels)}
 ),
@@ -205,7 +222,7 @@ asked AS (
   FROM horizons
 ),
 walked AS (
-  SELECT event_id, barrier_width, horizon, max(ends_ns) AS last_ns,
+  SELECT event_id, barrier_width, horizon, min(ends_ns) AS first_ns, max(ends_ns) AS last_ns,
     min(ends_ns) FILTER (WHERE best >= way_in.entry + reach OR worst <= way_in.entry - reach) AS touch_ns,
     bool_or(coalesce(
       (extreme > event_extreme AND close <= direction * price + {kept}D * (extreme - direction * price))
@@ -214,16 +231,26 @@ walked AS (
   FROM asked JOIN path USING (event_id)
   WHERE ends_ns <= until_ns GROUP BY event_id, barrier_width, horizon
 ),
+-- The first session from the horizon's on in which the name traded.
+back AS (
+  SELECT event_id, end_number, min(bar.session_number) AS back_number
+  FROM (SELECT DISTINCT event_id, security_id, session_number, end_number FROM horizons WHERE sessions > 0) AS horizon
+    JOIN days AS bar ON bar.security_id = horizon.security_id
+    AND bar.session_number BETWEEN end_number AND horizon.session_number + {reach}
+  GROUP BY event_id, end_number
+),
 judged AS (
   SELECT asked.*, way_in.opens_ns AS entry_ns, way_in.factor AS entry_factor, way_in.entry AS entry,
-    way_in.entry + reach AS upper, way_in.entry - reach AS lower, touch_ns, last_ns,
+    way_in.entry + reach AS upper, way_in.entry - reach AS lower, touch_ns, first_ns, last_ns,
     path.ends_ns AS exit_ns, path.session_number AS exit_number,
     open, close, best, worst, extreme, least, gave_back, halt_ns,
+    IF(sessions > 0 AND touch_ns IS NULL, least(coalesce(back_number, last_session), last_session), end_number) AS settled_number,
     end_number <= last_session AS complete,
     end_number <= last_session AND last_bar < end_number AS gone,
     end_number <= last_session AND last_bar < end_number AND last_session - last_bar >= {labels.delisting_sessions} AS delisted
   FROM asked JOIN names USING (event_id) LEFT JOIN halted USING (event_id)
     LEFT JOIN walked USING (event_id, barrier_width, horizon)
+    LEFT JOIN back USING (event_id, end_number)
     LEFT JOIN path ON path.event_id = asked.event_id AND path.ends_ns = coalesce(touch_ns, last_ns)
 ),
 valued AS (
@@ -234,6 +261,7 @@ valued AS (
       WHEN touch_ns IS NULL AND (NOT complete OR gone) THEN 'censored'
       WHEN touch_ns IS NULL THEN 'none'
       WHEN open >= upper THEN 'continuation'
+      WHEN open <= lower AND exit_ns = first_ns THEN 'unresolved'
       WHEN open <= lower THEN 'reversal'
       WHEN best >= upper AND worst <= lower THEN 'unresolved'
       WHEN best >= upper THEN 'continuation'
@@ -242,6 +270,7 @@ valued AS (
     CASE
       WHEN touch_ns IS NULL AND delisted THEN close * (1 + {labels.delisting_return}D)
       WHEN touch_ns IS NULL THEN close
+      WHEN open <= lower AND exit_ns = first_ns THEN NULL
       WHEN open >= upper OR open <= lower THEN open
       WHEN best >= upper AND worst <= lower THEN NULL
       WHEN best >= upper THEN upper
@@ -265,8 +294,9 @@ SELECT event_id, symbol, session_date, barrier_width, horizon,
   IF(unknown OR NOT complete, NULL, gave_back) AS gave_back,
   coalesce(delisted AND touch_ns IS NULL AND entry IS NOT NULL, false) AS delisted,
   IF(unknown, NULL, coalesce(halt_ns <= IF(lasted, until_ns, exit_ns), false)) AS halted,
-  IF(unknown, NULL, timestamp_micros(IF(until_ns = {ENDLESS_NS}, last_ns, until_ns) div 1000)) AS known_at
-FROM told_of
+  IF(unknown, NULL, timestamp_micros(IF(until_ns = {ENDLESS_NS}, last_ns,
+    IF(settled_number > end_number, unix_micros(settled.ends_at) * 1000, until_ns)) div 1000)) AS known_at
+FROM told_of LEFT JOIN sessions AS settled ON settled.number = settled_number
 """
 
 
@@ -288,6 +318,7 @@ def label_events(lake: Lake, settings: Settings, first: date, last: date) -> int
             events=run.read_days("gold.events", first, last),
             bars_1d=run.read_days("silver.bars_1d", first, ahead),
             bars_1m=read("silver.bars_1m", last),
+            trades=read("silver.trades", last),
             quotes=read("silver.quotes", last),
             halts=read("silver.halts", ahead),
         )

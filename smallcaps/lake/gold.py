@@ -302,7 +302,8 @@ EVENT_LABELS = Table(
         Column(
             "outcome",
             "string",
-            "continuation, reversal, none, unresolved (both barriers in one bar), censored (no entry, or the data ends)",
+            "continuation, reversal, none, unresolved (both barriers in one bar, or the spread at entry is as "
+            "wide as the barrier), censored (no entry, or the data ends)",
             nullable=False,
             values=("continuation", "reversal", "none", "unresolved", "censored"),
         ),
@@ -324,7 +325,13 @@ EVENT_LABELS = Table(
             "boolean",
             "A halt began, or went on, between the event and the exit, as far as silver.halts knows",
         ),
-        Column("known_at", "timestamp", "When all of it was certain: the end of the horizon", "UTC"),
+        Column(
+            "known_at",
+            "timestamp",
+            "When all of it was certain: the end of the horizon; where nothing traded in its last session and no barrier was "
+            "reached, that of the session in which the name was back, or could not be any more",
+            "UTC",
+        ),
     ),
     key=("event_id", "barrier_width", "horizon"),
     sort_by=("session_date", "symbol"),
@@ -385,7 +392,7 @@ DATASET_ROWS = Table(
         _DETECTOR,
         Column("known_at", "timestamp", "When the event was known; no input was known later", "UTC", nullable=False),
         Column("session_number", "int", "Of session_date", nullable=False),
-        Column("label_session", "int", "The last session that the label looks at", nullable=False),
+        Column("label_session", "int", "The session in which the label was certain", nullable=False),
         Column(
             "outcome",
             "string",

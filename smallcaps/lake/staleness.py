@@ -94,11 +94,8 @@ class _Made:
 
 def stale(lake: Lake, tables: Sequence[str] | None = None) -> list[Stale]:
     """What became stale, of `tables` or of all, in the order of the registry. Raises BadInput for an unknown table."""
-    wanted = (
-        [declared(name).name for name in tables]
-        if tables is not None
-        else [one.name for one in REGISTRY.values() if not one.is_kept]
-    )
+    named = [declared(name) for name in tables] if tables is not None else list(REGISTRY.values())
+    wanted = [table.name for table in named if not table.is_kept]
     if not lake.exists("ops.runs"):
         return []
     made = _made(lake, set(wanted))

@@ -1,6 +1,7 @@
 """What could be known of an event's company and market when the event was known, beside the tape.
 
-Every fact is joined on `known_at`. A table that is not there gives nulls. A company's figures are those of its security_id.
+Every fact is joined on `known_at`. A table that is not there gives nulls, counts of articles 0. A company's figures are those
+of its security_id.
 """
 
 from collections.abc import Mapping
@@ -21,6 +22,9 @@ TABLES = (
 )
 """Where it comes from."""
 
+_RECENT = "datediff(session_date, sectors.session_date) <= 5"
+"""SQL of whether the last bar of the name is of this week: returns of older ones say nothing of the market now."""
+
 FEATURES: dict[str, str] = {
     "log_market_cap": "ln(universe.market_cap)",
     "log_free_float": "ln(universe.free_float)",
@@ -29,11 +33,11 @@ FEATURES: dict[str, str] = {
     "free_float_percent": "free_float.free_float_percent",
     "days_to_cover": "short_interest.days_to_cover",
     "short_volume_share": "try_divide(cast(short_volume.short_volume AS double), cast(short_volume.total_volume AS double))",
-    "revenue_yield": "try_divide(fundamentals.revenue, universe.market_cap)",
-    "earnings_yield": "try_divide(fundamentals.net_income, universe.market_cap)",
-    "book_yield": "try_divide(fundamentals.total_equity, universe.market_cap)",
-    "cash_yield": "try_divide(fundamentals.cash, universe.market_cap)",
-    "debt_yield": "try_divide(fundamentals.long_term_debt, universe.market_cap)",
+    "revenue_yield": "try_divide(income.revenue, universe.market_cap)",
+    "earnings_yield": "try_divide(income.net_income, universe.market_cap)",
+    "book_yield": "try_divide(balance.total_equity, universe.market_cap)",
+    "cash_yield": "try_divide(balance.cash, universe.market_cap)",
+    "debt_yield": "try_divide(balance.long_term_debt, universe.market_cap)",
     "days_since_filing": "cast(datediff(session_date, filings.filing_date) AS double)",
     "takedowns_365d": "cast(filings.takedowns_365d AS double)",
     "has_open_registration": "cast(filings.has_open_registration AS double)",
@@ -49,15 +53,16 @@ FEATURES: dict[str, str] = {
     "term_spread": "macro.yield_10_year - macro.yield_2_year",
     "inflation": "macro.cpi_year_over_year",
     "unemployment_rate": "macro.unemployment_rate",
-    "market_return": "sectors.market_return",
-    "small_cap_return": "sectors.small_cap_return",
-    "sector_return": "sectors.sector_return",
+    "market_return": f"IF({_RECENT}, sectors.market_return, NULL)",
+    "small_cap_return": f"IF({_RECENT}, sectors.small_cap_return, NULL)",
+    "sector_return": f"IF({_RECENT} AND sectors.is_sector_known, sectors.sector_return, NULL)",
     "beta_small_cap": "sectors.beta_small_cap",
     "correlation_small_cap": "sectors.correlation_small_cap",
     "is_short_sale_restricted": "IF(restrictions.event_id IS NULL, 0D, 1D)",
 }
-"""Inputs as SQL over what `with_context` joins. Yields are shares of the market value; insiders' is what they bought less what
-they sold in the market, filed in 90 days; institutions are those whose 13F of 135 days holds it; returns are of the day before.
+"""Inputs as SQL over what `with_context` joins. Yields are of twelve months, as shares of the market value; insiders' is what
+they bought less what they sold in the market, filed in 90 days, amendments left out; institutions are those whose 13F of 135 days
+holds it; returns are of the last session that was over, sectors those known then; sentiment is of what was rated.
 """
 
 _SERIES = ("policy_rate_upper", "yield_10_year", "yield_2_year", "cpi_year_over_year", "unemployment_rate")
@@ -80,10 +85,10 @@ def with_context(events: DataFrame, tables: Mapping[str, DataFrame]) -> DataFram
         "short_interest": ("silver.short_interest", ("settlement_date", "version"), ("days_to_cover",)),
         "short_volume": ("silver.short_volume", ("session_date", "version"), ("short_volume", "total_volume")),
         "free_float": ("silver.float", ("known_at", "version"), ("free_float_percent",)),
-        "fundamentals": (
+        "balance": (
             "silver.fundamentals",
-            ("period_end", "filing_date", "version", "timeframe"),
-            ("revenue", "net_income", "total_equity", "cash", "long_term_debt"),
+            ("period_end", "filing_date", "timeframe", "version"),
+            ("total_equity", "cash", "long_term_debt"),
         ),
         "filings": (
             "silver.filings",
@@ -93,11 +98,18 @@ def with_context(events: DataFrame, tables: Mapping[str, DataFrame]) -> DataFram
         "sectors": (
             "silver.sectors",
             ("session_date",),
-            ("market_return", "small_cap_return", "sector_return", "beta_small_cap", "correlation_small_cap"),
+            (
+                *("session_date", "is_sector_known", "market_return", "small_cap_return", "sector_return"),
+                *("beta_small_cap", "correlation_small_cap"),
+            ),
         ),
     }
     for name, (table, order, values) in latest.items():
         wide = wide.join(latest_known(asked, tables[table], "security_id", order, values, name), "event_id", "left")
+    yearly = tables["silver.fundamentals"].where("timeframe IN ('trailing_twelve_months', 'annual')")
+    order = ("period_end", "timeframe", "filing_date", "version")
+    income = latest_known(asked, yearly, "security_id", order, ("revenue", "net_income"), "income")
+    wide = wide.join(income, "event_id", "left")
     others = {
         "insiders": _insiders(asked, tables["silver.ownership"]),
         "institutions": _institutions(asked, tables["silver.ownership"]),
@@ -131,39 +143,50 @@ def latest_known(
     return known.where("event_id IS NOT NULL").select("event_id", F.col("fact.values").alias(name))
 
 
-def _within(asked: DataFrame, facts: DataFrame, days: int) -> DataFrame:
-    """Events beside the facts of their security that became known in so many days before them."""
+def _told(asked: DataFrame, facts: DataFrame) -> DataFrame:
+    """Events beside the facts of their security that were known."""
     told = facts.withColumnRenamed("known_at", "told_at").drop("session_date", "symbol")
-    span = f"told_at <= known_at AND told_at > known_at - INTERVAL {days} DAYS"
-    return asked.join(told, "security_id").where(span)
+    return asked.join(told, "security_id").where("told_at <= known_at")
 
 
 def _insiders(asked: DataFrame, ownership: DataFrame) -> DataFrame:
     """$ that insiders bought less what they sold in the market, of the last version of each filing."""
-    trades = ownership.where("kind = 'insider' AND entry = 'transaction'")
-    traded = _within(asked, trades, 90).where("transaction_code IN ('P', 'S') AND price IS NOT NULL")
-    cents = F.expr("cast(rint(IF(transaction_code = 'P', 1, -1) * cast(shares AS double) * price * 100) AS bigint)")
-    filings = traded.groupBy("event_id", "accession_number", "version").agg(F.sum(cents).alias("cents"))
-    last = filings.groupBy("event_id", "accession_number").agg(F.max_by("cents", "version").alias("cents"))
-    return last.groupBy("event_id").agg((F.sum("cents") / 100).alias("dollars"))
+    lines = ownership.where("kind = 'insider' AND NOT is_amendment")
+    known = _told(asked, lines).where("told_at > known_at - INTERVAL 90 DAYS")
+    traded = "instrument = 'non_derivative' AND entry = 'transaction' AND transaction_code IN ('P', 'S')"
+    cents = "try_cast(rint(IF(transaction_code = 'P', 1, -1) * cast(shares AS double) * price * 100) AS bigint)"
+    filings = known.groupBy("event_id", "accession_number", "version").agg(
+        F.expr(f"coalesce(sum({cents}) FILTER (WHERE {traded}), 0)").alias("cents"),
+        F.expr(f"count_if({traded} AND price IS NOT NULL)").alias("trades"),
+    )
+    last = filings.groupBy("event_id", "accession_number").agg(
+        F.max_by(F.struct("cents", "trades"), "version").alias("last")
+    )
+    sums = last.where("last.trades > 0").groupBy("event_id")
+    return sums.agg((F.sum("last.cents") / 100).alias("dollars"))
 
 
 def _institutions(asked: DataFrame, ownership: DataFrame) -> DataFrame:
-    held = _within(asked, ownership.where("kind = 'institution'"), 135)
+    held = _told(asked, ownership.where("kind = 'institution'")).where("told_at > known_at - INTERVAL 135 DAYS")
     return held.groupBy("event_id").agg(F.count_distinct("holder_cik").alias("holders"))
 
 
 def _news(asked: DataFrame, news: DataFrame) -> DataFrame:
-    """Articles of a day and of a week, and the sum of the week's sentiment over those that have one."""
-    met = _within(asked, news.withColumn("score", F.expr(_SCORES)), 7)
-    articles = met.groupBy("event_id", "known_at", "article_id").agg(
-        F.min("told_at").alias("told_at"), F.max_by("score", "version").alias("score")
+    """Articles of a day and of a week, as they stood, and the sum of the week's sentiment over those that have one. Who rates old
+    articles knows what came after: a rating counts from the end of the day on which it was taken in.
+    """
+    rated_at = F.to_utc_timestamp(F.date_add("as_of", 1).cast("timestamp"), "America/New_York")
+    told = _told(asked, news.withColumns({"score": F.expr(_SCORES), "rated_at": rated_at}))
+    told = told.where("published_at > known_at - INTERVAL 7 DAYS")
+    rating = F.expr("IF(rated_at <= known_at, score, NULL)")
+    articles = told.groupBy("event_id", "known_at", "article_id").agg(
+        F.max_by(F.struct("published_at", rating.alias("score")), "version").alias("last")
     )
     return articles.groupBy("event_id").agg(
-        F.expr("count_if(told_at > known_at - INTERVAL 1 DAY)").alias("articles_1d"),
+        F.expr("count_if(last.published_at > known_at - INTERVAL 1 DAY)").alias("articles_1d"),
         F.count("*").alias("articles_7d"),
-        F.sum("score").alias("sentiment"),
-        F.count("score").alias("rated"),
+        F.sum("last.score").alias("sentiment"),
+        F.count("last.score").alias("rated"),
     )
 
 

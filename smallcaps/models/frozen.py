@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -20,7 +22,6 @@ from smallcaps.config import Settings
 from smallcaps.config.settings import DatasetSettings
 from smallcaps.detectors.registry import detectors_of
 from smallcaps.errors import BadData, BadInput
-from smallcaps.labels.horizons import sessions
 from smallcaps.labels.uniqueness import place, with_uniqueness
 from smallcaps.lake import Lake, declared, recorded_run, sql_literal
 from smallcaps.lake.runs import ABSENT
@@ -67,13 +68,21 @@ def dataset_rows(
         (F.col("barrier_width") == definition.barrier_width)
         & (F.col("horizon") == definition.horizon)
         & (F.col("weight") > 0)
+        # Near the data's end only labels that reached a barrier are known: those alone would be a choice by outcome.
+        & F.col("gave_back").isNotNull()
     )
+    certain = F.to_date(F.from_utc_timestamp("known_at", "America/New_York")).alias("label_date")
     outcome = ["event_id", "outcome", "return", "gave_back", "exit_at", "sessions_to_exit", "halted"]
     events = tables["gold.events"].where(
         F.col("grain").isin(*definition.grains) & F.col("session_date").between(first, last)
     )
     numbers = F.broadcast(tables["silver.calendar"].select("session_date", "session_number"))
-    labelled = events.join(labels.select(*outcome), "event_id").join(numbers, "session_date")
+    ended = numbers.select(F.col("session_date").alias("label_date"), F.col("session_number").alias("label_session"))
+    labelled = (
+        events.join(labels.select(certain, *outcome), "event_id")
+        .join(numbers, "session_date")
+        .join(ended, "label_date")
+    )
     exit_session = F.col("session_number") + F.col("sessions_to_exit")
     placed = labelled.withColumns(
         {"begins": place(F.col("session_number"), F.col("known_at")), "ends": place(exit_session, F.col("exit_at"))}
@@ -91,8 +100,7 @@ def dataset_rows(
     ]
     return wide.select(
         F.lit(name).alias("dataset"),
-        *("event_id", "symbol", "session_date", "detector", "known_at", "session_number"),
-        (F.col("session_number") + sessions(definition.horizon)).alias("label_session"),
+        *("event_id", "symbol", "session_date", "detector", "known_at", "session_number", "label_session"),
         *("outcome", "return", "gave_back", "halted", "uniqueness"),
         F.coalesce("is_core", F.lit(False)).alias("is_core"),
         F.array(*inputs).alias("inputs"),
@@ -126,7 +134,10 @@ def with_folds(rows: DataFrame, definition: DatasetSettings) -> tuple[DataFrame,
 def content_hash(rows: DataFrame) -> str:
     """SHA-256 of rows of gold.dataset_rows, whatever their order; the dataset's name and run_id are no part of it."""
     columns = [column.name for column in declared("gold.dataset_rows").columns if column.name != "dataset"]
-    each = rows.select("session_date", F.sha2(F.to_json(F.struct(*columns)), 256).alias("hash"))
+    each = rows.select(
+        "session_date",
+        F.sha2(F.to_json(F.struct(*columns), {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS"}), 256).alias("hash"),
+    )
     days = each.groupBy("session_date").agg(
         F.sha2(F.concat_ws("", F.array_sort(F.collect_list("hash"))), 256).alias("hash")
     )
@@ -191,11 +202,20 @@ def rebuild_dataset(lake: Lake, name: str) -> Frozen:
     versions = kept["input_versions"]
     with recorded_run(lake, "dataset rebuild", {"dataset": name}, kept["settings_hash"]) as run:
         tables = _tables(
-            lake, lambda table: lake.empty(table) if versions[table] == ABSENT else lake.read(table, versions[table])
+            lake,
+            lambda table: lake.read(table, at) if (at := versions.get(table, ABSENT)) != ABSENT else lake.empty(table),
         )
         made = dataset_rows(name, tables, definition, kept["first_day"], kept["last_day"])
         rows = _declared(with_folds(made, definition)[0])
-        hashed = content_hash(rows)
+        try:
+            hashed = content_hash(rows)
+        except (PySparkException, Py4JJavaError) as error:
+            # Spark may have several such failures at once, which it tells as an error of another kind.
+            if "FAILED_READ_FILE.FILE_NOT_EXIST" not in str(error):
+                raise
+            raise BadInput(
+                f"Files of the versions that {name} was made of are gone; it cannot be made again."
+            ) from error
         if hashed != kept["content_hash"]:
             code = code_version()
             other = "" if code == kept["code_version"] else f" It was built by {kept['code_version']}, this is {code}."

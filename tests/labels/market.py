@@ -71,13 +71,21 @@ def labels_of(
     minutes: Iterable[Row] = (),
     quotes: Iterable[Row] = (),
     halts: Iterable[Row] = (),
+    parts_alone: frozenset[str] = frozenset(),
 ) -> DataFrame:
-    """gold.event_labels of rows."""
+    """gold.event_labels of rows; of `parts_alone` windows of the day have been taken in alone."""
+    told = list(quotes)
+    # Trades of whole days came with the quotes, unless a test says otherwise.
+    whole = [
+        dict(zip(("symbol", "session_date"), name, strict=True))
+        for name in {(row["symbol"], row["session_date"]) for row in told}
+    ]
     named = {
         "gold.events": events,
         "silver.bars_1d": days,
         "silver.bars_1m": minutes,
-        "silver.quotes": quotes,
+        "silver.trades": [name | {"is_whole_day": name["symbol"] not in parts_alone} for name in whole],
+        "silver.quotes": told,
         "silver.halts": halts,
     }
     after = Aftermath(*(as_table(spark, name, rows) for name, rows in named.items()))

@@ -53,6 +53,9 @@ def label(
     outcome, step, fill = first_touch(path, long, target, stop)
     seen_until = start + max(map(sessions, rules.horizons)) + 63
     back = [number for number in bars if start + horizon <= number <= seen_until]
+    # Without a barrier or a bar at the end it takes until the name is back, or could not be any more.
+    waits = outcome is None and start + horizon not in bars
+    settled = min([*back, max(closes), seen_until]) if waits else start + horizon
     delisted = outcome is None and complete and not back
     if delisted:
         step = max(path)
@@ -79,7 +82,7 @@ def label(
         if complete
         else None,
         "delisted": delisted,
-        "known_at": closes[start + horizon] if complete else path[max(path)]["bar"]["close_at"],
+        "known_at": closes[settled] if complete else path[max(path)]["bar"]["close_at"],
     }
 
 
@@ -87,6 +90,8 @@ def first_touch(
     path: dict[int, Row], long: bool, target: float, stop: float
 ) -> tuple[str | None, int | None, float | None]:
     for step, bar in sorted(path.items()):
+        if step == 1 and ((bar["open"] <= stop) if long else (bar["open"] >= stop)):
+            return "unresolved", step, None
         if (bar["open"] >= target) if long else (bar["open"] <= target):
             return "continuation", step, bar["open"]
         if (bar["open"] <= stop) if long else (bar["open"] >= stop):

@@ -146,6 +146,8 @@ def tape_label(
         loses = step.low <= stop if long else step.high >= stop
         if (step.open >= target) if long else (step.open <= target):
             outcome, fill = "continuation", step.open
+        elif step is path[0] and ((step.open <= stop) if long else (step.open >= stop)):
+            outcome, fill = "unresolved", None
         elif (step.open <= stop) if long else (step.open >= stop):
             outcome, fill = "reversal", step.open
         elif wins and loses:
@@ -205,13 +207,16 @@ def gave_back(path: list[Step], event: Row, own: float, rules: LabelSettings) ->
 
 
 def atr_of(bars: list[Row], known: int) -> float:
-    """Mean true range of the minutes that ended by `known` among the last 20 before its minute."""
-    ranges, previous = [], {}
+    """Mean true range of the segment's minutes that ended by `known` among the last 20 before its minute, in whole 1/10,000 $."""
+    ranges: dict[int, list[int]] = {}
+    previous: dict[int, float] = {}
     for bar in sorted(bars, key=lambda bar: bar["ts"]):
         close = previous.get(bar["segment"])
         high, low = bar["high"], bar["low"]
         begins = nanoseconds(bar["ts"])
         if begins + MINUTE <= known and begins >= known // MINUTE * MINUTE - 20 * MINUTE:
-            ranges.append(high - low if close is None else max(high, close) - min(low, close))
+            width = high - low if close is None else max(high, close) - min(low, close)
+            ranges.setdefault(bar["segment"], []).append(round(width * 10_000))
         previous[bar["segment"]] = bar["close"]
-    return sum(ranges) / len(ranges)
+    last = ranges[max(ranges)]
+    return sum(last) / len(last) / 10_000

@@ -409,17 +409,26 @@ def test_an_outcome_is_known_at_the_close_of_the_horizons_last_session(found: Fo
         return found[name, 1.0, horizon]["known_at"].astimezone(dt.UTC)
 
     # Session 3 is 1 July, 16:00 New York; session 5 is 3 July, which closed at 13:00.
-    for name in ("nothing", "continues", "both in a bar", "delisted"):
+    for name in ("nothing", "continues", "both in a bar"):
         assert known(name, "3d") == dt.datetime(2024, 7, 1, 20, tzinfo=dt.UTC)
         assert known(name, "5d") == dt.datetime(2024, 7, 3, 17, tzinfo=dt.UTC)
+
+
+def test_what_disappeared_is_known_to_have_when_it_cannot_be_back_any_more(found: Found) -> None:
+    # Here the data end before that; a name that only missed the horizon's session is told by its next bar.
+    last = CALENDAR[9]["close_at"].to_pydatetime()
+    assert found["delisted", 1.0, "3d"]["known_at"].astimezone(dt.UTC) == last
+    following = CALENDAR[4]["close_at"].to_pydatetime()
+    assert found["horizon's bar missing", 1.0, "3d"]["known_at"].astimezone(dt.UTC) == following
 
 
 def test_a_security_that_was_renamed_after_the_event_is_followed(
     spark: SparkSession, rules: LabelSettings, found: Found
 ) -> None:
     cases = market()
+    own = {event["symbol"]: event["session_date"] for event in cases.events}
     moved = [
-        row | {"symbol": f"new {row['symbol']}"} if row["session_number"] > CALENDAR[3]["session_number"] else row
+        row | {"symbol": f"new {row['symbol']}"} if row["session_date"] > own[row["symbol"]] else row
         for row in cases.bars
     ]
     assert by_key(labels_of(spark, cases.events, moved, rules)) == found

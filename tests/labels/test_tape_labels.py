@@ -114,7 +114,9 @@ class Tape:
             [halt(name, start, end) for start, end in (halts or {}).items()],
         )
 
-    def labels(self, spark: SparkSession, rules: LabelSettings) -> dict[tuple[str, float, str], Row]:
+    def labels(
+        self, spark: SparkSession, rules: LabelSettings, parts_alone: frozenset[str] = frozenset()
+    ) -> dict[tuple[str, float, str], Row]:
         parts = self.names.values()
         return by_key(
             labels_of(
@@ -123,6 +125,7 @@ class Tape:
                 [row for name in parts for row in name.days.values()],
                 rules,
                 *([row for name in parts for row in getattr(name, kind)] for kind in ("minutes", "quotes", "halts")),
+                parts_alone=parts_alone,
             )
         )
 
@@ -163,6 +166,7 @@ def found(spark: SparkSession, rules: LabelSettings) -> dict[tuple[str, float, s
     tape.add(tape_event("running minute", known, 1, 16.0, atr), nine | bars | {360: (16.0, 30.0, 3.0, 16.0)})
     tape.add(tape_event("at the close", CLOSE - 0.5, 1, 16.0, atr), nine | bars)
     tape.add(tape_event("after the close", CLOSE + 5, 1, 16.0, atr), {**nine, **bars, 730: QUIET, 731: QUIET})
+    tape.add(tape_event("wide", known, 1, 16.0, atr), nine, {359.0: (15.0, 16.0)})
     tape.add(tape_event("no tape", known, 1, 16.0, atr))
     tape.add(tape_event("gap", OPEN + 2 / 60, 1, 16.0, 4.0, grain="daily"), dict.fromkeys(range(OPEN, CLOSE), QUIET))
     tape.add(tape_event("next days", known, 1, 16.0, 0.01), nine | bars, days={2: (16.0, 20.0, 16.0, 19.0)})
@@ -228,6 +232,24 @@ def test_without_quotes_bars_are_walked_from_the_first_that_begins_after_the_eve
     assert found["both in a minute", 1.0, "25m"]["outcome"] == "unresolved"
     # What the running minute still did cannot be told from what it had done.
     assert found["running minute", 1.0, "25m"]["outcome"] == "none"
+
+
+def test_quotes_of_a_part_of_the_day_are_not_walked_on(spark: SparkSession, rules: LabelSettings) -> None:
+    """Windows around other events end: their last quote would stand for the rest of the day."""
+    tape, known = Tape(), 360 + 2 / 60
+    bars = dict.fromkeys(range(300, 720), QUIET)
+    tape.add(tape_event("part", known, 1, 16.0, 0.2), bars | {380: (16.0, 18.0, 16.0, 17.0)}, {359.0: (15.9, 16.1)})
+    whole = tape.labels(spark, rules)["part", 1.0, "30m"]
+    part = tape.labels(spark, rules, frozenset({"part"}))["part", 1.0, "30m"]
+    assert (whole["entry_price"], whole["outcome"]) == (16.1, "none")
+    assert (part["entry_price"], part["outcome"]) == (16.25, "continuation")
+
+
+def test_a_spread_as_wide_as_the_barrier_decides_nothing(found: Found) -> None:
+    row = found["wide", 1.0, "25m"]
+    assert (row["outcome"], row["weight"], row["return"]) == ("unresolved", 0.0, None)
+    assert row["exit_at"] == row["entry_at"]
+    assert found["wide", 2.0, "25m"]["outcome"] == "none"
 
 
 def test_no_horizon_within_a_session_passes_its_close(found: Found) -> None:

@@ -25,7 +25,7 @@ def day(back: int) -> dt.date:
 def facts(known_at: dt.datetime) -> dict[str, list[Row]]:
     """One fact a table, or as many as it takes, that became known at `known_at`, each unlike what a missing one gives."""
     said: Row = {"security_id": ME, "symbol": "SYM", "known_at": known_at}
-    source = {"source_sha256": "0", "as_of": DAY}
+    source = {"source_sha256": "0", "as_of": day(1)}
     return {
         "silver.universe": [
             said
@@ -40,8 +40,14 @@ def facts(known_at: dt.datetime) -> dict[str, list[Row]]:
         "silver.float": [said | source | {"version": 1, "free_float_percent": 60.0}],
         "silver.fundamentals": [
             said
-            | {"period_end": day(60), "timeframe": "quarterly", "filing_date": day(30), "version": 1, "revenue": 50e6}
-            | {"net_income": -10e6, "total_equity": 40e6, "cash": 20e6, "long_term_debt": 30e6, "as_of": DAY}
+            | {
+                "period_end": day(60),
+                "timeframe": "trailing_twelve_months",
+                "filing_date": day(30),
+                "version": 1,
+                "revenue": 50e6,
+            }
+            | {"net_income": -10e6, "total_equity": 40e6, "cash": 20e6, "long_term_debt": 30e6, "as_of": day(1)}
         ],
         "silver.filings": [
             said
@@ -97,7 +103,13 @@ def facts(known_at: dt.datetime) -> dict[str, list[Row]]:
         ],
         "silver.sectors": [
             said
-            | {"session_date": day(1), "market_return": 0.01, "small_cap_return": 0.02, "sector_return": 0.03}
+            | {
+                "session_date": day(1),
+                "is_sector_known": True,
+                "market_return": 0.01,
+                "small_cap_return": 0.02,
+                "sector_return": 0.03,
+            }
             | {"beta_small_cap": 1.5, "correlation_small_cap": 0.4}
         ],
         "silver.short_sale_restrictions": [said | {"session_date": day(1), "last_session": DAY, "triggered_ns": 1}],
@@ -111,6 +123,7 @@ def _insider(code: str, shares: int, price: float) -> Row:
         "accession_number": "4",
         "version": 1,
         "entry": "transaction",
+        "instrument": "non_derivative",
         "transaction_code": code,
         "shares": Decimal(shares),
         "price": price,
@@ -217,3 +230,40 @@ def test_windows_end_where_they_say(spark: SparkSession) -> None:
     assert known(spark, facts(KNOWN - dt.timedelta(days=7)))["news_7d"] == 0.0
     assert known(spark, facts(KNOWN - dt.timedelta(days=90)))["insider_net_share"] is None
     assert known(spark, facts(KNOWN - dt.timedelta(days=135)))["institutions"] is None
+
+
+def test_a_rating_counts_once_it_was_there_and_an_article_from_when_it_was_published(spark: SparkSession) -> None:
+    said = facts(BEFORE)
+    news = said["silver.news"]
+    hindsight = [row | {"as_of": DAY} for row in news]
+    assert known(spark, said | {"silver.news": hindsight})["news_sentiment_7d"] is None
+    # A new version of an old article is no news, and counts as it now stands.
+    old = [row | {"published_at": KNOWN - dt.timedelta(days=3)} for row in news]
+    again = [row | {"version": 2, "sentiment": "negative"} for row in old]
+    found = known(spark, said | {"silver.news": old + again})
+    assert (found["news_1d"], found["news_7d"], found["news_sentiment_7d"]) == (0.0, 4.0, -1.0)
+
+
+def test_a_corrected_filing_counts_as_corrected_and_a_sector_of_hindsight_not_at_all(spark: SparkSession) -> None:
+    said = facts(BEFORE)
+    insiders = [row for row in said["silver.ownership"] if row["kind"] == "insider"]
+    granted = [row | {"version": 2, "transaction_code": "A"} for row in insiders]
+    assert known(spark, said | {"silver.ownership": insiders + granted})["insider_net_share"] is None
+    guessed = [row | {"is_sector_known": False} for row in said["silver.sectors"]]
+    found = known(spark, said | {"silver.sectors": guessed})
+    assert (found["sector_return"], found["market_return"]) == (None, 0.01)
+    long_ago = [row | {"session_date": day(6)} for row in said["silver.sectors"]]
+    found = known(spark, said | {"silver.sectors": long_ago})
+    assert (found["market_return"], found["beta_small_cap"]) == (None, 1.5)
+
+
+def test_a_quarters_income_is_no_years(spark: SparkSession) -> None:
+    said = facts(BEFORE)
+    quarter = said["silver.fundamentals"][0] | {
+        "timeframe": "quarterly",
+        "period_end": day(40),
+        "revenue": 1e6,
+        "cash": 1e6,
+    }
+    found = known(spark, said | {"silver.fundamentals": [*said["silver.fundamentals"], quarter]})
+    assert (found["revenue_yield"], found["cash_yield"]) == (0.5, 0.01)

@@ -1,6 +1,7 @@
 """Frozen datasets: what is in them, that they come out the same after their tables have moved on, and how two differ."""
 
 import datetime as dt
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,9 +35,11 @@ def fuller(labels: list[Row]) -> list[Row]:
     rows = []
     for number, label in enumerate(labels):
         after = 5 if label["outcome"] == "none" else 2
-        end = SESSIONS[min(places[label["session_date"]] + after, len(SESSIONS) - 1)]
+        end, horizon = (SESSIONS[min(places[label["session_date"]] + many, len(SESSIONS) - 1)] for many in (after, 5))
         told = {"return": 0.01 * (number % 7 - 3), "gave_back": number % 3 == 0, "halted": False}
-        rows.append(label | told | {"exit_at": end["close_at"], "sessions_to_exit": after})
+        rows.append(
+            label | told | {"exit_at": end["close_at"], "sessions_to_exit": after, "known_at": horizon["close_at"]}
+        )
     return rows
 
 
@@ -157,7 +160,7 @@ def test_rows_know_their_fold_their_uniqueness_and_the_manifest(
     for row in rows.values():
         tested = [fold.number for fold in folds if fold.test_first <= row["session_number"] <= fold.test_last]
         assert row["fold"] == (tested[0] if tested else None)
-        assert row["label_session"] == row["session_number"] + 5
+        assert row["label_session"] == min(row["session_number"] + 5, SESSIONS[-1]["session_number"])
     events, labels = past
     assert {one for one, row in rows.items() if row["is_core"]} == {
         event["event_id"] for event in events[1:4]
@@ -228,6 +231,7 @@ def test_it_is_made_again_to_the_bit_after_its_tables_have_moved_on_and_what_was
 
 
 def test_a_frozen_dataset_never_becomes_stale(lake: Lake, frozen: str) -> None:
+    assert stale(lake, ["gold.dataset_rows"]) == []
     assert [one.table for one in stale(lake) if one.table.startswith("gold.dataset")] == []
 
 
@@ -241,6 +245,8 @@ def test_the_hash_knows_every_value_and_no_order(lake: Lake, frozen: str) -> Non
         )
         != own
     )
+    later = "IF(session_number % 60 = 7, known_at + INTERVAL 1 MICROSECOND, known_at) AS known_at"
+    assert content_hash(rows.selectExpr("* EXCEPT (known_at)", later)) != own
     assert content_hash(rows.limit(rows.count() - 1)) != own
 
 
@@ -250,6 +256,19 @@ def test_a_dataset_that_comes_out_otherwise_is_told(lake: Lake, frozen: str, spa
     lake.replace("gold.datasets", changed.select(kept.columns).localCheckpoint(), None, "test")
     with pytest.raises(BadData, match=r"comes out as .* it was frozen as 000000000000"):
         rebuild_dataset(lake, frozen)
+
+
+def test_where_files_of_a_version_are_gone_that_is_told(
+    tmp_path: Path, spark: SparkSession, past: tuple[list[Row], list[Row]], settings: Settings
+) -> None:
+    own = Lake(str(tmp_path), spark)
+    write(own, spark, *past)
+    build_dataset(own, settings, "lost", "daily", FIRST, LAST)
+    write_labels(own, spark, past[1][:10])
+    for file in (tmp_path / "gold" / "event_labels").glob("*.parquet"):
+        file.unlink()
+    with pytest.raises(BadInput, match="lost was made of are gone"):
+        rebuild_dataset(own, "lost")
 
 
 @pytest.mark.parametrize(
@@ -270,7 +289,7 @@ def test_what_cannot_be_frozen_is_refused(
         build_dataset(lake, settings, name, of, FIRST, LAST)
 
 
-def test_what_is_not_there_is_told(lake: Lake, tmp_path: object, spark: SparkSession, settings: Settings) -> None:
+def test_what_is_not_there_is_told(lake: Lake, tmp_path: Path, spark: SparkSession, settings: Settings) -> None:
     with pytest.raises(BadInput, match="no dataset 'unknown'"):
         rebuild_dataset(lake, "unknown")
     empty = Lake(str(tmp_path), spark)
