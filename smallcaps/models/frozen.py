@@ -206,8 +206,8 @@ def rebuild_dataset(lake: Lake, name: str) -> Frozen:
             lambda table: lake.read(table, at) if (at := versions.get(table, ABSENT)) != ABSENT else lake.empty(table),
         )
         made = dataset_rows(name, tables, definition, kept["first_day"], kept["last_day"])
-        rows = _declared(with_folds(made, definition)[0])
         try:
+            rows = _declared(with_folds(made, definition)[0])
             hashed = content_hash(rows)
         except (PySparkException, Py4JJavaError) as error:
             # Spark may have several such failures at once, which it tells as an error of another kind.
