@@ -155,6 +155,9 @@ class Frozen:
     folds: int
     content_hash: str
 
+    def __str__(self) -> str:
+        return f"{self.rows:,} events, {self.inputs} inputs, {self.folds} folds, {self.content_hash[:12]}"
+
 
 def build_dataset(lake: Lake, settings: Settings, name: str, of: str, first: date, last: date) -> Frozen:
     """Freeze the events from `first` to `last` as dataset `name`, by the definition `of` of the settings.
