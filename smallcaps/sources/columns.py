@@ -24,7 +24,7 @@ from smallcaps.sources.fields import Field
 Mask = NDArray[np.bool_]
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
-_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE](-[0-9]{1,8}|\+?[0-9]{1,3}))?")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE](-[0-9]{1,8}|\+?0*[0-9]{1,3}))?")
 _SPACES = "".join(map(chr, range(33)))
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(_DATE.pattern + r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?")
