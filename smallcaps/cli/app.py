@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -28,14 +28,14 @@ from rich.table import Table as RichTable
 from rich.tree import Tree
 
 from smallcaps import demo as main_job
-from smallcaps.cli.console import DAY, messages, output, started, timed, working
+from smallcaps.cli.console import DAY, From, To, days_from_to, messages, opened, output, timed, working
 from smallcaps.cli.dataset import dataset_app
 from smallcaps.cli.doctor import EXTRAS, examine
 from smallcaps.cli.forecast import foretell, show
 from smallcaps.cli.review import review_app
 from smallcaps.cli.simulate import show_faults, simulate_app
 from smallcaps.cli.vendor import examine_vendor
-from smallcaps.config import Settings, load_settings
+from smallcaps.config import load_settings
 from smallcaps.detectors.detect import (
     INPUT_TABLE,
     chosen_detectors,
@@ -94,8 +94,6 @@ app.add_typer(simulate_app, name="simulate")
 app.add_typer(review_app, name="review")
 app.add_typer(dataset_app, name="dataset")
 
-From = Annotated[datetime, typer.Option("--from", formats=DAY, help="First day, YYYY-MM-DD.")]
-To = Annotated[datetime, typer.Option("--to", formats=DAY, help="Last day, YYYY-MM-DD.")]
 Symbols = Annotated[str | None, typer.Option(help="Only these, comma-separated; case matters.")]
 AsOf = Annotated[
     datetime | None, typer.Option("--as-of", formats=DAY, help="Day of the reference data; default: New York's today.")
@@ -120,17 +118,6 @@ class Format(StrEnum):
     table = "table"
     csv = "csv"
     json = "json"
-
-
-def _open() -> tuple[Lake, Settings]:
-    settings = load_settings()
-    return Lake(settings.lake, started(settings), settings.quality.suites), settings
-
-
-def _days(first: datetime, last: datetime) -> tuple[date, date]:
-    if first > last:
-        raise BadInput(f"The range is empty: --from {first:%Y-%m-%d} is after --to {last:%Y-%m-%d}.")
-    return first.date(), last.date()
 
 
 def _names(symbols: str | None) -> list[str] | None:
@@ -165,7 +152,7 @@ def demo(
     report: Annotated[Path | None, typer.Option(help="Folder of the report; default: report/ in the lake.")] = None,
 ) -> None:
     """Run the main job, end to end, on the sample; beside it show what becomes of a simulated market's faults."""
-    lake, settings = _open()
+    lake, settings = opened()
     folder = _report_folder(lake, report)
     # Without suites, which the sample shows.
     simulated, market = Lake(f"{lake.root}/simulated", lake.spark), folder / "market"
@@ -193,9 +180,9 @@ def ingest_flatfiles_command(
     dry_run: DryRun = False,
 ) -> None:
     """Take the vendor's flat files into raw and bronze; of the vendor's bucket only what is not here already."""
-    days, names = _days(first, last), _names(symbols)
+    days, names = days_from_to(first, last), _names(symbols)
     source = vendor_files(load_settings().vendor) if root is None else Folder(root)
-    lake, settings = _open()
+    lake, settings = opened()
     if dry_run:
         foretell(lake, file_forecasts(lake, source, kinds.split(","), *days))
         return
@@ -212,7 +199,7 @@ def ingest_reference_command(
     splits: Annotated[str, typer.Option(help="JSON body or CSV with ticker, execution_date, split_from, split_to.")],
 ) -> None:
     """Take reference data into raw and bronze."""
-    lake, settings = _open()
+    lake, settings = opened()
     rows = timed("ingest reference", lake.spark, lambda: ingest_splits(lake, settings, splits))
     output.print_json(json.dumps({"bronze.splits": rows}))
 
@@ -227,11 +214,11 @@ def ingest_rest_command(
     dry_run: DryRun = False,
 ) -> None:
     """Take REST endpoints of the vendor and FRED into bronze; what is there already is not asked for again."""
-    want = wanted(*_days(first, last), _names(symbols), as_of.date() if as_of else None)
+    want = wanted(*days_from_to(first, last), _names(symbols), as_of.date() if as_of else None)
     # What is wrong is told before Spark starts.
     named = chosen(endpoints.split(","), want)
     keys = {} if dry_run else keys_of(load_settings(), (endpoint.source for endpoint in named))
-    lake, settings = _open()
+    lake, settings = opened()
     if dry_run:
         foretell(lake, rest_forecasts(lake, settings, named, want))
         return
@@ -242,7 +229,7 @@ def ingest_rest_command(
 def ingest_windows_command() -> None:
     """Take the trades and quotes of the manifest's download plan into bronze: `smallcaps manifest plan` tells which."""
     keys = keys_of(load_settings(), [Source.VENDOR])
-    lake, settings = _open()
+    lake, settings = opened()
     with working("plan", lake.spark):
         plan = download_plan(lake, settings)
     _carry_out(lake, window_steps(lake, settings, keys[Source.VENDOR], plan))
@@ -253,7 +240,7 @@ def ingest_feed_command(
     seconds: Annotated[float, typer.Option(help="How long to listen.")],
 ) -> None:
     """Take limit bands and halts of the live feed into bronze: the vendor has no history of them."""
-    key, (lake, settings) = read_key(load_settings().vendor.secret), _open()
+    key, (lake, settings) = read_key(load_settings().vendor.secret), opened()
     heard = timed("ingest feed", lake.spark, lambda: ingest_feed(lake, settings, key, seconds))
     output.print_json(json.dumps(asdict(heard)))
 
@@ -264,14 +251,14 @@ def ingest_all_command(
     first: From, last: To, symbols: Symbols = None, as_of: AsOf = None, dry_run: DryRun = False
 ) -> None:
     """Take everything in that is taken in day by day. What fails does not stop the rest."""
-    want = wanted(*_days(first, last), _names(symbols), as_of.date() if as_of else None)
+    want = wanted(*days_from_to(first, last), _names(symbols), as_of.date() if as_of else None)
     settings = load_settings()
     sources = [source for source in Source if source is Source.VENDOR or has_key(settings, source)]
     if Source.FRED not in sources:
         messages.print("FRED_API_KEY is not set: economic figures by vintage (macro_vintages) are left out.")
     named = chosen(routine_names(sources), want)
     keys, files = {} if dry_run else keys_of(settings, sources), vendor_files(settings.vendor)
-    lake, settings = _open()
+    lake, settings = opened()
     if dry_run:
         rest = rest_forecasts(lake, settings, named, want)
         foretell(lake, [*rest, *file_forecasts(lake, files, VENDOR_KINDS, want.first, want.last)])
@@ -295,8 +282,8 @@ def refine_command(
     """Make silver of bronze."""
     if tables is not None and everything:
         raise BadInput("--all and --tables exclude each other.")
-    days, chosen_tables = _days(first, last), None if tables is None else tables.split(",")
-    lake, settings = _open()
+    days, chosen_tables = days_from_to(first, last), None if tables is None else tables.split(",")
+    lake, settings = opened()
     written = timed("refine", lake.spark, lambda: refine(lake, settings, *days, chosen_tables))
     output.print_json(json.dumps(written))
 
@@ -304,7 +291,7 @@ def refine_command(
 @app.command("upgrade")
 def upgrade_command() -> None:
     """Bring the tables of a lake that an earlier version made up to what is declared now."""
-    lake, _ = _open()
+    lake, _ = opened()
     with working("upgrade", lake.spark):
         changed = {name: lake.upgrade(name) for name in REGISTRY if lake.exists(name)}
     table = RichTable("table", "changed")
@@ -323,7 +310,7 @@ def stale_command(
     name: Annotated[str | None, typer.Argument(metavar="TABLE", help="One table.")] = None,
 ) -> None:
     """Show what was made of rows that have changed since."""
-    lake, _ = _open()
+    lake, _ = opened()
     with working("stale", lake.spark):
         found = stale(lake, None if name is None else [name])
     if not found:
@@ -339,7 +326,7 @@ def stale_command(
 @app.command("refresh")
 def refresh_command() -> None:
     """Make what is stale again, exactly those days; models are trained by hand."""
-    lake, settings = _open()
+    lake, settings = opened()
 
     def told(one: Stale) -> None:
         days = f"{len(one.days)} days" if one.days else "all"
@@ -362,8 +349,8 @@ def detect_intraday_command(first: From, last: To) -> None:
 
 
 def _detect(grains: Sequence[str], first: datetime, last: datetime) -> None:
-    days = _days(first, last)
-    lake, settings = _open()
+    days = days_from_to(first, last)
+    lake, settings = opened()
     there = [grain for grain in grains if lake.exists(INPUT_TABLE[grain])]
     if not there:
         names = " and ".join(INPUT_TABLE[grain] for grain in grains)
@@ -384,7 +371,7 @@ def manifest_command(
         if top is not None:
             raise BadInput("--top is for making the manifest: leave it out here.")
         return
-    lake, settings = _open()
+    lake, settings = opened()
     rows = timed("manifest", lake.spark, lambda: build_manifest(lake, settings, top))
     output.print_json(json.dumps({"gold.core_manifest": rows}))
 
@@ -394,7 +381,7 @@ def manifest_explain_command(
     event_id: Annotated[str, typer.Argument(help="An event's id, or the beginning of it.")],
 ) -> None:
     """Tell why an event is in the CORE manifest, or is not: its score, what it is made of, and what left it out."""
-    lake, settings = _open()
+    lake, settings = opened()
     why = explain(lake, settings, event_id)
     event = why.event
     table = RichTable(
@@ -421,7 +408,7 @@ def manifest_explain_command(
 @manifest_app.command("plan")
 def manifest_plan_command() -> None:
     """Tell which windows of trades and quotes around the manifest's events `ingest windows` would ask for."""
-    lake, settings = _open()
+    lake, settings = opened()
     with working("plan", lake.spark):
         plan = download_plan(lake, settings)
         forecasts = window_forecasts(lake, settings, plan)
@@ -437,8 +424,8 @@ def manifest_plan_command() -> None:
 @app.command("features")
 def features_command(first: From, last: To) -> None:
     """Compute microstructure features of the intraday events."""
-    days = _days(first, last)
-    lake, settings = _open()
+    days = days_from_to(first, last)
+    lake, settings = opened()
     rows = timed("features", lake.spark, lambda: extract_features(lake, settings, *days))
     output.print_json(json.dumps({"gold.event_features": rows}))
 
@@ -446,8 +433,8 @@ def features_command(first: From, last: To) -> None:
 @app.command("sequences")
 def sequences_command(first: From, last: To) -> None:
     """Write what happened second by second around the intraday events."""
-    days = _days(first, last)
-    lake, settings = _open()
+    days = days_from_to(first, last)
+    lake, settings = opened()
     rows = timed("sequences", lake.spark, lambda: extract_sequences(lake, settings, *days))
     output.print_json(json.dumps({"gold.event_sequences": rows}))
 
@@ -455,8 +442,8 @@ def sequences_command(first: From, last: To) -> None:
 @app.command("label")
 def label_command(first: From, last: To) -> None:
     """Label the events with what happened after them."""
-    days = _days(first, last)
-    lake, settings = _open()
+    days = days_from_to(first, last)
+    lake, settings = opened()
     rows = timed("label", lake.spark, lambda: label_events(lake, settings, *days))
     output.print_json(json.dumps({"gold.event_labels": rows}))
 
@@ -466,7 +453,7 @@ def train_command() -> None:
     """Train the first model walk-forward and log it to MLflow."""
     from smallcaps.models.gradient_boosting import train
 
-    lake, settings = _open()
+    lake, settings = opened()
     trained = timed("train", lake.spark, lambda: train(lake, settings))
     output.print_json(json.dumps(asdict(trained)))
 
@@ -478,7 +465,7 @@ def report_command(
     """Write the report: one page and summary.json."""
     from smallcaps.serving.report import build_report
 
-    lake, settings = _open()
+    lake, settings = opened()
     place = _report_folder(lake, folder)
     page = timed("report", lake.spark, lambda: build_report(lake, settings, place))
     output.print(str(page), soft_wrap=True)
@@ -501,7 +488,7 @@ def show_command(
     """Draw a name's day: its bars, its events, and why they fired."""
     from smallcaps.serving.day_page import write_day_page
 
-    lake, settings = _open()
+    lake, settings = opened()
     if page is None and "://" in lake.root:
         raise BadInput("The lake is not on this machine: name a local file with --page.")
     place = page or Path(lake.root) / "show" / f"{quote(symbol, safe='')}-{day:%Y-%m-%d}.html"
@@ -517,7 +504,7 @@ def sql_command(
     form: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,
 ) -> None:
     """Query the lake; only the result goes to stdout."""
-    lake, _ = _open()
+    lake, _ = opened()
     lake.register()
     _refuse_changes(lake, query)
     with working("query", lake.spark):
@@ -572,13 +559,13 @@ def tables_command(
         return
     if json_schema:
         topic = declared_topic(name or "")
-        _open()
+        opened()
         sys.stdout.write(topic.json_schema + "\n")
         return
     if name is not None:
         output.print(_columns(declared_topic(name) if name in TOPICS else declared(name)))
         return
-    lake, _ = _open()
+    lake, _ = opened()
     listed = RichTable("table", "version", "written by", "what it holds")
     for table in REGISTRY.values():
         version = str(lake.version(table.name)) if lake.exists(table.name) else "–"
@@ -603,7 +590,7 @@ def quality_command(
     docs: Annotated[Path | None, typer.Option(help="Write a page with every result into this folder, too.")] = None,
 ) -> None:
     """Show what the quality suites found last; exit code 3 where one stopped a job."""
-    lake, _ = _open()
+    lake, _ = opened()
     with working("quality", lake.spark):
         states = latest_states(lake, name)
     if not states:
@@ -654,7 +641,7 @@ def trace_command(
     identifier: Annotated[str, typer.Argument(help="An event_id or run_id, or its first digits.")],
 ) -> None:
     """Walk an event or a run back to the raw files and their checksums."""
-    lake, _ = _open()
+    lake, _ = opened()
     with working("trace", lake.spark):
         found = trace(lake, identifier)
     output.print(_tree(found))
@@ -715,7 +702,7 @@ def detectors_truth_command(
     from smallcaps.cli.truth import show_truth
     from smallcaps.serving import detection_page
 
-    lake, settings = _open()
+    lake, settings = opened()
     with working("detectors truth", lake.spark):
         truth = detection_page.collect(lake, settings, market, plants)
     show_truth(truth)
@@ -735,7 +722,7 @@ def detectors_sql_command(grain: Annotated[Grain, typer.Argument()]) -> None:
 @detectors_app.command("explain")
 def detectors_explain_command(grain: Annotated[Grain, typer.Argument()]) -> None:
     """Print how far the grain's detectors look back, and Spark's physical plan of its statement."""
-    lake, settings = _open()
+    lake, settings = opened()
     rows = rows_before(settings, grain.value)
     beside = ", and a seed of what came before" if GRAINS[grain.value].carries else ""
     output.print(f"Look-back: {rows} rows of the security{beside}")
@@ -753,8 +740,8 @@ def detectors_account_command(
     from smallcaps.cli.account import show_account
     from smallcaps.serving.detector_account import write_account
 
-    days = _days(first, last)
-    lake, settings = _open()
+    days = days_from_to(first, last)
+    lake, settings = opened()
     with working("account", lake.spark):
         account = write_account(lake, settings, *days, page)
     show_account(account)

@@ -6,14 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from datetime import date, datetime
+from typing import Annotated, Any
 
+import typer
 from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from smallcaps.config import Settings
+from smallcaps.config import Settings, load_settings
+from smallcaps.errors import BadInput
+from smallcaps.lake import Lake
 from smallcaps.lake.runs import WARNINGS
 from smallcaps.log import LOG, PROGRESS, write_log
 from smallcaps.spark import open_session
@@ -27,6 +31,23 @@ messages = Console(stderr=True)
 POLL_SECONDS = 0.3
 DAY = ["%Y-%m-%d"]
 """How a day is written on the command line."""
+
+
+From = Annotated[datetime, typer.Option("--from", formats=DAY, help="First day, YYYY-MM-DD.")]
+To = Annotated[datetime, typer.Option("--to", formats=DAY, help="Last day, YYYY-MM-DD.")]
+
+
+def opened() -> tuple[Lake, Settings]:
+    """The lake of the settings, and these."""
+    settings = load_settings()
+    return Lake(settings.lake, started(settings), settings.quality.suites), settings
+
+
+def days_from_to(first: datetime, last: datetime) -> tuple[date, date]:
+    """The days of `From` and `To`. Raises BadInput where there is none."""
+    if first > last:
+        raise BadInput(f"The range is empty: --from {first:%Y-%m-%d} is after --to {last:%Y-%m-%d}.")
+    return first.date(), last.date()
 
 
 def started(settings: Settings) -> SparkSession:

@@ -2,41 +2,31 @@
 
 import json
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table as RichTable
 
-from smallcaps.cli.console import DAY, messages, output, started, timed, working
-from smallcaps.config import Settings, load_settings
-from smallcaps.errors import BadInput
-from smallcaps.lake import Lake
+from smallcaps.cli.console import From, To, days_from_to, messages, opened, output, timed, working
 
 dataset_app = typer.Typer(help="Freeze training sets.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The dataset.")]
 
 
-def _open() -> tuple[Lake, Settings]:
-    settings = load_settings()
-    return Lake(settings.lake, started(settings), settings.quality.suites), settings
-
-
 @dataset_app.command("build")
 def dataset_build_command(
     name: Name,
-    first: Annotated[datetime, typer.Option("--from", formats=DAY, help="First day of the events, YYYY-MM-DD.")],
-    last: Annotated[datetime, typer.Option("--to", formats=DAY, help="Last day of the events, YYYY-MM-DD.")],
+    first: From,
+    last: To,
     of: Annotated[str, typer.Option(help="Which of the settings' definitions of datasets.")] = "daily",
 ) -> None:
     """Freeze what was known of labelled events, what came of them, folds and weights under a name."""
     from smallcaps.models.frozen import build_dataset
 
-    if first > last:
-        raise BadInput(f"The range is empty: --from {first:%Y-%m-%d} is after --to {last:%Y-%m-%d}.")
-    lake, settings = _open()
-    days = first.date(), last.date()
+    days = days_from_to(first, last)
+    lake, settings = opened()
     frozen = timed("dataset build", lake.spark, lambda: build_dataset(lake, settings, name, of, *days))
     output.print_json(json.dumps(asdict(frozen)))
 
@@ -46,7 +36,7 @@ def dataset_rebuild_command(name: Name) -> None:
     """Make a dataset again from the versions of the tables that it was made of, and compare the hash of its rows."""
     from smallcaps.models.frozen import rebuild_dataset
 
-    lake, _ = _open()
+    lake, _ = opened()
     frozen = timed("dataset rebuild", lake.spark, lambda: rebuild_dataset(lake, name))
     messages.print(f"{name} is as it was frozen.")
     output.print_json(json.dumps(asdict(frozen)))
@@ -60,7 +50,7 @@ def dataset_diff_command(
     """Show how two datasets differ: what they are made of, their inputs, their rows."""
     from smallcaps.models.frozen import dataset_difference
 
-    lake, _ = _open()
+    lake, _ = opened()
     with working("dataset diff", lake.spark):
         found = dataset_difference(lake, one, other)
     if not found.facts:
@@ -83,7 +73,7 @@ def dataset_diff_command(
 @dataset_app.command("list")
 def dataset_list_command() -> None:
     """Show the frozen datasets."""
-    lake, _ = _open()
+    lake, _ = opened()
     if not lake.exists("gold.datasets"):
         output.print("No dataset is frozen yet.")
         return

@@ -22,13 +22,14 @@ from smallcaps.config.settings import LabelSettings, MicrostructureSettings
 from smallcaps.labels.horizons import minutes, sessions
 from smallcaps.lake import Lake, between, declared, recorded_run
 from smallcaps.microstructure.signing import is_valid
+from smallcaps.microstructure.windows import ENDLESS_NS, NANOSECONDS
 from smallcaps.refine.ticks import WHOLE_DAYS
 
 QUARTER = 63
 """So many sessions after the longest horizon a name may come back and was not gone; no later bar changes a label."""
+MINUTE_NS = 60 * NANOSECONDS
 SESSION_MINUTES = 390
 """Of a session, for barriers: a short one counts as much, so that they do not depend on days to come."""
-ENDLESS_NS = 2**62
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,6 @@ def event_labels(after: Aftermath, labels: LabelSettings, micro: MicrostructureS
     spark = after.events.sparkSession
     columns = ("event_id", "security_id", "symbol", "session_date", "grain", "known_at", "direction", "price", "atr")
     after.events.where("direction <> 0").select(*columns).createOrReplaceTempView("label_events")
-    # A security goes on under another symbol.
     after.bars_1d.createOrReplaceTempView("label_bars")
     names = F.broadcast(after.events.select("symbol", "session_date").distinct())
     key = ["symbol", "session_date"]
@@ -138,8 +138,7 @@ tape_extremes AS (
 ),
 known AS (
   SELECT *, (is_quoted OR is_minuted) AND known_ns < day_ends_ns AS within,
-    IF((is_quoted OR is_minuted) AND known_ns < day_ends_ns,
-       greatest(direction * price, tape_extreme), direction * IF(direction > 0, high, low)) AS event_extreme
+    IF(within, greatest(direction * price, tape_extreme), direction * IF(direction > 0, high, low)) AS event_extreme
   FROM (
     SELECT event.*, bar.session_number, bar.cumulative_factor AS event_factor, bar.high, bar.low,
       unix_micros(bar.close_at) * 1000 AS close_ns,
@@ -158,9 +157,9 @@ known AS (
   )
 ),
 names AS (
-  SELECT event_id, max(bar.session_number) AS last_bar FROM known JOIN days AS bar
+  SELECT event_id, coalesce(max(bar.session_number), known.session_number) AS last_bar FROM known LEFT JOIN days AS bar
     ON bar.security_id = known.security_id AND bar.session_number BETWEEN known.session_number AND known.session_number + {reach}
-  GROUP BY event_id
+  GROUP BY event_id, known.session_number
 ),
 halted AS (
   SELECT event_id, min(start_ns) AS halt_ns FROM known JOIN label_halts AS halt
@@ -177,7 +176,7 @@ steps AS (
   FROM known JOIN standing USING (symbol, session_date)
   WHERE within AND until_ns > known_ns AND at < day_ends_ns AND bid IS NOT NULL
   UNION ALL
-  SELECT event_id, session_number, unix_micros(ts) * 1000, unix_micros(ts) * 1000 + 60000000000, event_factor,
+  SELECT event_id, session_number, unix_micros(ts) * 1000, unix_micros(ts) * 1000 + {MINUTE_NS}, event_factor,
     direction * bar.open + bar.open * {labels.half_spread}D, direction * bar.open, direction * bar.close,
     direction * IF(direction > 0, bar.high, bar.low), direction * IF(direction > 0, bar.low, bar.high)
   FROM known JOIN label_minutes AS bar USING (symbol, session_date)
@@ -206,7 +205,7 @@ horizons AS (
     CASE
       WHEN ask.sessions > 0 THEN coalesce(unix_micros(ends_at) * 1000, {ENDLESS_NS})
       WHEN ask.minutes IS NULL THEN close_ns
-      ELSE least(known_ns + ask.minutes * 60000000000, day_ends_ns)
+      ELSE least(known_ns + ask.minutes * {MINUTE_NS}, day_ends_ns)
     END AS until_ns
   FROM known CROSS JOIN (SELECT explode({_asked(labels)}) AS ask)
     LEFT JOIN sessions ON number = session_number + ask.sessions
@@ -215,9 +214,9 @@ horizons AS (
 asked AS (
   SELECT *, barrier_width * atr * CASE
       WHEN grain = 'daily' AND sessions > 0 THEN 1
-      WHEN grain = 'daily' THEN sqrt((until_ns - known_ns) / 60e9D / {SESSION_MINUTES})
-      WHEN sessions > 0 THEN sqrt(greatest(close_ns - known_ns, 0) / 60e9D + sessions * {SESSION_MINUTES})
-      ELSE sqrt((until_ns - known_ns) / 60e9D)
+      WHEN grain = 'daily' THEN sqrt((until_ns - known_ns) / {MINUTE_NS}D / {SESSION_MINUTES})
+      WHEN sessions > 0 THEN sqrt(greatest(close_ns - known_ns, 0) / {MINUTE_NS}D + sessions * {SESSION_MINUTES})
+      ELSE sqrt((until_ns - known_ns) / {MINUTE_NS}D)
     END AS reach
   FROM horizons
 ),
@@ -310,17 +309,13 @@ def label_events(lake: Lake, settings: Settings, first: date, last: date) -> int
         days = between("session_date", first, last)
         # Five sessions are a week, and no ten years have so many holidays in a row.
         ahead = last + timedelta(days=(_longest(settings.labels) + QUARTER) * 7 // 5 + 14)
-
-        def read(name: str, to: date) -> DataFrame:
-            return run.read_days(name, first, to) if run.has(name) else lake.empty(name)
-
         after = Aftermath(
             events=run.read_days("gold.events", first, last),
             bars_1d=run.read_days("silver.bars_1d", first, ahead),
-            bars_1m=read("silver.bars_1m", last),
-            trades=read("silver.trades", last),
-            quotes=read("silver.quotes", last),
-            halts=read("silver.halts", ahead),
+            bars_1m=run.read_days_or_empty("silver.bars_1m", first, last),
+            trades=run.read_days_or_empty("silver.trades", first, last),
+            quotes=run.read_days_or_empty("silver.quotes", first, last),
+            halts=run.read_days_or_empty("silver.halts", first, ahead),
         )
         rows = event_labels(after, settings.labels, settings.microstructure)
         return run.replace("gold.event_labels", rows, days).rows

@@ -114,6 +114,14 @@ class Run:
         self.inputs[name], self.days_read[name] = ABSENT, (None, None)
         return False
 
+    def read_or_empty(self, name: str) -> DataFrame:
+        """As `read`; no rows where the table is not there, which is recorded, too."""
+        return self.read(name) if self.has(name) else self.lake.empty(name)
+
+    def read_days_or_empty(self, name: str, first: date | None, last: date | None) -> DataFrame:
+        """As `read_days`; no rows where the table is not there, which is recorded, too."""
+        return self.read_days(name, first, last) if self.has(name) else self.lake.empty(name)
+
     def _pinned(self, name: str) -> DataFrame:
         if name not in self.inputs:
             self.lake.read(name)

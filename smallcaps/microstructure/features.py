@@ -18,7 +18,7 @@ from smallcaps.lake.gold import HORIZONS, MEASURED_TWICE, STABILITY_MS
 from smallcaps.microstructure.as_of import PUBLISHED, TIME, with_quotes
 from smallcaps.microstructure.job import Around, write_around_events
 from smallcaps.microstructure.signing import is_valid, mid, trade_sign, with_tick
-from smallcaps.microstructure.windows import NANOSECONDS, event_windows, in_any_window
+from smallcaps.microstructure.windows import ENDLESS_NS, NANOSECONDS, event_windows, in_any_window
 
 INTERVAL_SECONDS, FEWEST_INTERVALS = 10, 20
 """Of Kyle's λ and Amihud's measure: how long an interval is, and how many with a trade and a return a slope needs."""
@@ -26,7 +26,6 @@ INTERVAL_SECONDS, FEWEST_INTERVALS = 10, 20
 CONTEXT = ("silver.halts", "silver.baselines")
 BUCKETS = 50
 """Of VPIN: into so many the usual day's volume is divided, and so many of the last ones it is the mean of."""
-ENDLESS_NS = 2**62
 _KEY = ["symbol", "session_date"]
 _LOOKED_AT = (
     *("security_id", *_KEY, TIME, PUBLISHED, "sequence_number", "price", "shares", "notional"),

@@ -50,7 +50,7 @@ def write_around_events(
         if missing := [name for name in ("silver.trades", "silver.quotes") if not lake.exists(name)]:
             raise BadInput(f"{' and '.join(missing)} not written yet: {job} need trades and quotes.")
         trades, quotes = (run.read_days(name, first, last) for name in ("silver.trades", "silver.quotes"))
-        others = {name: run.read_days(name, first, last) if run.has(name) else lake.empty(name) for name in context}
+        others = {name: run.read_days_or_empty(name, first, last) for name in context}
         around = Around(events, trades, quotes, others)
         written = run.replace(table, rows(around, settings.microstructure), days).rows
         run.note = told.format(events=events.count(), rows=written)

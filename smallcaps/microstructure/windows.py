@@ -15,6 +15,8 @@ from smallcaps.lake import Lake
 from smallcaps.microstructure.as_of import TIME
 
 NANOSECONDS = 1_000_000_000
+ENDLESS_NS = 2**62
+"""Later than anything."""
 
 
 def event_windows(events: DataFrame, micro: MicrostructureSettings) -> DataFrame:

@@ -81,22 +81,24 @@ def with_context(events: DataFrame, tables: Mapping[str, DataFrame]) -> DataFram
         .withColumn("universe", F.expr("IF(said_at <= known_at, universe, NULL)"))
         .drop("said_at")
     )
+    yearly = tables["silver.fundamentals"].where("timeframe IN ('trailing_twelve_months', 'annual')")
     latest = {
-        "short_interest": ("silver.short_interest", ("settlement_date", "version"), ("days_to_cover",)),
-        "short_volume": ("silver.short_volume", ("session_date", "version"), ("short_volume", "total_volume")),
-        "free_float": ("silver.float", ("known_at", "version"), ("free_float_percent",)),
+        "income": (yearly, ("period_end", "timeframe", "filing_date", "version"), ("revenue", "net_income")),
+        "short_interest": (tables["silver.short_interest"], ("settlement_date", "version"), ("days_to_cover",)),
+        "short_volume": (tables["silver.short_volume"], ("session_date", "version"), ("short_volume", "total_volume")),
+        "free_float": (tables["silver.float"], ("known_at", "version"), ("free_float_percent",)),
         "balance": (
-            "silver.fundamentals",
+            tables["silver.fundamentals"],
             ("period_end", "filing_date", "timeframe", "version"),
             ("total_equity", "cash", "long_term_debt"),
         ),
         "filings": (
-            "silver.filings",
+            tables["silver.filings"],
             ("filing_date", "known_at", "accession_number", "version"),
             ("filing_date", "takedowns_365d", "has_open_registration", "may_be_at_the_market", "reverse_splits_2y"),
         ),
         "sectors": (
-            "silver.sectors",
+            tables["silver.sectors"],
             ("session_date",),
             (
                 *("session_date", "is_sector_known", "market_return", "small_cap_return", "sector_return"),
@@ -104,12 +106,8 @@ def with_context(events: DataFrame, tables: Mapping[str, DataFrame]) -> DataFram
             ),
         ),
     }
-    for name, (table, order, values) in latest.items():
-        wide = wide.join(latest_known(asked, tables[table], "security_id", order, values, name), "event_id", "left")
-    yearly = tables["silver.fundamentals"].where("timeframe IN ('trailing_twelve_months', 'annual')")
-    order = ("period_end", "timeframe", "filing_date", "version")
-    income = latest_known(asked, yearly, "security_id", order, ("revenue", "net_income"), "income")
-    wide = wide.join(income, "event_id", "left")
+    for name, (facts, order, values) in latest.items():
+        wide = wide.join(latest_known(asked, facts, "security_id", order, values, name), "event_id", "left")
     others = {
         "insiders": _insiders(asked, tables["silver.ownership"]),
         "institutions": _institutions(asked, tables["silver.ownership"]),

@@ -15,7 +15,7 @@ from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
@@ -29,7 +29,7 @@ from smallcaps.models.context import FEATURES as CONTEXT
 from smallcaps.models.context import TABLES as CONTEXT_TABLES
 from smallcaps.models.context import with_context
 from smallcaps.models.dataset import FEATURES as EVENT
-from smallcaps.models.walk_forward import walk_forward
+from smallcaps.models.walk_forward import folds_of
 from smallcaps.version import code_version
 
 TAPE = declared("gold.event_features").known_at_event
@@ -60,10 +60,8 @@ def input_names(definition: DatasetSettings) -> list[str]:
     return [*EVENT, *of_session, *CONTEXT, *(f"is_{detector}" for detector in detectors)]
 
 
-def dataset_rows(
-    name: str, tables: Mapping[str, DataFrame], definition: DatasetSettings, first: date, last: date
-) -> DataFrame:
-    """gold.dataset_rows (without run_id and fold) of `tables`, which has every one of TABLES. Pure."""
+def labelled_events(tables: Mapping[str, DataFrame], definition: DatasetSettings, first: date, last: date) -> DataFrame:
+    """Rows of gold.events of the definition whose label is known, with session_number, label_session, what came of them. Pure."""
     labels = tables["gold.event_labels"].where(
         (F.col("barrier_width") == definition.barrier_width)
         & (F.col("horizon") == definition.horizon)
@@ -78,11 +76,17 @@ def dataset_rows(
     )
     numbers = F.broadcast(tables["silver.calendar"].select("session_date", "session_number"))
     ended = numbers.select(F.col("session_date").alias("label_date"), F.col("session_number").alias("label_session"))
-    labelled = (
+    return (
         events.join(labels.select(certain, *outcome), "event_id")
         .join(numbers, "session_date")
         .join(ended, "label_date")
     )
+
+
+def dataset_rows(
+    name: str, labelled: DataFrame, tables: Mapping[str, DataFrame], definition: DatasetSettings
+) -> DataFrame:
+    """gold.dataset_rows (without run_id) of `labelled_events` with their fold; `tables` has every one of TABLES. Pure."""
     exit_session = F.col("session_number") + F.col("sessions_to_exit")
     placed = labelled.withColumns(
         {"begins": place(F.col("session_number"), F.col("known_at")), "ends": place(exit_session, F.col("exit_at"))}
@@ -103,11 +107,12 @@ def dataset_rows(
         *("event_id", "symbol", "session_date", "detector", "known_at", "session_number", "label_session"),
         *("outcome", "return", "gave_back", "halted", "uniqueness"),
         F.coalesce("is_core", F.lit(False)).alias("is_core"),
+        "fold",
         F.array(*inputs).alias("inputs"),
     )
 
 
-def _finite(sql: str) -> Any:
+def _finite(sql: str) -> Column:
     """A value as a double, null where it is no number: a logarithm of 0, say."""
     value = F.expr(f"cast({sql} AS double)")
     return F.when(~F.isnan(value) & (F.abs(value) < float("inf")), value)
@@ -118,13 +123,7 @@ def with_folds(rows: DataFrame, definition: DatasetSettings) -> tuple[DataFrame,
 
     Raises BadInput where there are too few.
     """
-    numbers = [row[0] for row in rows.select("session_number").distinct().collect()]
-    try:
-        folds = walk_forward(numbers, definition.folds, definition.embargo_sessions)
-    except ValueError as error:
-        raise BadInput(
-            f"Not enough labelled events for a dataset: {error}. Run `smallcaps label` over more days."
-        ) from error
+    folds = folds_of(rows, definition.folds, definition.embargo_sessions)
     fold = F.lit(None).cast("int")
     for one in folds:
         fold = F.when(F.col("session_number").between(one.test_first, one.test_last), one.number).otherwise(fold)
@@ -173,9 +172,10 @@ def build_dataset(lake: Lake, settings: Settings, name: str, of: str, first: dat
     definition = settings.datasets[of]
     arguments = {"dataset": name, "from": first, "to": last}
     with recorded_run(lake, "dataset build", arguments, settings.digest()) as run:
-        tables = _tables(lake, lambda table: run.read(table) if run.has(table) else lake.empty(table))
-        rows, folds = with_folds(dataset_rows(name, tables, definition, first, last), definition)
-        written = run.replace("gold.dataset_rows", _declared(rows), _of(name)).rows
+        tables = _tables(lake, run.read_or_empty)
+        labelled, folds = with_folds(labelled_events(tables, definition, first, last), definition)
+        rows = dataset_rows(name, labelled, tables, definition)
+        written = run.replace("gold.dataset_rows", rows, _of(name)).rows
         hashed = content_hash(lake.read("gold.dataset_rows").where(_of(name)))
         names = input_names(definition)
         row = {
@@ -208,9 +208,9 @@ def rebuild_dataset(lake: Lake, name: str) -> Frozen:
             lake,
             lambda table: lake.read(table, at) if (at := versions.get(table, ABSENT)) != ABSENT else lake.empty(table),
         )
-        made = dataset_rows(name, tables, definition, kept["first_day"], kept["last_day"])
+        labelled = labelled_events(tables, definition, kept["first_day"], kept["last_day"])
         try:
-            rows = _declared(with_folds(made, definition)[0])
+            rows = dataset_rows(name, with_folds(labelled, definition)[0], tables, definition)
             hashed = content_hash(rows)
         except (PySparkException, Py4JJavaError) as error:
             # Spark may have several such failures at once, which it tells as an error of another kind.
@@ -317,10 +317,6 @@ def _tables(lake: Lake, read: Callable[[str], DataFrame]) -> dict[str, DataFrame
     if missing := [name for name in needed if not lake.exists(name)]:
         raise BadInput(f"{' and '.join(missing)} not written yet. Run `smallcaps detect` and `smallcaps label` first.")
     return {name: read(name) for name in TABLES}
-
-
-def _declared(rows: DataFrame) -> DataFrame:
-    return rows.select(*[column.name for column in declared("gold.dataset_rows").columns])
 
 
 def _of(name: str) -> str:

@@ -21,7 +21,7 @@ from smallcaps.errors import BadData, BadInput
 from smallcaps.lake import Lake, Run, recorded_run
 from smallcaps.models.dataset import feature_names, training_set
 from smallcaps.models.evaluation import Estimate, area_under_curve, evaluate
-from smallcaps.models.walk_forward import Fold, walk_forward
+from smallcaps.models.walk_forward import Fold, folds_of
 from smallcaps.version import code_version
 
 NAME = "daily_continuation"
@@ -56,7 +56,7 @@ def train(lake: Lake, settings: Settings) -> Trained:
             DAILY_DETECTORS,
         ).persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            folds = _folds(rows, settings.model)
+            folds = folds_of(rows, settings.model.folds, settings.model.embargo_sessions)
             scored, booster = _walk(rows, folds, settings.model)
         finally:
             rows.unpersist()
@@ -67,16 +67,6 @@ def train(lake: Lake, settings: Settings) -> Trained:
         trained = Trained(tracking_run, len(scored), float(scored["continued"].mean()), metrics)
         run.note = str(trained)
         return trained
-
-
-def _folds(rows: DataFrame, model: ModelSettings) -> list[Fold]:
-    sessions = [row[0] for row in rows.select("session_number").distinct().collect()]
-    try:
-        return walk_forward(sessions, model.folds, model.embargo_sessions)
-    except ValueError as error:
-        raise BadInput(
-            f"Not enough labelled events to train on: {error}. Run `smallcaps label` over more days."
-        ) from error
 
 
 def _walk(rows: DataFrame, folds: list[Fold], model: ModelSettings) -> tuple[pd.DataFrame, Any]:

@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pyspark.sql import DataFrame
+
+from smallcaps.errors import BadInput
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -34,3 +38,14 @@ def walk_forward(sessions: Sequence[int], folds: int, embargo: int) -> list[Fold
         )
         for number in range(1, folds + 1)
     ]
+
+
+def folds_of(rows: DataFrame, folds: int, embargo: int) -> list[Fold]:
+    """`walk_forward` over the column session_number of rows. Raises BadInput where they are of too few sessions."""
+    sessions = [row[0] for row in rows.select("session_number").distinct().collect()]
+    try:
+        return walk_forward(sessions, folds, embargo)
+    except ValueError as error:
+        raise BadInput(
+            f"Not enough labelled events to train on: {error}. Run `smallcaps label` over more days."
+        ) from error

@@ -84,7 +84,7 @@ class Work:
 
     def read(self, name: str) -> DataFrame:
         """A table; without rows where it was never written."""
-        return self.run.read(name) if self.run.has(name) else self.run.lake.empty(name)
+        return self.run.read_or_empty(name)
 
     def of_days(self, name: str) -> DataFrame:
         """The rows of a table that belong to the range."""

@@ -12,6 +12,24 @@ Row = dict[str, Any]
 FIELDS = ("open", "high", "low", "close")
 
 
+UNMEASURED: Row = dict.fromkeys(
+    [
+        "entry_at",
+        "entry_price",
+        "continuation_price",
+        "reversal_price",
+        "exit_at",
+        "sessions_to_exit",
+        "return",
+        "favourable_excursion",
+        "adverse_excursion",
+        "gave_back",
+        "known_at",
+    ]
+)
+"""What a label without an entry does not have."""
+
+
 def label(
     event: Row, bars: dict[int, Row], closes: dict[int, Any], width: float, horizon: int, rules: LabelSettings
 ) -> Row:
@@ -25,22 +43,7 @@ def label(
         if bar is not None:
             scale = bars[start]["cumulative_factor"] / bar["cumulative_factor"]
             path[step] = {field: bar[field] * scale for field in FIELDS} | {"bar": bar, "scale": scale}
-    empty = dict.fromkeys(
-        [
-            "entry_at",
-            "entry_price",
-            "continuation_price",
-            "reversal_price",
-            "exit_at",
-            "sessions_to_exit",
-            "return",
-            "favourable_excursion",
-            "adverse_excursion",
-            "gave_back",
-            "known_at",
-        ]
-    )
-    censored = empty | {"outcome": "censored", "weight": 0.0, "delisted": False}
+    censored = UNMEASURED | {"outcome": "censored", "weight": 0.0, "delisted": False}
     if 1 not in path:
         return censored
     entry = path[1]["open"] * (1 + rules.half_spread if long else 1 - rules.half_spread)

@@ -8,6 +8,7 @@ from typing import Any
 
 from smallcaps.config.settings import LabelSettings
 from smallcaps.labels.horizons import minutes, sessions
+from tests.labels.oracle import UNMEASURED, first_touch, gave_back
 
 Row = dict[str, Any]
 MINUTE = 60_000_000_000
@@ -121,43 +122,16 @@ def tape_label(
     atr = event["atr"] if event["atr"] is not None else atr_of(name.minutes, known)
     path = path_of(event, name, start, rules, widest, end)
     within_horizon = [step for step in path if step.ends <= until]
-    empty = dict.fromkeys(
-        [
-            *(
-                "entry_at",
-                "entry_price",
-                "continuation_price",
-                "reversal_price",
-                "exit_at",
-                "sessions_to_exit",
-                "return",
-            ),
-            *("favourable_excursion", "adverse_excursion", "gave_back", "halted", "known_at"),
-        ]
-    )
     if not within_horizon or path[0].entry is None:
-        return empty | {"outcome": "censored", "weight": 0.0, "delisted": False}
+        return UNMEASURED | {"halted": None, "outcome": "censored", "weight": 0.0, "delisted": False}
     entry = path[0].entry
     sign = 1 if long else -1
     target, stop = entry + sign * width * atr * stretch, entry - sign * width * atr * stretch
-    outcome, fill, exit_step = "none", within_horizon[-1].close, None
-    for step in within_horizon:
-        wins = step.high >= target if long else step.low <= target
-        loses = step.low <= stop if long else step.high >= stop
-        if (step.open >= target) if long else (step.open <= target):
-            outcome, fill = "continuation", step.open
-        elif step is path[0] and ((step.open <= stop) if long else (step.open >= stop)):
-            outcome, fill = "unresolved", None
-        elif (step.open <= stop) if long else (step.open >= stop):
-            outcome, fill = "reversal", step.open
-        elif wins and loses:
-            outcome, fill = "unresolved", None
-        elif wins or loses:
-            outcome, fill = ("continuation", target) if wins else ("reversal", stop)
-        else:
-            continue
-        exit_step = step
-        break
+    numbered = {number: vars(step) for number, step in enumerate(within_horizon, 1)}
+    touched, number, fill = first_touch(numbered, long, target, stop)
+    outcome, exit_step = ("none", None) if touched is None or number is None else (touched, within_horizon[number - 1])
+    if exit_step is None:
+        fill = within_horizon[-1].close
     seen = [step for step in within_horizon if exit_step is None or step.ends <= exit_step.ends]
     fills = [] if fill is None else [fill]
     highest = max([entry, *fills, *(step.high for step in seen)])
@@ -176,7 +150,13 @@ def tape_label(
         "return": None if fill is None else sign * (fill - entry) / entry,
         "favourable_excursion": up if long else -down,
         "adverse_excursion": down if long else -up,
-        "gave_back": gave_back(within_horizon, event, before(event, name, start, known, within), rules),
+        "gave_back": gave_back(
+            list(numbered.values()),
+            long,
+            event["price"],
+            before(event, name, start, known, within),
+            rules.give_back_share,
+        ),
         "delisted": False,
         "halted": any((halt["end_ns"] or 2**63) > known and halt["start_ns"] <= exit_at for halt in name.halts),
         "known_at": until,
@@ -190,20 +170,6 @@ def before(event: Row, name: Name, start: int, known: int, within: bool) -> floa
         return float(name.days[start][side])
     ended = [bar[side] for bar in name.minutes if nanoseconds(bar["ts"]) + MINUTE <= known]
     return float(furthest([event["price"], *ended]))
-
-
-def gave_back(path: list[Step], event: Row, own: float, rules: LabelSettings) -> bool:
-    long, price = event["direction"] > 0, event["price"]
-    for place, step in enumerate(path):
-        extreme = step.high if long else step.low
-        if (extreme <= own) if long else (extreme >= own):
-            continue
-        level = extreme - rules.give_back_share * (extreme - price)
-        if (step.close <= level) if long else (step.close >= level):
-            return True
-        if any((later.low <= level) if long else (later.high >= level) for later in path[place + 1 :]):
-            return True
-    return False
 
 
 def atr_of(bars: list[Row], known: int) -> float:

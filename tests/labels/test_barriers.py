@@ -79,6 +79,7 @@ def market() -> Market:
     cases.add("delisted", UP, {2: (16, 16.5, 15.5, 15.5), **GONE})
     cases.add("short delisted", DOWN, {2: (16, 16.5, 15.5, 15.5), **GONE})
     cases.add("touched, then delisted", UP, {2: (16, 17.25, 15.75, 17), **GONE})
+    cases.add("untraded, then gone", UP, dict.fromkeys(range(1, 10)), volumes={0: 0})
     cases.add("gone before entry", UP, dict.fromkeys(range(1, 10)))
     # The end of the data: session 9 is the last; 6 + 3 = 9 is complete, 6 + 5 is not.
     cases.add("end", UP, {}, start=6)
@@ -246,7 +247,9 @@ def test_excursions_reach_from_entry_to_exit(found: Found) -> None:
     assert row["favourable_excursion"] == pytest.approx((18.5 - LONG) / LONG)
 
 
-@pytest.mark.parametrize("name", ["no next bar", "gone before entry", "last session", "untraded next bar"])
+@pytest.mark.parametrize(
+    "name", ["no next bar", "gone before entry", "untraded, then gone", "last session", "untraded next bar"]
+)
 def test_without_a_next_bar_to_trade_on_there_is_no_entry(name: str, found: Found) -> None:
     """A bar of zero volume carries prices that nobody could trade at."""
     for width in (1.0, 2.0):
