@@ -350,7 +350,7 @@ def test_the_command_line_tells_what_stopped_and_what_is_worth_a_word(
         with recorded_run(opened, "example", {}, "digest") as run:
             return run.replace(TABLE, adjustments(spark, ("A", DAY, factor)), None).rows
 
-    monkeypatch.setattr(module, "_open", lambda: (lake, settings))
+    monkeypatch.setattr(module, "opened", lambda: (lake, settings))
     monkeypatch.setattr(module, "ingest_splits", splits)
     assert main(["quality"]) == 0
     assert "No suite" in capsys.readouterr().out
