@@ -1,4 +1,4 @@
-"""The first model, walk-forward: spark-submit --jars "$(smallcaps jars)" jobs/train.py"""
+"""Train models walk-forward: spark-submit --jars "$(smallcaps jars)" jobs/train.py"""
 
 import sys
 

@@ -65,7 +65,7 @@ def span_of(sample: Path, kind: str) -> Span:
 def steps(lake: Lake, settings: Settings, sample: Path, report: Path) -> list[tuple[str, Callable[[], object]]]:
     """The main job as named steps, in order; each returns what it came to."""
     # Here, since they need the extras `models` and `report`, which other commands do without.
-    from smallcaps.models.gradient_boosting import train
+    from smallcaps.models.outcome import train_definition
     from smallcaps.serving.report import build_report
 
     days, ticks = span_of(sample, "day_aggs_v1"), span_of(sample, "trades_v1")
@@ -89,7 +89,7 @@ def steps(lake: Lake, settings: Settings, sample: Path, report: Path) -> list[tu
         ("features", lambda: extract_features(lake, settings, ticks.first, ticks.last)),
         ("sequences", lambda: extract_sequences(lake, settings, ticks.first, ticks.last)),
         ("label", lambda: label_events(lake, settings, days.first, days.last)),
-        ("train", lambda: train(lake, settings)),
+        ("train", lambda: train_definition(lake, settings, "daily")),
         ("report", lambda: build_report(lake, settings, report)),
     ]
 

@@ -3,9 +3,13 @@
 Spark puts archives there, PySpark's own and a jar among them. Before each task a worker has Python forget what it knows of its
 path, and then reads the archives' tables of contents again, which takes longer than most tasks (benchmarks/python_tasks.py).
 What is installed beside this package is the same.
+
+What tasks print is dropped: it would come out among the words of whatever command started Spark, and XGBoost prints a line a
+task.
 """
 
 import gc
+import os
 import sys
 from importlib import import_module
 from importlib.machinery import PathFinder
@@ -25,8 +29,14 @@ def leave_archives() -> None:
     sys.path[:] = folders
 
 
+def print_nothing() -> None:
+    """Drop what this process prints from now on; its stderr stays."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open for as long as the process lives
+
+
 if __name__ == "__main__":
     leave_archives()
+    os.register_at_fork(after_in_child=print_nothing)
     # Now it comes from a folder.
     from pyspark.daemon import manager
 

@@ -32,6 +32,7 @@ from smallcaps.cli.console import DAY, From, To, days_from_to, messages, opened,
 from smallcaps.cli.dataset import dataset_app
 from smallcaps.cli.doctor import EXTRAS, examine
 from smallcaps.cli.forecast import foretell, show
+from smallcaps.cli.model import model_app, score_command, train_command
 from smallcaps.cli.review import review_app
 from smallcaps.cli.simulate import show_faults, simulate_app
 from smallcaps.cli.vendor import examine_vendor
@@ -93,6 +94,9 @@ app.add_typer(manifest_app, name="manifest")
 app.add_typer(simulate_app, name="simulate")
 app.add_typer(review_app, name="review")
 app.add_typer(dataset_app, name="dataset")
+app.add_typer(model_app, name="model")
+app.command("train")(train_command)
+app.command("score")(score_command)
 
 Symbols = Annotated[str | None, typer.Option(help="Only these, comma-separated; case matters.")]
 AsOf = Annotated[
@@ -446,16 +450,6 @@ def label_command(first: From, last: To) -> None:
     lake, settings = opened()
     rows = timed("label", lake.spark, lambda: label_events(lake, settings, *days))
     output.print_json(json.dumps({"gold.event_labels": rows}))
-
-
-@app.command("train")
-def train_command() -> None:
-    """Train the first model walk-forward and log it to MLflow."""
-    from smallcaps.models.gradient_boosting import train
-
-    lake, settings = opened()
-    trained = timed("train", lake.spark, lambda: train(lake, settings))
-    output.print_json(json.dumps(asdict(trained)))
 
 
 @app.command("report")

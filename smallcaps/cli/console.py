@@ -128,4 +128,6 @@ def told(result: object) -> str:
     """A result in one line."""
     if isinstance(result, dict):
         return ", ".join(f"{name} {count:,}" for name, count in result.items())
+    if isinstance(result, list):
+        return "; ".join(map(str, result))
     return f"{result:,} rows" if isinstance(result, int) else str(result)

@@ -143,16 +143,21 @@ class DatasetSettings(Section):
 
 
 class ModelSettings(Section):
-    """The first model: label, walk-forward folds and booster."""
+    """How models are fitted and measured, and the parameters of each algorithm."""
 
-    barrier_width: float
-    horizon: Horizon
-    folds: int = Field(gt=1)
-    embargo_sessions: int = Field(ge=0)
+    held_out_share: float = Field(
+        gt=0, lt=1, description="latest sessions of the past that stop training and calibrate"
+    )
     minimum_training_events: int = Field(gt=0)
     bootstrap_samples: int = Field(gt=0)
-    booster: dict[str, float | int | str]
+    calibration_tolerance: float = Field(gt=0, description="mean probability less share that came, of a champion")
     seed: int
+    workers: int | None = Field(
+        gt=0, description="tasks that grow trees together; null: as many as are useful and can run"
+    )
+    events_per_worker: int = Field(gt=0, description="events that make another worker useful")
+    logistic_regression: dict[str, float | int | str]
+    gradient_boosting: dict[str, float | int | str]
 
 
 class Settings(BaseSettings):
@@ -182,7 +187,7 @@ class Settings(BaseSettings):
     microstructure: MicrostructureSettings
     labels: LabelSettings
     datasets: dict[str, DatasetSettings] = Field(description="definitions of datasets by name")
-    model: ModelSettings
+    models: ModelSettings
 
     @classmethod
     def settings_customise_sources(

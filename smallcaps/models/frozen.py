@@ -7,6 +7,7 @@ those versions can be read, the same rows can be made again.
 """
 
 import hashlib
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,10 +29,22 @@ from smallcaps.lake.runs import ABSENT
 from smallcaps.models.context import FEATURES as CONTEXT
 from smallcaps.models.context import TABLES as CONTEXT_TABLES
 from smallcaps.models.context import with_context
-from smallcaps.models.dataset import FEATURES as EVENT
 from smallcaps.models.walk_forward import folds_of
 from smallcaps.version import code_version
 
+EVENT: dict[str, str] = {
+    "direction": "direction",
+    "log_strength": "ln(strength)",
+    "signed_change": "direction * pct_change",
+    "signed_gap": "direction * gap_pct",
+    "atr_share": "atr / price",
+    "move_in_atr": "direction * pct_change * price / atr",
+    "log_relative_volume": "ln(relative_volume)",
+    "log_dollar_volume": "ln(dollar_volume)",
+    "log_price": "ln(price)",
+    "possible_missing_split": "IF(possible_missing_split, 1D, 0D)",
+}
+"""Inputs as SQL over gold.events: every column of it is known at the event (a gap's volume is null there)."""
 TAPE = declared("gold.event_features").known_at_event
 """What is measured of the tape before an event; nothing else of gold.event_features may be an input."""
 SESSION = {
@@ -40,15 +53,11 @@ SESSION = {
     "is_history_baseline": "IF(baseline = 'history', 1D, 0D)",
 }
 """Further inputs of gold.events, of events within a session."""
-TABLES = (
-    "gold.events",
-    "gold.event_labels",
-    "silver.calendar",
-    "gold.core_manifest",
-    "gold.event_features",
-    *CONTEXT_TABLES,
-)
-"""What a dataset is made of; all but the first three may be missing."""
+INPUT_TABLES = ("gold.event_features", *CONTEXT_TABLES)
+"""What inputs are made of, beside the events; they may be missing."""
+NEEDED = ("gold.events", "gold.event_labels", "silver.calendar")
+TABLES = (*NEEDED, "gold.core_manifest", *INPUT_TABLES)
+"""What a dataset is made of; all but NEEDED may be missing."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -92,24 +101,32 @@ def dataset_rows(
         {"begins": place(F.col("session_number"), F.col("known_at")), "ends": place(exit_session, F.col("exit_at"))}
     )
     alone = with_uniqueness(placed.select("event_id", "security_id", "begins", "ends")).select("event_id", "uniqueness")
-    tape = tables["gold.event_features"].select("event_id", *TAPE)
     core = tables["gold.core_manifest"].select("event_id", F.lit(True).alias("is_core"))
-    wide = with_context(labelled, tables)
-    for other in (tape, core, alone):
+    wide = event_inputs(labelled, tables, definition)
+    for other in (core, alone):
         wide = wide.join(other, "event_id", "left")
-    formulas = EVENT | SESSION | {one: f"`{one}`" for one in (*TAPE, *CONTEXT)}
-    inputs = [
-        _finite(formulas.get(one, f"IF(detector = '{one.removeprefix('is_')}', 1D, 0D)"))
-        for one in input_names(definition)
-    ]
     return wide.select(
         F.lit(name).alias("dataset"),
         *("event_id", "symbol", "session_date", "detector", "known_at", "session_number", "label_session"),
         *("outcome", "return", "gave_back", "halted", "uniqueness"),
         F.coalesce("is_core", F.lit(False)).alias("is_core"),
         "fold",
-        F.array(*inputs).alias("inputs"),
+        "inputs",
     )
+
+
+def event_inputs(events: DataFrame, tables: Mapping[str, DataFrame], definition: DatasetSettings) -> DataFrame:
+    """Rows of gold.events with `inputs`, the values of `input_names` that were known at each; `tables` has every one of
+    INPUT_TABLES. Pure.
+    """
+    tape = tables["gold.event_features"].select("event_id", *TAPE)
+    wide = with_context(events, tables).join(tape, "event_id", "left")
+    formulas = EVENT | SESSION | {one: f"`{one}`" for one in (*TAPE, *CONTEXT)}
+    inputs = [
+        _finite(formulas.get(one, f"IF(detector = '{one.removeprefix('is_')}', 1D, 0D)"))
+        for one in input_names(definition)
+    ]
+    return wide.select(*events.columns, F.array(*inputs).alias("inputs"))
 
 
 def _finite(sql: str) -> Column:
@@ -229,6 +246,33 @@ def rebuild_dataset(lake: Lake, name: str) -> Frozen:
         return Frozen(name, kept["rows"], len(kept["input_names"]), len(kept["folds"]), hashed)
 
 
+def current_dataset(lake: Lake, settings: Settings, of: str) -> str:
+    """The dataset of all labelled events by the definition `of` of the settings, as the tables are now: one that is frozen
+    already, else a new one, named `of-1`, `of-2`, …
+    """
+    if missing := [name for name in NEEDED if not lake.exists(name)]:
+        raise BadInput(f"{' and '.join(missing)} not written yet. Run `smallcaps detect` and `smallcaps label` first.")
+    first, last = lake.read("gold.event_labels").agg(F.min("session_date"), F.max("session_date")).collect()[0]
+    if first is None:
+        raise BadInput("No event is labelled. Run `smallcaps label` first.")
+    frozen = lake.read("gold.datasets").collect() if lake.exists("gold.datasets") else []
+    now = {name: lake.version(name) if lake.exists(name) else ABSENT for name in TABLES}
+    made_alike = {
+        "definition": settings.datasets[of].model_dump_json(),
+        "first_day": first,
+        "last_day": last,
+        "input_versions": now,
+        "code_version": code_version(),
+    }
+    for row in frozen:
+        if all(row[name] == value for name, value in made_alike.items()):
+            return str(row["dataset"])
+    taken = {row["dataset"] for row in frozen}
+    name = next(name for number in itertools.count(1) if (name := f"{of}-{number}") not in taken)
+    build_dataset(lake, settings, name, of, first, last)
+    return name
+
+
 @dataclass(frozen=True)
 class Difference:
     """What differs between two frozen datasets: facts about them by name, inputs of one alone, and rows."""
@@ -313,8 +357,7 @@ def described(lake: Lake, name: str) -> dict[str, Any]:
 
 
 def _tables(lake: Lake, read: Callable[[str], DataFrame]) -> dict[str, DataFrame]:
-    needed = ("gold.events", "gold.event_labels", "silver.calendar")
-    if missing := [name for name in needed if not lake.exists(name)]:
+    if missing := [name for name in NEEDED if not lake.exists(name)]:
         raise BadInput(f"{' and '.join(missing)} not written yet. Run `smallcaps detect` and `smallcaps label` first.")
     return {name: read(name) for name in TABLES}
 

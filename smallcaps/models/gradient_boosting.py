@@ -1,168 +1,95 @@
-"""The first model: gradient-boosted trees on the daily events, walk-forward, logged to MLflow.
-
-1. Join events and labels to one row an event. 2. For each fold, fit `xgboost.spark` on the past and score the next stretch.
-3. Write the out-of-sample probabilities, evaluate them with intervals beside the base rate, log it all with the versions
-of the tables it came from.
-"""
+"""Gradient-boosted trees (Chen and Guestrin 2016), grown by `xgboost.spark` in as many tasks as their events are worth."""
 
 import logging
-import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from pyspark import StorageLevel
-from pyspark.sql import DataFrame
+import xgboost
 from pyspark.sql import functions as F
 
-from smallcaps.config import Settings
 from smallcaps.config.settings import ModelSettings
-from smallcaps.errors import BadData, BadInput
-from smallcaps.lake import Lake, Run, recorded_run
-from smallcaps.models.dataset import feature_names, training_set
-from smallcaps.models.evaluation import Estimate, area_under_curve, evaluate
-from smallcaps.models.walk_forward import Fold, folds_of
-from smallcaps.version import code_version
+from smallcaps.models.event_model import Calibrated, Floats, calibrated
+from smallcaps.models.past import BETWEEN, FIT, HELD_OUT, Past
+from smallcaps.spark import task_slots, workers_of
 
-NAME = "daily_continuation"
-DAILY_DETECTORS = ["atr_breakout", "flush_reversal", "gap", "range_explosion"]
+NOT_KNOWN = float("nan")
+MOST_ROWS = 200_000
+"""Calibration looks at so many held-out events at most, drawn by event_id."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What training came to: the MLflow run, out-of-sample events and the metrics."""
+class Trees:
+    """The first `rounds` trees of a booster."""
 
-    tracking_run: str
-    events: int
-    base_rate: float
-    metrics: dict[str, Estimate]
+    booster: xgboost.Booster
+    rounds: int
 
-    def __str__(self) -> str:
-        auc = self.metrics["auc"]
-        return f"AUC {auc.value:.3f} ({auc.low:.3f}–{auc.high:.3f}) over {self.events:,} events"
+    def margins(self, inputs: Floats) -> Floats:
+        """See Classifier."""
+        found = self.booster.inplace_predict(
+            inputs, iteration_range=(0, self.rounds), predict_type="margin", missing=NOT_KNOWN
+        )
+        return np.asarray(found, dtype=np.float64)
+
+    def contributions(self, inputs: Floats) -> Floats:
+        """See Classifier."""
+        rows = xgboost.DMatrix(inputs, missing=NOT_KNOWN, feature_names=self.booster.feature_names)
+        found = self.booster.predict(rows, pred_contribs=True, iteration_range=(0, self.rounds))
+        return np.asarray(found[:, :-1], dtype=np.float64)
 
 
-def train(lake: Lake, settings: Settings) -> Trained:
-    """Train, score out of sample, replace the model's rows of gold.predictions, log to MLflow.
+def fit(past: Past, settings: ModelSettings) -> dict[str, Calibrated]:
+    """Trees for each target. What is held out says when to stop and calibrates; then as many trees are grown on all of the past.
 
-    Raises BadInput where there is nothing labelled. Needs the extra `models`.
+    Raises BadInput where more workers are asked for than Spark has task slots.
     """
-    with recorded_run(lake, "train", {"model": NAME}, settings.digest()) as run:
-        rows = training_set(
-            run.read("gold.events"),
-            run.read("gold.event_labels"),
-            run.read("silver.calendar"),
-            settings.model,
-            DAILY_DETECTORS,
-        ).persist(StorageLevel.MEMORY_AND_DISK)
-        try:
-            folds = folds_of(rows, settings.model.folds, settings.model.embargo_sessions)
-            scored, booster = _walk(rows, folds, settings.model)
-        finally:
-            rows.unpersist()
-        metrics = evaluate(scored, settings.model.bootstrap_samples, settings.model.seed)
-        tracking_run = _log(run, settings, scored, metrics, folds, booster)
-        scored["tracking_run"] = tracking_run
-        _write(run, scored)
-        trained = Trained(tracking_run, len(scored), float(scored["continued"].mean()), metrics)
-        run.note = str(trained)
-        return trained
+    logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
+    spark = past.rows.sparkSession
+    workers = workers_of(spark, settings.workers, -(-past.events // settings.events_per_worker))
+    held_out = past.sample(MOST_ROWS, HELD_OUT)
+    with ThreadPoolExecutor(max(1, task_slots(spark) // workers)) as pool:
+        found = pool.map(lambda target: _fit_target(past, held_out, target, settings, workers), past.targets)
+        return dict(zip(past.targets, found, strict=True))
 
 
-def _walk(rows: DataFrame, folds: list[Fold], model: ModelSettings) -> tuple[pd.DataFrame, Any]:
-    """Out-of-sample rows of every fold that has enough to train on, and the last fold's booster."""
+def _fit_target(past: Past, held_out: pd.DataFrame, target: str, settings: ModelSettings, workers: int) -> Calibrated:
+    options = dict(settings.gradient_boosting)
+    patience = options.pop("early_stopping_rounds")
+    stopping = {"early_stopping_rounds": patience, "validation_indicator_col": "is_held_out"}
+    trial = _grow(past, target, settings.seed, workers, options | stopping, f"part <> '{BETWEEN}'")
+    trial = Trees(trial.booster, trial.booster.best_iteration + 1)
+    happened, unique = (held_out[name].to_numpy(dtype=np.float64) for name in (target, "uniqueness"))
+    scale = calibrated(trial, held_out[list(past.names)].to_numpy(dtype=np.float64), happened, unique)
+    grown = _grow(past, target, settings.seed, workers, options | {"n_estimators": trial.rounds}, "true")
+    return Calibrated(grown, scale.slope, scale.intercept)
+
+
+def _grow(past: Past, target: str, seed: int, workers: int, options: Mapping[str, Any], condition: str) -> Trees:
     from xgboost.spark import SparkXGBClassifier
 
-    logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
-    names = feature_names(DAILY_DETECTORS)
-    parts, booster = [], None
-    options: dict[str, Any] = {
-        **model.booster,
-        "seed": model.seed,
-        "missing": float("nan"),
-        "verbosity": 0,
-        "verbose": False,
-    }
-    for fold in folds:
-        past = rows.where(F.col("label_session") < fold.train_before)
-        counts = past.agg(F.count("*"), F.avg("continued")).collect()[0]
-        if counts[0] < model.minimum_training_events:
-            continue
-        classifier = SparkXGBClassifier(
-            features_col=names,
-            label_col="continued",
-            num_workers=1,
-            **options,
-        )
-        # A total order before one worker reads the rows: the same rows give the same trees.
-        fitted = classifier.fit(
-            past.select(*names, "continued", "event_id").repartition(1).sortWithinPartitions("event_id")
-        )
-        booster = fitted.get_booster()
-        tested = rows.where(F.col("session_number").between(fold.test_first, fold.test_last))
-        columns = ["event_id", "symbol", "session_date", "detector", "continued"]
-        scores = fitted.transform(tested).select(*columns, "probability").toPandas()
-        scores["probability"] = [float(vector[1]) for vector in scores["probability"]]
-        parts.append(scores.assign(fold=fold.number, base_rate=float(counts[1])))
-    if not parts:
-        raise BadInput(
-            f"No fold has {model.minimum_training_events} labelled events before it. Run `smallcaps label` over more days."
-        )
-    return pd.concat(parts, ignore_index=True).sort_values("event_id", ignore_index=True), booster
-
-
-def _write(run: Run, scored: pd.DataFrame) -> None:
-    schema = (
-        "event_id string, symbol string, session_date date, detector string, model string, fold int, probability double, "
-        "continued int, base_rate double, tracking_run string"
+    rows = past.rows.where(condition).select(
+        *past.names,
+        F.col(target).alias("happened"),
+        past.weight(target).alias("fit_weight"),
+        (F.col("part") != FIT).alias("is_held_out"),
+        "event_id",
     )
-    columns = [part.split()[0] for part in schema.split(", ")]
-    frame = run.lake.spark.createDataFrame(scored.assign(model=NAME)[columns], schema)
-    written = run.replace("gold.predictions", frame, f"model = '{NAME}'").rows
-    if written != len(scored):
-        raise BadData(f"{len(scored)} predictions were made and {written} written.")
-
-
-def tracking_uri(settings: Settings, lake: Lake) -> str:
-    """Where MLflow writes: the setting, else a SQLite file in a lake on the local disk."""
-    if settings.tracking_uri is not None:
-        return settings.tracking_uri
-    if "://" in lake.root:
-        raise BadInput("A lake on S3 needs an MLflow server: set SMALLCAPS_TRACKING_URI.")
-    os.makedirs(f"{lake.root}/mlflow", exist_ok=True)
-    return f"sqlite:///{lake.root}/mlflow/mlflow.db"
-
-
-def _log(
-    run: Run,
-    settings: Settings,
-    scored: pd.DataFrame,
-    metrics: dict[str, Estimate],
-    folds: list[Fold],
-    booster: Any,
-) -> str:
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import mlflow
-    import mlflow.xgboost
-
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    uri = tracking_uri(settings, run.lake)
-    mlflow.set_tracking_uri(uri)
-    if mlflow.get_experiment_by_name(NAME) is None:
-        local = uri.startswith("sqlite:///")
-        mlflow.create_experiment(NAME, artifact_location=f"{run.lake.root}/mlflow/artifacts" if local else None)
-    mlflow.set_experiment(NAME)
-    with mlflow.start_run() as logged:
-        mlflow.set_tags({"smallcaps.run_id": run.run_id, "smallcaps.code_version": code_version()})
-        mlflow.log_params({**settings.model.model_dump(exclude={"booster"}), **settings.model.booster})
-        mlflow.log_param("settings_hash", settings.digest())
-        for name, estimate in metrics.items():
-            mlflow.log_metrics({name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high})
-        mlflow.log_metrics({"events": len(scored), "base_rate": float(scored["continued"].mean())})
-        for number, rows in scored.groupby("fold"):
-            mlflow.log_metric("fold_auc", area_under_curve(rows), step=int(str(number)))
-        mlflow.log_dict(dict(run.inputs), "input_versions.json")
-        mlflow.log_dict({"folds": [vars(fold) for fold in folds]}, "folds.json")
-        mlflow.xgboost.log_model(booster, name="model", pip_requirements=["xgboost"])
-        return str(logged.info.run_id)
+    classifier = SparkXGBClassifier(
+        features_col=list(past.names),
+        label_col="happened",
+        weight_col="fit_weight",
+        num_workers=workers,
+        seed=seed,
+        missing=NOT_KNOWN,
+        verbosity=0,
+        verbose=False,
+        **options,
+    )
+    # A total order before each worker reads its rows: the same rows give the same trees.
+    fitted = classifier.fit(rows.repartition(workers, "event_id").sortWithinPartitions("event_id"))
+    booster = fitted.get_booster()
+    return Trees(booster, booster.num_boosted_rounds())

@@ -48,7 +48,7 @@ def best_score(episodes: list[dict[str, Any]]) -> BestScore:
     if not ones or not zeros:
         return BestScore(len(decided), ones, None, None, None, None)
     auc, knowing = (
-        area_under_curve(pd.DataFrame({"continued": continued, "probability": [episode[name] for episode in decided]}))
+        area_under_curve(pd.DataFrame({"happened": continued, "probability": [episode[name] for episode in decided]}))
         for name in ("best_continuation", "continuation")
     )
     if min(ones, zeros) < FEWEST:

@@ -20,10 +20,11 @@ from smallcaps.errors import BadData
 from smallcaps.labels.horizons import sessions
 from smallcaps.lake import Lake, declared
 from smallcaps.lake.gold import HORIZONS
+from smallcaps.models.evaluation import MINIMUM_BLOCKS
 from smallcaps.serving import charts
 from smallcaps.serving.page import dollars, number, percent, render_page, tiny, words
 from smallcaps.serving.report_data import SESSIONS_AFTER, SESSIONS_BEFORE, Intraday, ReportData, collect, records
-from smallcaps.serving.skill import MINIMUM_WEEKS, Skill, measure
+from smallcaps.serving.skill import Skill, measure
 
 FEW_EVENTS = 30
 """A percentile among fewer earlier events is marked on its card."""
@@ -82,8 +83,8 @@ def summarise(data: ReportData) -> dict[str, Any]:
         "quarantine": {"rows": _refused_rows(data), "by_rule": _rows(data.quarantine)},
         "models": [_skill_summary(skill) for skill in _skills(data)],
         "labels": {
-            "barrier_width": data.settings.model.barrier_width,
-            "horizon": data.settings.model.horizon,
+            "barrier_width": data.settings.datasets["daily"].barrier_width,
+            "horizon": data.settings.datasets["daily"].horizon,
             "by_detector": _rows(data.outcomes),
         },
         "runs": _rows(data.runs),
@@ -104,7 +105,7 @@ def _rows(frame: pd.DataFrame | None) -> list[dict[str, Any]] | None:
 def _skills(data: ReportData) -> list[Skill]:
     if data.predictions is None or data.predictions.empty:
         return []
-    return measure(data.predictions, data.settings.model.bootstrap_samples, data.settings.model.seed)
+    return measure(data.predictions, data.settings.models.bootstrap_samples, data.settings.models.seed)
 
 
 def _refused_rows(data: ReportData) -> int:
@@ -145,7 +146,7 @@ def _card(
     weights = settings.manifest
     levels = {} if label is None else barriers(label)
     step = after["session_number"] - session
-    labelled = range(int((step < 1).sum()), int((step <= sessions(settings.model.horizon)).sum()))
+    labelled = range(int((step < 1).sum()), int((step <= sessions(settings.datasets["daily"].horizon)).sum()))
     return {
         "event": event,
         "label": label,
@@ -261,7 +262,8 @@ def _skill_view(skill: Skill) -> dict[str, Any]:
 
 
 _VERDICTS = {
-    "unknown": f"Too little to judge: an interval needs continued and other events, in {MINIMUM_WEEKS} weeks or more.",
+    "unknown": f"Too little to judge: an interval needs continued and other events, in "
+    f"{MINIMUM_BLOCKS} weeks or on as many days.",
     "none": "The interval covers 0.5: the model shows no proven skill. Treat its probabilities as noise.",
     "better": "The interval lies above 0.5: on these events the model ranks better than chance. "
     "That says nothing about profit after costs.",

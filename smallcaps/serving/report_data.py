@@ -18,6 +18,7 @@ from smallcaps.config.settings import MicrostructureSettings
 from smallcaps.lake import Lake, between, sql_literal
 from smallcaps.microstructure.as_of import TIME, with_quotes
 from smallcaps.microstructure.signing import is_valid, trade_sign, with_tick
+from smallcaps.models.targets import problem
 from smallcaps.version import code_version
 
 TOP = 20
@@ -87,7 +88,7 @@ def collect(lake: Lake, settings: Settings) -> ReportData:
     span = _ask(lake, _span, "gold.events")
     market = _ask(lake, _market, "silver.bars_1d")
     top = _ask(lake, _top, "gold.core_manifest", "gold.events")
-    width, horizon = settings.model.barrier_width, settings.model.horizon
+    width, horizon = settings.datasets["daily"].barrier_width, settings.datasets["daily"].horizon
     labelled = f"barrier_width = {width}D AND horizon = '{horizon}'"
     return ReportData(
         made_at=datetime.now(UTC),
@@ -107,7 +108,7 @@ def collect(lake: Lake, settings: Settings) -> ReportData:
         outcomes=_ask(
             lake, lambda labels, events: _outcomes(labels.where(labelled), events), "gold.event_labels", "gold.events"
         ),
-        predictions=_ask(lake, _predictions, "gold.predictions"),
+        predictions=_ask(lake, lambda rows: _predictions(rows, settings), "gold.predictions"),
         runs=_ask(lake, _latest_runs, "ops.runs"),
         quarantine=_ask(lake, _refused, "ops.quarantine"),
     )
@@ -191,11 +192,14 @@ def _outcomes(labels: DataFrame, events: DataFrame) -> DataFrame:
     )
 
 
-def _predictions(predictions: DataFrame) -> DataFrame:
-    """One row a scored event, as many as there are daily events: tens of thousands, not more."""
-    return predictions.select(
-        "model", "event_id", "session_date", "fold", "probability", "continued", "base_rate", "tracking_run"
-    ).orderBy("model", "session_date", "event_id")
+def _predictions(predictions: DataFrame, settings: Settings) -> DataFrame:
+    """What gradient boosting said of the continuation of daily events, one row an event: tens of thousands, not more."""
+    model = f"{problem(settings.datasets['daily'])}.gradient_boosting"
+    return (
+        predictions.where((F.col("model") == model) & (F.col("target") == "continuation"))
+        .select("model", "event_id", "session_date", "fold", "probability", "happened", "base_rate", "tracking_run")
+        .orderBy("session_date", "event_id")
+    )
 
 
 def _latest_runs(runs: DataFrame) -> DataFrame:

@@ -20,7 +20,7 @@ ON_SPARK = {
     *("demo", "ingest flatfiles", "ingest reference", "ingest rest", "ingest all", "ingest feed", "refine"),
     *("detect daily", "detect intraday", "manifest", "features", "label", "train", "report", "sql", "tables", "trace"),
     *("quality", "simulate build", "simulate faults", "stale", "refresh", "upgrade", "show", "manifest explain"),
-    *("review sample", "review score", "detectors truth"),
+    *("review sample", "review score", "detectors truth", "score", "model list", "model judge"),
     *("dataset build", "dataset rebuild", "dataset diff", "dataset list"),
     *("manifest plan", "ingest windows", "detectors account", "sequences"),
 }

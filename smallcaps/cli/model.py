@@ -1,0 +1,138 @@
+"""`smallcaps train`, `score` and `model …`: train on frozen datasets, judge, score, compare."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from smallcaps.cli.console import From, To, days_from_to, messages, opened, output, timed, working
+from smallcaps.config import Settings
+from smallcaps.config.settings import DatasetSettings
+from smallcaps.errors import BadInput
+
+if TYPE_CHECKING:
+    from smallcaps.models.evaluation import Estimate
+    from smallcaps.models.registry import Verdict
+    from smallcaps.models.training import Trained
+
+model_app = typer.Typer(help="Registered models.", no_args_is_help=True)
+
+Of = Annotated[str, typer.Option("--of", help="Which of the settings' definitions of datasets.")]
+
+
+def train_command(
+    dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help="A frozen dataset.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Freeze, train, judge and score each definition that has labelled events.")
+    ] = False,
+    algorithms: Annotated[str | None, typer.Option(help="Only these, comma-separated; default: all.")] = None,
+) -> None:
+    """Train models walk-forward, measure them, log and register them in MLflow."""
+    from smallcaps.models.outcome import train_definition
+    from smallcaps.models.training import ALGORITHMS, train
+
+    if everything == (dataset is not None):
+        raise BadInput("Name one dataset, or pass --all. `smallcaps dataset list` shows those that are frozen.")
+    chosen = list(ALGORITHMS) if algorithms is None else algorithms.split(",")
+    lake, settings = opened()
+    if dataset is not None:
+        _show(timed("train", lake.spark, lambda: train(lake, settings, dataset, chosen)))
+        return
+    left_out = {}
+    for of in settings.datasets:
+        try:
+            outcome = timed(f"train {of}", lake.spark, partial(train_definition, lake, settings, of, chosen))
+        except BadInput as error:
+            left_out[of] = str(error)
+            continue
+        _show(outcome.trained)
+        _show_verdict(outcome.verdict)
+        output.print(f"{outcome.scored:,} events that are not labelled yet were scored by {outcome.scored_by}.")
+    if len(left_out) == len(settings.datasets):
+        raise BadInput(f"Nothing was trained. {' '.join(f'{of}: {why}' for of, why in left_out.items())}")
+    for of, why in left_out.items():
+        messages.print(f"{of} is left out: {escape(why)}", soft_wrap=True)
+
+
+def score_command(
+    first: From,
+    last: To,
+    of: Of = "daily",
+    alias: Annotated[str, typer.Option(help="Which registered model: champion or challenger.")] = "champion",
+) -> None:
+    """Score events by the registered model, into gold.predictions; those that it was trained on are no test of it."""
+    from smallcaps.models.batch_scoring import score_events
+
+    days = days_from_to(first, last)
+    lake, settings = opened()
+    _known(settings, of)
+    model, events = timed("score", lake.spark, lambda: score_events(lake, settings, of, *days, alias))
+    output.print(f"{events:,} events were scored by {model.name}.")
+
+
+@model_app.command("list")
+def model_list_command() -> None:
+    """Show the registered models with their aliases and what the gate said of them."""
+    from smallcaps.models.registry import versions
+
+    lake, settings = opened()
+    with working("model list", lake.spark):
+        found = versions(lake, settings)
+    if not found:
+        output.print("No model is registered yet.")
+        return
+    table = RichTable("model", "alias", "algorithm", "dataset", "registered at, UTC", "the gate")
+    for one in found:
+        table.add_row(
+            one.name,
+            ", ".join(one.aliases),
+            one.algorithm,
+            one.dataset,
+            f"{one.created_at:%Y-%m-%d %H:%M}",
+            one.verdict,
+        )
+    output.print(table)
+
+
+@model_app.command("judge")
+def model_judge_command(of: Of = "daily") -> None:
+    """Put the challenger in the champion's place, if it is better by more than chance, calibrated and free of leaks."""
+    from smallcaps.models.outcome import judge_challenger
+    from smallcaps.models.targets import problem
+
+    lake, settings = opened()
+    called = problem(_known(settings, of))
+    _show_verdict(timed("model judge", lake.spark, lambda: judge_challenger(lake, settings, called)))
+
+
+def _known(settings: Settings, of: str) -> DatasetSettings:
+    if of not in settings.datasets:
+        raise BadInput(f"No dataset definition {of!r}; conf/research.yaml has {', '.join(sorted(settings.datasets))}.")
+    return settings.datasets[of]
+
+
+def _show(trained: "Sequence[Trained]") -> None:
+    table = RichTable("model", "target", "AUC", "best tenth's lift", "log-loss skill", "bias", title=trained[0].problem)
+    for one in trained:
+        for target, found in one.metrics.items():
+            figures = [found[name] for name in ("auc", "top_decile_lift", "log_loss_skill", "bias")]
+            table.add_row(f"{one.algorithm} v{one.version}", target, *map(_interval, figures))
+    output.print(table)
+    events = ", ".join(f"{count:,}" for count in sorted({one.events for one in trained}))
+    output.print(f"{events} events out of sample. Chance: AUC 0.5, lift 1. The base rate: skill 0.")
+
+
+def _interval(estimate: "Estimate") -> str:
+    if estimate.low != estimate.low:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
+
+
+def _show_verdict(verdict: "Verdict") -> None:
+    for gate in verdict.gates:
+        mark = "[green]✓[/green]" if gate.passed else "[red]✗[/red]"
+        output.print(f"{mark} {escape(gate.name)}: {escape(gate.finding)}", soft_wrap=True)
+    output.print(f"{verdict}.", soft_wrap=True, markup=False)

@@ -1,0 +1,51 @@
+"""Events that were detected since: scored by the registered model, into gold.predictions."""
+
+from datetime import date
+
+from pyspark.sql import functions as F
+
+from smallcaps.config import Settings
+from smallcaps.errors import BadInput
+from smallcaps.lake import Lake, recorded_run, sql_literal
+from smallcaps.models.frozen import INPUT_TABLES, event_inputs, input_names
+from smallcaps.models.registry import Registered, registered
+from smallcaps.models.scoring import with_probabilities
+from smallcaps.models.targets import problem
+
+
+def score_events(
+    lake: Lake, settings: Settings, of: str, first: date, last: date, alias: str
+) -> tuple[Registered, int]:
+    """Score the events of definition `of` from `first` to `last` by the registered model that has `alias`, into
+    gold.predictions; returns the model and the number of events.
+
+    Raises BadInput where there is no such model, or it reads other inputs than this code makes.
+    """
+    definition = settings.datasets[of]
+    model = registered(settings, lake, problem(definition), alias)
+    if model.event_model.input_names != tuple(input_names(definition)):
+        raise BadInput(f"{model.name} was trained on other inputs than those made now. Train it again.")
+    arguments = {"model": model.name, "from": first, "to": last}
+    with recorded_run(lake, "score", arguments, settings.digest()) as run:
+        tables = {name: run.read_or_empty(name) for name in INPUT_TABLES}
+        rows = run.read_days("gold.events", first, last).where(F.col("grain").isin(*definition.grains))
+        rows = rows.withColumn("fold", F.lit(0))
+        scored = with_probabilities(event_inputs(rows, tables, definition), {0: model.event_model})
+        written = run.replace(
+            "gold.predictions",
+            scored.select(
+                *("event_id", "symbol", "session_date", "detector"),
+                F.lit(model.name).alias("model"),
+                "target",
+                F.lit(None).cast("int").alias("fold"),
+                "probability",
+                F.lit(None).cast("int").alias("happened"),
+                F.lit(None).cast("double").alias("base_rate"),
+                F.lit(None).cast("boolean").alias("is_core"),
+                F.lit(model.tracking_run).alias("tracking_run"),
+            ),
+            f"model = {sql_literal(model.name)} AND session_date BETWEEN DATE '{first}' AND DATE '{last}'",
+        ).rows
+        events = written // max(1, len(model.event_model.targets))
+        run.note = f"{events:,} events by {model.name}"
+        return model, events

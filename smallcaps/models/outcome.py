@@ -1,0 +1,58 @@
+"""From labelled events to a registered model: freeze, train, judge, score, of one definition of datasets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from pyspark.sql import functions as F
+
+from smallcaps.config import Settings
+from smallcaps.lake import Lake
+from smallcaps.models.batch_scoring import score_events
+from smallcaps.models.frozen import current_dataset
+from smallcaps.models.registry import CHALLENGER, CHAMPION, Verdict, judge, registered
+from smallcaps.models.training import ALGORITHMS, Trained, leakage_gates, train
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a definition: the dataset, every algorithm's figures, the gate's verdict, and how many events that are not
+    labelled yet were scored by which model.
+    """
+
+    dataset: str
+    trained: list[Trained]
+    verdict: Verdict
+    scored_by: str
+    scored: int
+
+    def __str__(self) -> str:
+        best = max(self.trained, key=lambda one: one.skill)
+        return f"{self.dataset}: best {best.algorithm}; {self.verdict}; {self.scored:,} events scored"
+
+
+def train_definition(lake: Lake, settings: Settings, of: str, algorithms: Sequence[str] = tuple(ALGORITHMS)) -> Outcome:
+    """Do all of it for the definition `of` of the settings. Raises BadInput where there is too little to train on."""
+    dataset = current_dataset(lake, settings, of)
+    trained = train(lake, settings, dataset, algorithms)
+    verdict = judge_challenger(lake, settings, trained[0].problem)
+    alias = CHAMPION if verdict.promoted or verdict.champion is not None else CHALLENGER
+    first, last = _unlabelled(lake, settings, of, dataset)
+    model, events = score_events(lake, settings, of, first, last, alias)
+    return Outcome(dataset, trained, verdict, model.name, events)
+
+
+def judge_challenger(lake: Lake, settings: Settings, called: str) -> Verdict:
+    """`judge` with the leakage gates of the challenger's dataset and algorithm."""
+    challenger = registered(settings, lake, called, CHALLENGER)
+    return judge(lake, settings, called, leakage_gates(lake, settings, challenger.dataset, challenger.algorithm))
+
+
+def _unlabelled(lake: Lake, settings: Settings, of: str, dataset: str) -> tuple[date, date]:
+    """The days after the dataset's last event, to the last event that there is."""
+    rows = lake.read("gold.dataset_rows").where(F.col("dataset") == dataset)
+    grains = list(settings.datasets[of].grains)
+    events = lake.read("gold.events").where(F.col("grain").isin(grains))
+    last_labelled = rows.agg(F.max("session_date")).collect()[0][0]
+    last = events.agg(F.max("session_date")).collect()[0][0]
+    return last_labelled + timedelta(days=1), max(last, last_labelled + timedelta(days=1))

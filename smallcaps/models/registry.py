@@ -1,0 +1,212 @@
+"""The registered models of MLflow: which version is the champion, which may become it, and by what right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from pyspark.sql import functions as F
+
+from smallcaps.config import Settings
+from smallcaps.errors import BadInput
+from smallcaps.lake import Lake, sql_literal
+from smallcaps.models.evaluation import Estimate, blocks_of, draws, interval, log_losses
+from smallcaps.models.event_model import EventModel
+from smallcaps.models.gates import Gate
+from smallcaps.models.scoring import with_probabilities
+from smallcaps.models.targets import problem
+from smallcaps.models.tracking import client_of, logged_frame
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+OUT_OF_SAMPLE = "out_of_sample.parquet"
+"""Artifact of a run: its walk-forward probabilities."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version of a registered model. `certain_before`: the first session whose labels it cannot have seen."""
+
+    problem: str
+    version: str
+    algorithm: str
+    dataset: str
+    tracking_run: str
+    certain_before: int
+    event_model: EventModel
+
+    @property
+    def name(self) -> str:
+        """As gold.predictions names it."""
+        return f"{self.problem}@{self.version}"
+
+
+def registered(settings: Settings, lake: Lake, called: str, alias: str) -> Registered:
+    """The version of problem `called` that has `alias`. Raises BadInput where none has."""
+    client = client_of(settings, lake)
+    version = version_with(client, called, alias)
+    if version is None:
+        raise BadInput(f"{called} has no {alias}. `smallcaps model list` shows what is registered.")
+    return _loaded(client, called, version)
+
+
+def version_with(client: MlflowClient, called: str, alias: str) -> str | None:
+    """The number of the version that has `alias`; None where none has."""
+    try:
+        return str(client.get_model_version_by_alias(called, alias).version)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def _loaded(client: MlflowClient, called: str, version: str) -> Registered:
+    found = client.get_model_version(called, version)
+    served = mlflow.pyfunc.load_model(f"models:/{called}/{version}").unwrap_python_model()
+    return Registered(
+        called,
+        version,
+        found.tags["algorithm"],
+        found.tags["dataset"],
+        str(found.run_id),
+        int(found.tags["certain_before"]),
+        served.event_model,
+    )
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version as it is listed."""
+
+    name: str
+    aliases: tuple[str, ...]
+    algorithm: str
+    dataset: str
+    created_at: datetime
+    verdict: str
+
+
+def versions(lake: Lake, settings: Settings) -> list[Version]:
+    """All versions of the problems of the settings' definitions, newest first."""
+    client = client_of(settings, lake)
+    found = []
+    for definition in settings.datasets.values():
+        called = problem(definition)
+        for one in client.search_model_versions(f"name = '{called}'"):
+            # A search does not give the aliases.
+            whole = client.get_model_version(called, one.version)
+            created_at = datetime.fromtimestamp(whole.creation_timestamp / 1000, UTC)
+            facts = [whole.tags.get(key, "") for key in ("algorithm", "dataset", "verdict")]
+            aliases = tuple(sorted(whole.aliases))
+            found.append(Version(f"{called}@{one.version}", aliases, facts[0], facts[1], created_at, facts[2]))
+    return sorted(found, key=lambda one: one.created_at, reverse=True)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate said of a challenger: every condition, and what `better` by how much in log loss an event."""
+
+    challenger: str
+    champion: str | None
+    gain: Estimate
+    gates: tuple[Gate, ...]
+
+    @property
+    def promoted(self) -> bool:
+        """Whether it became the champion."""
+        return all(gate.passed for gate in self.gates)
+
+    def __str__(self) -> str:
+        if self.promoted:
+            return f"{self.challenger} is the champion now"
+        return f"{self.challenger} is not promoted: {'; '.join(gate.finding for gate in self.gates if not gate.passed)}"
+
+
+def judge(lake: Lake, settings: Settings, called: str, leakage: Sequence[Gate]) -> Verdict:
+    """Put the challenger of problem `called` in the champion's place, if it beats it on the newest fold by more than the 95 %
+    interval of the difference, is calibrated there, and `leakage` (of `gates.leakage_gates`) is green. Without a champion it
+    must beat the base rate. Raises BadInput where there is no challenger.
+    """
+    client = client_of(settings, lake)
+    challenger = registered(settings, lake, called, CHALLENGER)
+    holder = version_with(client, called, CHAMPION)
+    newest = _newest_fold(client, challenger)
+    if holder is None:
+        rival, rival_losses = "the base rate", _losses(newest, "base_rate")
+    elif holder == challenger.version:
+        raise BadInput(f"{challenger.name} is the champion already.")
+    else:
+        champion = _loaded(client, called, holder)
+        rival, rival_losses = champion.name, _losses(_of_champion(lake, client, champion, newest), "probability")
+    gain = _gain(newest, rival_losses, settings)
+    gates = (_better(gain, rival), *_calibrated(newest, settings), *leakage)
+    verdict = Verdict(challenger.name, None if holder is None else f"{called}@{holder}", gain, gates)
+    client.set_model_version_tag(called, challenger.version, "verdict", str(verdict))
+    if verdict.promoted:
+        client.set_registered_model_alias(called, CHAMPION, challenger.version)
+        client.delete_registered_model_alias(called, CHALLENGER)
+    return verdict
+
+
+def _newest_fold(client: MlflowClient, model: Registered) -> pd.DataFrame:
+    scored = logged_frame(client, model.tracking_run, OUT_OF_SAMPLE)
+    newest: pd.DataFrame = scored[scored["fold"] == scored["fold"].max()]
+    return newest.reset_index(drop=True)
+
+
+def _of_champion(lake: Lake, client: MlflowClient, champion: Registered, newest: pd.DataFrame) -> pd.DataFrame:
+    """What the champion said of the events of the challenger's newest fold without having seen them: in its own walk-forward
+    folds, else now, of events whose session began after all its labels were certain.
+    """
+    keys = ["event_id", "target"]
+    before = logged_frame(client, champion.tracking_run, OUT_OF_SAMPLE)[[*keys, "probability"]]
+    fresh = newest[(newest["session_number"] >= champion.certain_before) & ~newest["event_id"].isin(before["event_id"])]
+    said = [before]
+    if len(fresh):
+        dataset = str(newest["dataset"].iloc[0])
+        days = F.col("session_date").between(fresh["session_date"].min(), fresh["session_date"].max())
+        rows = lake.read("gold.dataset_rows").where(F.expr(f"dataset = {sql_literal(dataset)}") & days)
+        scored = with_probabilities(
+            rows.select("event_id", F.lit(0).alias("fold"), "inputs"), {0: champion.event_model}
+        ).toPandas()
+        said.append(scored[scored["event_id"].isin(fresh["event_id"])][[*keys, "probability"]])
+    return newest.drop(columns="probability").merge(pd.concat(said), on=keys)
+
+
+def _losses(scored: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Log loss of each event and target by the probabilities of `column`."""
+    losses = log_losses(scored["happened"].to_numpy(dtype=float), scored[column].to_numpy(dtype=float))
+    return scored[["event_id", "target"]].assign(loss=losses)
+
+
+def _gain(newest: pd.DataFrame, rival: pd.DataFrame, settings: Settings) -> Estimate:
+    """How much less log loss an event has than by the rival, over targets, with the interval of whole weeks or days."""
+    own = _losses(newest, "probability").assign(session_date=newest["session_date"])
+    both = own.merge(rival, on=["event_id", "target"], suffixes=("", "_of_rival"))
+    if len(both) * 2 < len(own):
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    less = (both["loss_of_rival"] - both["loss"]).to_numpy()
+    drawn = draws(blocks_of(both["session_date"]), settings.models.bootstrap_samples, settings.models.seed)
+    means = np.array([float(times @ less / times.sum()) for times in drawn])
+    return Estimate(float(less.mean()), *interval(means))
+
+
+def _better(gain: Estimate, rival: str) -> Gate:
+    if pd.isna(gain.value):
+        return Gate("better", False, f"{rival} cannot be compared on most of the newest fold's events")
+    if pd.isna(gain.low):
+        return Gate("better", False, "the newest fold has too few days for an interval")
+    finding = f"log loss an event {gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f}) less than {rival}"
+    return Gate("better", gain.low > 0, finding)
+
+
+def _calibrated(newest: pd.DataFrame, settings: Settings) -> list[Gate]:
+    found = []
+    for target, rows in newest.groupby("target", sort=True):
+        bias = float(rows["probability"].mean() - rows["happened"].mean())
+        passed = abs(bias) <= settings.models.calibration_tolerance
+        found.append(Gate(f"calibrated {target}", passed, f"{target}: mean probability {bias:+.3f} beside what came"))
+    return found

@@ -1,0 +1,38 @@
+"""Probabilities of events, computed where the events are."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql.types import DoubleType, StringType, StructType
+
+from smallcaps.models.event_model import EventModel, Floats
+
+
+def with_probabilities(rows: DataFrame, models: Mapping[int, EventModel]) -> DataFrame:
+    """Rows with `fold` and `inputs` → one row each target of the fold's model, without inputs, with target and probability;
+    rows of a fold without a model are left out. Pure.
+    """
+    kept = [field for field in rows.schema.fields if field.name != "inputs"]
+    schema = StructType(list(kept)).add("target", StringType()).add("probability", DoubleType())
+    names = [field.name for field in kept]
+
+    def score(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        for batch in batches:
+            folds = batch["fold"].to_numpy(zero_copy_only=False)
+            for fold in np.unique(folds):
+                if (model := models.get(int(fold))) is None:
+                    continue
+                part = batch.filter(pa.array(folds == fold))
+                for target, found in model.probabilities(_matrix(part["inputs"], len(model.input_names))).items():
+                    columns = [part[name] for name in names]
+                    columns += [pa.array([target] * part.num_rows), pa.array(found)]
+                    yield pa.RecordBatch.from_arrays(columns, [*names, "target", "probability"])
+
+    return rows.select(*names, "inputs").mapInArrow(score, schema)
+
+
+def _matrix(inputs: pa.Array, width: int) -> Floats:
+    """Arrow's lists of values as rows × inputs, NaN for null."""
+    return np.asarray(inputs.flatten().to_numpy(zero_copy_only=False), dtype=np.float64).reshape(len(inputs), width)
