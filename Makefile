@@ -3,9 +3,10 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SEQUENCE := $(VENV)/.sequence
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check lock dictionary clean
+.PHONY: help setup sequence demo test test-fast check lock dictionary clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -24,10 +25,16 @@ $(READY): requirements.lock setup.py conf/jars.lock
 demo: $(READY) ## Run the main job on the sample and say where the report is
 	$(BIN)/smallcaps demo
 
-test: $(READY) ## Run all tests
+$(SEQUENCE): requirements-sequence.lock $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-sequence.lock
+	@touch $(SEQUENCE)
+
+sequence: $(SEQUENCE) ## Add what sequence models need: PyTorch with its CUDA packages, 5 GB
+
+test: $(SEQUENCE) ## Run all tests
 	$(BIN)/python -m pytest --numprocesses=2
 
-test-fast: $(READY) ## Run the tests that take seconds
+test-fast: $(SEQUENCE) ## Run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
 
 check: $(READY) ## Style, types, rooms
@@ -39,6 +46,8 @@ check: $(READY) ## Style, types, rooms
 lock: ## Pin again what requirements.in asks for (needs uv)
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --constraint requirements.lock requirements.in --output-file requirements.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --constraint requirements.lock requirements-sequence.in --output-file requirements-sequence.lock
 
 dictionary: $(READY) ## Write the data dictionary again
 	$(BIN)/smallcaps tables --markdown > docs/data-dictionary.md

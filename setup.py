@@ -24,8 +24,9 @@ CORE = [
     "websockets>=14",
 ]
 EXTRAS = {
-    "models": ["mlflow>=3.10,<4", "scikit-learn>=1.7", "xgboost-cpu>=3.1,<4"],
-    "models-gpu": ["mlflow>=3.10,<4", "scikit-learn>=1.7", "xgboost>=3.1,<4"],
+    "models": ["matplotlib>=3.9", "mlflow>=3.10,<4", "scikit-learn>=1.7", "xgboost-cpu>=3.1,<4"],
+    "models-gpu": ["matplotlib>=3.9", "mlflow>=3.10,<4", "scikit-learn>=1.7", "xgboost>=3.1,<4"],
+    "sequence": ["torch>=2.6,<3"],
     "report": ["plotly>=6"],
     "quality": ["great-expectations>=1.9,<2"],
     "aws": ["boto3>=1.40"],

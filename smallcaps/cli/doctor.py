@@ -19,7 +19,8 @@ from smallcaps.spark.java import java_version, require_java
 
 NEEDED_GIGABYTES = 3
 EXTRAS = {
-    "models": ("mlflow", "xgboost", "sklearn"),
+    "models": ("mlflow", "xgboost", "sklearn", "matplotlib"),
+    "sequence": ("torch",),
     "report": ("plotly",),
     "quality": ("great_expectations",),
     "aws": ("boto3",),
@@ -114,7 +115,9 @@ def _loopback() -> Check:
 def _extras() -> Check:
     absent = [extra for extra, modules in EXTRAS.items() if any(find_spec(module) is None for module in modules)]
     if absent:
-        return Check("extras", None, f"not installed: {', '.join(absent)} (pip install 'smallcaps[all]')")
+        return Check(
+            "extras", None, f"not installed: {', '.join(absent)} (pip install 'smallcaps[{','.join(absent)}]')"
+        )
     return Check("extras", True, ", ".join(EXTRAS))
 
 

@@ -28,15 +28,18 @@ def train_command(
     everything: Annotated[
         bool, typer.Option("--all", help="Freeze, train, judge and score each definition that has labelled events.")
     ] = False,
-    algorithms: Annotated[str | None, typer.Option(help="Only these, comma-separated; default: all.")] = None,
+    algorithms: Annotated[
+        str | None,
+        typer.Option(help="Only these, comma-separated; default: all that the dataset and this machine allow."),
+    ] = None,
 ) -> None:
     """Train models walk-forward, measure them, log and register them in MLflow."""
     from smallcaps.models.outcome import train_definition
-    from smallcaps.models.training import ALGORITHMS, train
+    from smallcaps.models.training import train
 
     if everything == (dataset is not None):
         raise BadInput("Name one dataset, or pass --all. `smallcaps dataset list` shows those that are frozen.")
-    chosen = list(ALGORITHMS) if algorithms is None else algorithms.split(",")
+    chosen = None if algorithms is None else algorithms.split(",")
     lake, settings = opened()
     if dataset is not None:
         _show(timed("train", lake.spark, lambda: train(lake, settings, dataset, chosen)))

@@ -140,6 +140,8 @@ class DatasetSettings(Section):
     horizon: Horizon
     folds: int = Field(gt=1)
     embargo_sessions: int = Field(ge=0)
+    sequence_seconds: int | None = Field(default=None, gt=0, description="before the event, as sequences; null: none")
+    step_seconds: int = Field(default=5, gt=0, description="of a step of the sequences")
 
 
 class ModelSettings(Section):
@@ -158,6 +160,8 @@ class ModelSettings(Section):
     events_per_worker: int = Field(gt=0, description="events that make another worker useful")
     logistic_regression: dict[str, float | int | str]
     gradient_boosting: dict[str, float | int | str]
+    gru: dict[str, float | int | str]
+    transformer: dict[str, float | int | str]
 
 
 class Settings(BaseSettings):

@@ -360,6 +360,7 @@ DATASETS = Table(
         Column("first_day", "date", "Events from", nullable=False),
         Column("last_day", "date", "Events to", nullable=False),
         Column("input_names", "array<string>", "What dataset_rows.inputs holds, in order", nullable=False),
+        Column("sequence_names", "array<string>", "What dataset_rows.sequence holds, in order; empty: no sequences"),
         Column(
             "folds",
             "array<struct<number:int,train_before:int,test_first:int,test_last:int>>",
@@ -412,6 +413,11 @@ DATASET_ROWS = Table(
         Column("is_core", "boolean", "In gold.core_manifest", nullable=False),
         Column("fold", "int", "In which it is tested; null: it is only trained on"),
         Column("inputs", "array<double>", "Values of datasets.input_names; null where not known", nullable=False),
+        Column(
+            "sequence",
+            "array<float>",
+            "Values of datasets.sequence_names, step by step before the event; null where there is no tape",
+        ),
     ),
     key=("dataset", "event_id"),
     partition_by=("dataset",),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -55,10 +55,13 @@ def calibrated(classifier: Classifier, inputs: Floats, happened: Floats, weight:
 
 @dataclass(frozen=True)
 class EventModel:
-    """The calibrated classifiers of one problem, one a target; `algorithm` made them."""
+    """The calibrated classifiers of one problem, one a target; `algorithm` made them. `reads`: the column of gold.dataset_rows
+    whose values are its inputs.
+    """
 
     problem: str
     algorithm: str
+    reads: Literal["inputs", "sequence"]
     input_names: tuple[str, ...]
     targets: Mapping[str, Calibrated]
 

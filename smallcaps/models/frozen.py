@@ -29,6 +29,7 @@ from smallcaps.lake.runs import ABSENT
 from smallcaps.models.context import FEATURES as CONTEXT
 from smallcaps.models.context import TABLES as CONTEXT_TABLES
 from smallcaps.models.context import with_context
+from smallcaps.models.event_sequence import channel_names, event_sequences
 from smallcaps.models.walk_forward import folds_of
 from smallcaps.version import code_version
 
@@ -53,7 +54,7 @@ SESSION = {
     "is_history_baseline": "IF(baseline = 'history', 1D, 0D)",
 }
 """Further inputs of gold.events, of events within a session."""
-INPUT_TABLES = ("gold.event_features", *CONTEXT_TABLES)
+INPUT_TABLES = ("gold.event_features", "gold.event_sequences", *CONTEXT_TABLES)
 """What inputs are made of, beside the events; they may be missing."""
 NEEDED = ("gold.events", "gold.event_labels", "silver.calendar")
 TABLES = (*NEEDED, "gold.core_manifest", *INPUT_TABLES)
@@ -110,14 +111,13 @@ def dataset_rows(
         *("event_id", "symbol", "session_date", "detector", "known_at", "session_number", "label_session"),
         *("outcome", "return", "gave_back", "halted", "uniqueness"),
         F.coalesce("is_core", F.lit(False)).alias("is_core"),
-        "fold",
-        "inputs",
+        *("fold", "inputs", "sequence"),
     )
 
 
 def event_inputs(events: DataFrame, tables: Mapping[str, DataFrame], definition: DatasetSettings) -> DataFrame:
-    """Rows of gold.events with `inputs`, the values of `input_names` that were known at each; `tables` has every one of
-    INPUT_TABLES. Pure.
+    """Rows of gold.events with `inputs` and `sequence`, the values of `input_names` and of `channel_names` that were known at
+    each; `tables` has every one of INPUT_TABLES. Pure.
     """
     tape = tables["gold.event_features"].select("event_id", *TAPE)
     wide = with_context(events, tables).join(tape, "event_id", "left")
@@ -126,7 +126,8 @@ def event_inputs(events: DataFrame, tables: Mapping[str, DataFrame], definition:
         _finite(formulas.get(one, f"IF(detector = '{one.removeprefix('is_')}', 1D, 0D)"))
         for one in input_names(definition)
     ]
-    return wide.select(*events.columns, F.array(*inputs).alias("inputs"))
+    sequences = event_sequences(events, tables["gold.event_sequences"], definition)
+    return wide.select(*events.columns, F.array(*inputs).alias("inputs")).join(sequences, "event_id", "left")
 
 
 def _finite(sql: str) -> Column:
@@ -201,6 +202,7 @@ def build_dataset(lake: Lake, settings: Settings, name: str, of: str, first: dat
             "first_day": first,
             "last_day": last,
             "input_names": names,
+            "sequence_names": channel_names(definition),
             "folds": folds,
             "input_versions": dict(run.inputs),
             "rows": written,

@@ -11,7 +11,7 @@ from smallcaps.lake import Lake
 from smallcaps.models.batch_scoring import score_events
 from smallcaps.models.frozen import current_dataset
 from smallcaps.models.registry import CHALLENGER, CHAMPION, Verdict, judge, registered
-from smallcaps.models.training import ALGORITHMS, Trained, leakage_gates, train
+from smallcaps.models.training import Trained, leakage_gates, train
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Outcome:
         return f"{self.dataset}: best {best.algorithm}; {self.verdict}; {self.scored:,} events scored"
 
 
-def train_definition(lake: Lake, settings: Settings, of: str, algorithms: Sequence[str] = tuple(ALGORITHMS)) -> Outcome:
+def train_definition(lake: Lake, settings: Settings, of: str, algorithms: Sequence[str] | None = None) -> Outcome:
     """Do all of it for the definition `of` of the settings. Raises BadInput where there is too little to train on."""
     dataset = current_dataset(lake, settings, of)
     trained = train(lake, settings, dataset, algorithms)

@@ -18,7 +18,7 @@ def design_matrix(rows: DataFrame, names: Sequence[str]) -> DataFrame:
     kept = ("event_id", "symbol", "session_date", "detector", "session_number", "label_session")
     return rows.select(
         *kept,
-        *("fold", "is_core", "uniqueness"),
+        *("fold", "is_core", "uniqueness", "sequence"),
         *[F.expr(sql).cast("int").alias(target) for target, sql in TARGETS.items()],
         *[F.coalesce(F.col("inputs")[place], F.lit(float("nan"))).alias(name) for place, name in enumerate(names)],
     )
@@ -27,7 +27,8 @@ def design_matrix(rows: DataFrame, names: Sequence[str]) -> DataFrame:
 @dataclass(frozen=True)
 class Past:
     """The past of a fold. `rows`: of `design_matrix`, with `part`; `targets`: those of which both parts have both classes;
-    `class_weights`: of what came and of what did not; `base_rates`: share that came.
+    `class_weights`: of what came and of what did not; `base_rates`: share that came; `scratch`: a folder of its own that
+    executors reach, which need not be there.
     """
 
     rows: DataFrame
@@ -36,6 +37,7 @@ class Past:
     class_weights: dict[str, tuple[float, float]]
     base_rates: dict[str, float]
     events: int
+    scratch: str
 
     def sample(self, most: int, part: str | None = None) -> pd.DataFrame:
         """Its rows (of one part) on the driver, in order of event_id; of more than `most` those first by a hash of it."""
@@ -61,7 +63,7 @@ def sessions_of(matrix: DataFrame) -> pd.DataFrame:
 
 
 def past_of(
-    matrix: DataFrame, sessions: pd.DataFrame, train_before: int, names: Sequence[str], share: float
+    matrix: DataFrame, sessions: pd.DataFrame, train_before: int, names: Sequence[str], share: float, scratch: str
 ) -> Past | None:
     """The past before session `train_before`, of which the last `share` of the sessions is held out; None where it has nothing
     to hold out. `sessions`: of `sessions_of`.
@@ -92,4 +94,5 @@ def past_of(
         {target: (events / (2 * count), events / (2 * (events - count))) for target, count in came.items()},
         {target: count / events for target, count in came.items()},
         events,
+        scratch,
     )

@@ -17,7 +17,7 @@ from smallcaps.lake import Lake, sql_literal
 from smallcaps.models.evaluation import Estimate, blocks_of, draws, interval, log_losses
 from smallcaps.models.event_model import EventModel
 from smallcaps.models.gates import Gate
-from smallcaps.models.scoring import with_probabilities
+from smallcaps.models.scoring import READ, with_probabilities
 from smallcaps.models.targets import problem
 from smallcaps.models.tracking import client_of, logged_frame
 
@@ -170,7 +170,7 @@ def _of_champion(lake: Lake, client: MlflowClient, champion: Registered, newest:
         days = F.col("session_date").between(fresh["session_date"].min(), fresh["session_date"].max())
         rows = lake.read("gold.dataset_rows").where(F.expr(f"dataset = {sql_literal(dataset)}") & days)
         scored = with_probabilities(
-            rows.select("event_id", F.lit(0).alias("fold"), "inputs"), {0: champion.event_model}
+            rows.select("event_id", F.lit(0).alias("fold"), *READ), {0: champion.event_model}
         ).toPandas()
         said.append(scored[scored["event_id"].isin(fresh["event_id"])][[*keys, "probability"]])
     return newest.drop(columns="probability").merge(pd.concat(said), on=keys)

@@ -4,17 +4,21 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql.types import DoubleType, StringType, StructType
 
 from smallcaps.models.event_model import EventModel, Floats
 
+READ = ("inputs", "sequence")
+"""What models read."""
+
 
 def with_probabilities(rows: DataFrame, models: Mapping[int, EventModel]) -> DataFrame:
-    """Rows with `fold` and `inputs` → one row each target of the fold's model, without inputs, with target and probability;
-    rows of a fold without a model are left out. Pure.
+    """Rows with `fold`, `inputs` and `sequence` → one row each target of the fold's model, without these two, with target and
+    probability; rows of a fold without a model, or without what its model reads, are left out. Pure.
     """
-    kept = [field for field in rows.schema.fields if field.name != "inputs"]
+    kept = [field for field in rows.schema.fields if field.name not in READ]
     schema = StructType(list(kept)).add("target", StringType()).add("probability", DoubleType())
     names = [field.name for field in kept]
 
@@ -24,13 +28,15 @@ def with_probabilities(rows: DataFrame, models: Mapping[int, EventModel]) -> Dat
             for fold in np.unique(folds):
                 if (model := models.get(int(fold))) is None:
                     continue
-                part = batch.filter(pa.array(folds == fold))
-                for target, found in model.probabilities(_matrix(part["inputs"], len(model.input_names))).items():
+                part = batch.filter(pc.and_(pa.array(folds == fold), pc.is_valid(batch[model.reads])))
+                if not part.num_rows:
+                    continue
+                for target, found in model.probabilities(_matrix(part[model.reads], len(model.input_names))).items():
                     columns = [part[name] for name in names]
                     columns += [pa.array([target] * part.num_rows), pa.array(found)]
                     yield pa.RecordBatch.from_arrays(columns, [*names, "target", "probability"])
 
-    return rows.select(*names, "inputs").mapInArrow(score, schema)
+    return rows.select(*names, *READ).mapInArrow(score, schema)
 
 
 def _matrix(inputs: pa.Array, width: int) -> Floats:

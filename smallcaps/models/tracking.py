@@ -4,6 +4,7 @@ import logging
 import os
 import platform
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import packages_distributions, version
@@ -94,12 +95,14 @@ def log_model(client: MlflowClient, tracking_run: str, event_model: EventModel, 
     """Log a model to the run that is going on and register it under its problem; returns the version."""
     inputs = Schema([ColSpec("double", name, required=False) for name in event_model.input_names])
     outputs = Schema([ColSpec("double", target) for target in TARGETS if target in event_model.targets])
-    logged = mlflow.pyfunc.log_model(
-        name="model",
-        python_model=ServedModel(event_model),
-        signature=ModelSignature(inputs, outputs),
-        pip_requirements=[f"{name}=={number}" for name, number in _packages().items() if name != "pyspark"],
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).*An input example was not provided")
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=ServedModel(event_model),
+            signature=ModelSignature(inputs, outputs),
+            pip_requirements=[f"{name}=={number}" for name, number in _packages().items() if name != "pyspark"],
+        )
     called = event_model.problem
     if not client.search_registered_models(f"name = '{called}'"):
         client.create_registered_model(called)

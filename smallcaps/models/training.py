@@ -5,10 +5,12 @@ on CORE, by fold and by detector. 3. Fit on everything, log to MLflow with all t
 """
 
 import dataclasses
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Literal
 
 import mlflow
 import pandas as pd
@@ -28,16 +30,39 @@ from smallcaps.models.event_model import Calibrated, EventModel
 from smallcaps.models.frozen import described
 from smallcaps.models.past import Past, design_matrix, past_of, sessions_of
 from smallcaps.models.registry import CHALLENGER, OUT_OF_SAMPLE
-from smallcaps.models.scoring import with_probabilities
+from smallcaps.models.scoring import READ, with_probabilities
 from smallcaps.models.targets import TARGETS, problem
 from smallcaps.version import code_version
 
-ALGORITHMS: dict[str, Callable[[Past, ModelSettings], dict[str, Calibrated]]] = {
-    "base_rate": base_rate.fit,
-    "logistic_regression": logistic_regression.fit,
-    "gradient_boosting": gradient_boosting.fit,
+Source = Literal["inputs", "sequence"]
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """How a model is fitted to a past, and which column of gold.dataset_rows it reads."""
+
+    fit: Callable[[Past, ModelSettings], dict[str, Calibrated]]
+    reads: Source = "inputs"
+
+
+def _network(kind: str) -> Algorithm:
+    def fit(past: Past, settings: ModelSettings) -> dict[str, Calibrated]:
+        # Here, since it needs the extra `sequence`.
+        from smallcaps.models import network_training
+
+        return network_training.fit(kind, past, settings)
+
+    return Algorithm(fit, "sequence")
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "base_rate": Algorithm(base_rate.fit),
+    "logistic_regression": Algorithm(logistic_regression.fit),
+    "gradient_boosting": Algorithm(gradient_boosting.fit),
+    "gru": _network("gru"),
+    "transformer": _network("transformer"),
 }
-EXPLAINED = 5_000
+EXPLAINED = 1_000
 """Events of the newest fold, at most, by which an input's importance is measured."""
 
 
@@ -62,23 +87,29 @@ class Trained:
         return f"{self.algorithm} {self.skill:+.4f}"
 
 
-def train(lake: Lake, settings: Settings, dataset: str, algorithms: Sequence[str]) -> list[Trained]:
-    """Train `algorithms` on a frozen dataset and replace their rows of gold.predictions. The one with the most skill becomes
-    the challenger of its problem.
+def train(lake: Lake, settings: Settings, dataset: str, algorithms: Sequence[str] | None = None) -> list[Trained]:
+    """Train algorithms (None: all that can be) on a frozen dataset and replace their rows of gold.predictions. The one with the
+    most skill becomes the challenger of its problem.
 
     Raises BadInput where there is no such dataset or algorithm, or too little to train on; FailedDependency where MLflow does
     not answer.
     """
-    if unknown := [name for name in algorithms if name not in ALGORITHMS]:
+    if unknown := [name for name in algorithms or () if name not in ALGORITHMS]:
         raise BadInput(f"There is no algorithm {', '.join(unknown)}. There are {', '.join(ALGORITHMS)}.")
     kept = described(lake, dataset)
     client = tracking.client_of(settings, lake)
-    arguments = {"dataset": dataset, "algorithms": list(algorithms)}
+    arguments = {"dataset": dataset, "algorithms": None if algorithms is None else list(algorithms)}
     with recorded_run(lake, "train", arguments, settings.digest()) as run:
         rows = run.read("gold.dataset_rows").where(f"dataset = {sql_literal(dataset)}")
-        walk = Walk(rows.persist(StorageLevel.MEMORY_AND_DISK), kept, settings.models)
+        walk = Walk(rows.persist(StorageLevel.MEMORY_AND_DISK), kept, settings.models, f"{lake.root}/scratch")
         try:
-            trained = [_train(run, settings, walk, algorithm) for algorithm in algorithms]
+            chosen = [name for name in ALGORITHMS if walk.can_fit(name)] if algorithms is None else algorithms
+            if too_few := [name for name in chosen if not walk.can_fit(name)] or ([] if chosen else list(ALGORITHMS)):
+                raise BadInput(
+                    f"No fold of {dataset} has {settings.models.minimum_training_events} events for {', '.join(too_few)} "
+                    "before it, with both outcomes early and late among them. Run `smallcaps label` over more days."
+                )
+            trained = [_train(run, settings, walk, algorithm) for algorithm in chosen]
         finally:
             rows.unpersist()
         best = max(trained, key=lambda one: (one.algorithm != "base_rate", one.skill))
@@ -88,24 +119,54 @@ def train(lake: Lake, settings: Settings, dataset: str, algorithms: Sequence[str
 
 
 class Walk:
-    """The walk-forward folds of a frozen dataset. `rows`: of gold.dataset_rows; `kept`: its row of gold.datasets."""
+    """The walk-forward folds of a frozen dataset. `rows`: of gold.dataset_rows; `kept`: its row of gold.datasets; `scratch`: a
+    folder that executors reach.
+    """
 
-    def __init__(self, rows: DataFrame, kept: Mapping[str, Any], settings: ModelSettings) -> None:
-        self.rows, self.kept, self.settings = rows, kept, settings
+    def __init__(self, rows: DataFrame, kept: Mapping[str, Any], settings: ModelSettings, scratch: str) -> None:
+        self.rows, self.kept, self.settings, self.scratch = rows, kept, settings, scratch
         self.definition = DatasetSettings.model_validate_json(kept["definition"])
-        self.names: list[str] = kept["input_names"]
-        self.matrix = design_matrix(rows, self.names)
-        self.sessions = sessions_of(self.matrix)
-        self.certain_before = int(self.sessions["label_session"].max()) + 1
+        self.names: dict[Source, list[str]] = {"inputs": kept["input_names"], "sequence": kept["sequence_names"] or []}
+        self.matrix = design_matrix(rows, self.names["inputs"])
+        readable = {"inputs": self.matrix, "sequence": self.matrix.where("sequence IS NOT NULL")}
+        self.sessions = {source: sessions_of(matrix) for source, matrix in readable.items()}
+        self.certain_before = int(self.sessions["inputs"]["label_session"].max()) + 1
         self.folds: list[dict[str, int]] = kept["folds"]
+
+    def past(self, algorithm: str, train_before: int) -> Past | None:
+        """What was certain before session `train_before`, as an algorithm reads it; None where that is too little."""
+        reads = ALGORITHMS[algorithm].reads
+        matrix = self.matrix.where(F.col(reads).isNotNull()) if reads == "sequence" else self.matrix
+        # Whoever is killed finds what it left under the same name, and no other does.
+        said = f"{self.kept['content_hash']} {self.settings.model_dump_json()}"
+        place = f"{algorithm}-{train_before}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        past = past_of(
+            matrix,
+            self.sessions[reads],
+            train_before,
+            self.names[reads],
+            self.settings.held_out_share,
+            f"{self.scratch}/{place}",
+        )
+        if past is None or past.events < self.settings.minimum_training_events or not past.targets:
+            return None
+        return past
+
+    def can_fit(self, algorithm: str) -> bool:
+        """Whether it can be fitted at all: a fold has enough before it, and what it needs is installed."""
+        if ALGORITHMS[algorithm].reads == "sequence" and find_spec("torch") is None:
+            return False
+        return any(self.past(algorithm, fold["train_before"]) is not None for fold in self.folds)
 
     def fit(self, algorithm: str, train_before: int) -> tuple[EventModel, Past] | None:
         """A model of what was certain before session `train_before`; None where that is too little."""
-        past = past_of(self.matrix, self.sessions, train_before, self.names, self.settings.held_out_share)
-        if past is None or past.events < self.settings.minimum_training_events or not past.targets:
+        past = self.past(algorithm, train_before)
+        if past is None:
             return None
-        found = ALGORITHMS[algorithm](past, self.settings)
-        return EventModel(problem(self.definition), algorithm, tuple(self.names), found), past
+        chosen = ALGORITHMS[algorithm]
+        found = chosen.fit(past, self.settings)
+        names = tuple(self.names[chosen.reads])
+        return EventModel(problem(self.definition), algorithm, chosen.reads, names, found), past
 
     def scored(self, models: Mapping[int, tuple[EventModel, Past]]) -> DataFrame:
         """One row an event of a fold with a model, and target: as gold.predictions has it, with session_number and dataset."""
@@ -117,7 +178,7 @@ class Walk:
         for target, sql in TARGETS.items():
             came = F.when(F.col("target") == target, F.expr(sql).cast("int")).otherwise(came)
         columns = ("dataset", "event_id", "symbol", "session_date", "detector", "session_number", "fold", "is_core")
-        asked = self.rows.where(F.col("fold").isin(list(models))).select(*columns, "outcome", "gave_back", "inputs")
+        asked = self.rows.where(F.col("fold").isin(list(models))).select(*columns, "outcome", "gave_back", *READ)
         scored = with_probabilities(asked, {fold: model for fold, (model, _) in models.items()})
         return scored.withColumns({"happened": came, "base_rate": rate}).drop("outcome", "gave_back")
 
@@ -126,11 +187,10 @@ def leakage_gates(lake: Lake, settings: Settings, dataset: str, algorithm: str) 
     """The leakage gates of a dataset and, on shuffled labels, of an algorithm on its newest fold."""
     kept = described(lake, dataset)
     rows = lake.read("gold.dataset_rows").where(f"dataset = {sql_literal(dataset)}")
-    walk = Walk(rows, kept, settings.models)
+    walk = Walk(rows, kept, settings.models, f"{lake.root}/scratch")
     newest = walk.folds[-1]
-    blind = Walk(
-        gates.shuffled(rows, settings.models.seed).persist(StorageLevel.MEMORY_AND_DISK), kept, settings.models
-    )
+    shuffled = gates.shuffled(rows, settings.models.seed).persist(StorageLevel.MEMORY_AND_DISK)
+    blind = Walk(shuffled, kept, settings.models, f"{lake.root}/scratch/shuffled")
     try:
         fitted = blind.fit(algorithm, newest["train_before"])
         scored = None if fitted is None else blind.scored({newest["number"]: fitted}).toPandas()
@@ -138,7 +198,7 @@ def leakage_gates(lake: Lake, settings: Settings, dataset: str, algorithm: str) 
         blind.rows.unpersist()
     found = [
         gates.no_overlap(rows, walk.folds),
-        gates.no_implausible_input(walk.matrix, newest["number"], walk.names),
+        gates.no_implausible_input(walk.matrix, newest["number"], walk.names["inputs"]),
     ]
     return found if scored is None else [*found, gates.no_skill_without_labels(scored)]
 
@@ -154,10 +214,9 @@ def _train(run: Run, settings: Settings, walk: Walk, algorithm: str) -> Trained:
                 models[fold["number"]] = fitted
         progress(most - 1, most, "fits", f"{algorithm}, all events")
         final = walk.fit(algorithm, walk.certain_before)
-        if not models or final is None:
+        if final is None:
             raise BadInput(
-                f"No fold of {walk.kept['dataset']} has {settings.models.minimum_training_events} labelled events before it, "
-                "with both outcomes early and late among them. Run `smallcaps label` over more days."
+                f"All events of {walk.kept['dataset']} have fewer outcomes to learn from than a part of them."
             )
         predicted = f"{called}.{algorithm}"
         scored = walk.scored(models).withColumns({"model": F.lit(predicted), "tracking_run": F.lit(tracking_run)})
@@ -259,14 +318,22 @@ def _log_estimates(prefix: str, estimates: Mapping[str, Estimate], step: int) ->
 def _importance(walk: Walk, model: EventModel) -> pd.DataFrame:
     """Mean |SHAP| of each input on events of the newest fold: target, input, contribution (log odds)."""
     newest = walk.matrix.where(F.col("fold") == walk.folds[-1]["number"])
-    rows = newest.orderBy(F.xxhash64("event_id"), "event_id").limit(EXPLAINED).select(*walk.names).toPandas()
+    if model.reads == "sequence":
+        newest = newest.where("sequence IS NOT NULL")
+        columns = [
+            F.coalesce(F.col("sequence")[place], F.lit(float("nan"))).alias(name)
+            for place, name in enumerate(model.input_names)
+        ]
+    else:
+        columns = [F.col(name) for name in model.input_names]
+    rows = newest.orderBy(F.xxhash64("event_id"), "event_id").limit(EXPLAINED).select(*columns).toPandas()
     inputs = rows.to_numpy(dtype="float64")
     return pd.concat(
         [
             pd.DataFrame(
                 {
                     "target": target,
-                    "input": walk.names,
+                    "input": list(model.input_names),
                     "contribution": abs(one.classifier.contributions(inputs) * one.slope).mean(axis=0),
                 }
             )
