@@ -476,6 +476,25 @@ PREDICTIONS = Table(
         ),
     ),
 )
+PATTERNS = Table(
+    name="gold.patterns",
+    comment="What a sequence model makes of what happened before an event, as a point: events alike are near each other. Points "
+    "of different models have nothing to do with each other",
+    owner="models",
+    columns=(
+        _EVENT_ID,
+        SYMBOL,
+        SESSION_DATE,
+        _DETECTOR,
+        Column("model", "string", "problem@version of the registered model", nullable=False),
+        Column("point", "array<float>", "Latent representation; of what was known at the event alone", nullable=False),
+    ),
+    key=("model", "event_id"),
+    sort_by=("session_date", "symbol"),
+    expectations=(
+        every("finite", "Points are numbers", "forall(point, x -> x IS NOT NULL AND NOT isnan(x) AND abs(x) < 1e9)"),
+    ),
+)
 REVIEWS = Table(
     name="gold.reviews",
     comment="What people said of charts that end at the decision time: the last verdict of each reviewer on each item",
@@ -528,5 +547,6 @@ TABLES = (
     DATASETS,
     DATASET_ROWS,
     PREDICTIONS,
+    PATTERNS,
     REVIEWS,
 )

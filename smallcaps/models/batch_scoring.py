@@ -7,9 +7,10 @@ from pyspark.sql import functions as F
 from smallcaps.config import Settings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, recorded_run, sql_literal
+from smallcaps.models.event_sequence import channel_names
 from smallcaps.models.frozen import INPUT_TABLES, event_inputs, input_names
 from smallcaps.models.registry import Registered, registered
-from smallcaps.models.scoring import with_probabilities
+from smallcaps.models.scoring import with_points, with_probabilities
 from smallcaps.models.targets import problem
 
 
@@ -23,14 +24,17 @@ def score_events(
     """
     definition = settings.datasets[of]
     model = registered(settings, lake, problem(definition), alias)
-    if model.event_model.input_names != tuple(input_names(definition)):
+    made = input_names(definition) if model.event_model.reads == "inputs" else channel_names(definition)
+    if model.event_model.input_names != tuple(made):
         raise BadInput(f"{model.name} was trained on other inputs than those made now. Train it again.")
     arguments = {"model": model.name, "from": first, "to": last}
     with recorded_run(lake, "score", arguments, settings.digest()) as run:
         tables = {name: run.read_or_empty(name) for name in INPUT_TABLES}
         rows = run.read_days("gold.events", first, last).where(F.col("grain").isin(*definition.grains))
         rows = rows.withColumn("fold", F.lit(0))
-        scored = with_probabilities(event_inputs(rows, tables, definition), {0: model.event_model})
+        known = event_inputs(rows, tables, definition)
+        scored = with_probabilities(known, {0: model.event_model})
+        chosen = f"model = {sql_literal(model.name)} AND session_date BETWEEN DATE '{first}' AND DATE '{last}'"
         written = run.replace(
             "gold.predictions",
             scored.select(
@@ -44,8 +48,10 @@ def score_events(
                 F.lit(None).cast("boolean").alias("is_core"),
                 F.lit(model.tracking_run).alias("tracking_run"),
             ),
-            f"model = {sql_literal(model.name)} AND session_date BETWEEN DATE '{first}' AND DATE '{last}'",
+            chosen,
         ).rows
+        if model.event_model.reads == "sequence":
+            run.replace("gold.patterns", with_points(known, model.name, model.event_model), chosen)
         events = written // max(1, len(model.event_model.targets))
         run.note = f"{events:,} events by {model.name}"
         return model, events

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,14 @@ class Classifier(Protocol):
 
     def contributions(self, inputs: Floats) -> Floats:
         """What each input adds to the log odds of each row (rows × inputs): SHAP values."""
+        ...
+
+
+class Representing(Classifier, Protocol):
+    """A classifier that makes a point of what it reads: of sequences."""
+
+    def latent(self, inputs: Floats) -> Floats:
+        """Rows × dimensions."""
         ...
 
 
@@ -68,6 +76,10 @@ class EventModel:
     def probabilities(self, inputs: Floats) -> dict[str, Floats]:
         """Each target's probability of rows of inputs, in the order of input_names, NaN where not known."""
         return {target: one.probability(inputs) for target, one in self.targets.items()}
+
+    def latent(self, inputs: Floats) -> Floats:
+        """The latent representation of rows of inputs (rows × dimensions), of a model that reads sequences."""
+        return cast(Representing, next(iter(self.targets.values())).classifier).latent(inputs)
 
     def score(self, values: Mapping[str, float | None]) -> dict[str, float]:
         """The probabilities of one event. Raises KeyError for an input that is not given; None: not known."""

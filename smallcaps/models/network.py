@@ -93,6 +93,10 @@ class Head:
         """See Classifier."""
         return self.network.contributions(inputs, self.target)
 
+    def latent(self, inputs: Floats) -> Floats:
+        """See Representing."""
+        return self.network.latent(inputs)
+
 
 def standard(sequences: Floats, mean: Floats, deviation: Floats, steps: int) -> Floats:
     """Flat sequences as events × steps × channels in deviations from the mean, 0 where not known."""

@@ -138,7 +138,9 @@ def _descend(
     size, count = int(job.options["batch"]) * world, len(past[0]) // world * world
     while epoch < int(job.options["epochs"]) and epoch - best_epoch <= int(job.options["patience"]):
         parallel.train()
-        order = torch.randperm(len(past[0]), generator=torch.Generator().manual_seed(job.seed + epoch))[:count]
+        # Each epoch's chance is its own, so that it is the same after a resumption.
+        torch.manual_seed(job.seed * 1_000 + epoch)
+        order = torch.randperm(len(past[0]))[:count]
         for batch in order.split(size):
             mine = batch[rank::world]
             optimiser.zero_grad()

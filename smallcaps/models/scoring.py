@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
-from pyspark.sql.types import DoubleType, StringType, StructType
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DoubleType, FloatType, StringType, StructType
 
 from smallcaps.models.event_model import EventModel, Floats
 
@@ -37,6 +38,24 @@ def with_probabilities(rows: DataFrame, models: Mapping[int, EventModel]) -> Dat
                     yield pa.RecordBatch.from_arrays(columns, [*names, "target", "probability"])
 
     return rows.select(*names, *READ).mapInArrow(score, schema)
+
+
+def with_points(rows: DataFrame, name: str, model: EventModel) -> DataFrame:
+    """gold.patterns (without run_id) of rows with event_id, symbol, session_date, detector and `sequence`, by a model that reads
+    sequences; those without a sequence are left out. Pure.
+    """
+
+    def represent(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        for batch in batches:
+            points = model.latent(_matrix(batch["sequence"], len(model.input_names))).astype(np.float32)
+            columns = [batch[column] for column in kept]
+            columns.append(pa.array(list(points), pa.list_(pa.float32())))
+            yield pa.RecordBatch.from_arrays(columns, [*kept, "point"])
+
+    kept = ["event_id", "symbol", "session_date", "detector"]
+    asked = rows.where("sequence IS NOT NULL").select(*kept, "sequence")
+    schema = StructType([asked.schema[column] for column in kept]).add("point", ArrayType(FloatType()))
+    return asked.mapInArrow(represent, schema).withColumn("model", F.lit(name))
 
 
 def _matrix(inputs: pa.Array, width: int) -> Floats:

@@ -30,7 +30,7 @@ from smallcaps.models.event_model import Calibrated, EventModel
 from smallcaps.models.frozen import described
 from smallcaps.models.past import Past, design_matrix, past_of, sessions_of
 from smallcaps.models.registry import CHALLENGER, OUT_OF_SAMPLE
-from smallcaps.models.scoring import READ, with_probabilities
+from smallcaps.models.scoring import READ, with_points, with_probabilities
 from smallcaps.models.targets import TARGETS, problem
 from smallcaps.version import code_version
 
@@ -231,6 +231,9 @@ def _train(run: Run, settings: Settings, walk: Walk, algorithm: str) -> Trained:
         _log(run, settings, walk, algorithm, frame, metrics, final[0])
         tags = {"algorithm": algorithm, "dataset": walk.kept["dataset"], "certain_before": str(walk.certain_before)}
         version = tracking.log_model(tracking.client_of(settings, run.lake), tracking_run, final[0], tags)
+        if final[0].reads == "sequence":
+            named = f"{called}@{version}"
+            run.replace("gold.patterns", with_points(walk.rows, named, final[0]), f"model = {sql_literal(named)}")
         tell("trained", algorithm=algorithm, dataset=walk.kept["dataset"], seconds=round(time.monotonic() - began, 1))
         events = int(frame["event_id"].nunique())
         return Trained(called, algorithm, walk.kept["dataset"], tracking_run, version, events, metrics)

@@ -1,7 +1,7 @@
 """A labelled past in which only the order of what happened tells what comes: buyers then sellers, or sellers then buyers.
 
 Sixty sessions, a dozen minute events each. Before every event one stretch of buying and one of selling, of the same sizes, at
-random moments. Where the sellers came first it continues with probability 0.85, else 0.15. Sums over the whole window say nothing.
+random moments. Where the sellers came first it continues with probability 0.85, else 0.15. Sums over the window say nothing.
 """
 
 import datetime as dt
