@@ -28,7 +28,7 @@ from rich.table import Table as RichTable
 from rich.tree import Tree
 
 from smallcaps import demo as main_job
-from smallcaps.cli.console import DAY, From, To, days_from_to, messages, opened, output, timed, working
+from smallcaps.cli.console import DAY, From, To, days_from_to, messages, opened, output, report_folder, timed, working
 from smallcaps.cli.dataset import dataset_app
 from smallcaps.cli.doctor import EXTRAS, examine
 from smallcaps.cli.forecast import foretell, show
@@ -157,7 +157,7 @@ def demo(
 ) -> None:
     """Run the main job, end to end, on the sample; beside it show what becomes of a simulated market's faults."""
     lake, settings = opened()
-    folder = _report_folder(lake, report)
+    folder = report_folder(lake, report)
     # Without suites, which the sample shows.
     simulated, market = Lake(f"{lake.root}/simulated", lake.spark), folder / "market"
     own = main_job.steps(lake, settings, sample, folder)
@@ -460,16 +460,9 @@ def report_command(
     from smallcaps.serving.report import build_report
 
     lake, settings = opened()
-    place = _report_folder(lake, folder)
+    place = report_folder(lake, folder)
     page = timed("report", lake.spark, lambda: build_report(lake, settings, place))
     output.print(str(page), soft_wrap=True)
-
-
-def _report_folder(lake: Lake, given: Path | None) -> Path:
-    """Where the report goes: as given, else into a lake on this machine."""
-    if given is None and "://" in lake.root:
-        raise BadInput("The lake is not on this machine: name a local folder for the report.")
-    return given or Path(lake.root) / "report"
 
 
 @app.command("show")

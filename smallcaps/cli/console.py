@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -48,6 +49,13 @@ def days_from_to(first: datetime, last: datetime) -> tuple[date, date]:
     if first > last:
         raise BadInput(f"The range is empty: --from {first:%Y-%m-%d} is after --to {last:%Y-%m-%d}.")
     return first.date(), last.date()
+
+
+def report_folder(lake: Lake, given: Path | None) -> Path:
+    """Where the report goes: as given, else into a lake on this machine. Raises BadInput where neither is possible."""
+    if given is None and "://" in lake.root:
+        raise BadInput("The lake is not on this machine: name a local folder for the report.")
+    return given or Path(lake.root) / "report"
 
 
 def started(settings: Settings) -> SparkSession:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from smallcaps.cli.console import From, To, days_from_to, messages, opened, output, timed, working
+from smallcaps.cli.console import From, To, days_from_to, messages, opened, output, report_folder, timed, working
 from smallcaps.config import Settings
 from smallcaps.config.settings import DatasetSettings
 from smallcaps.errors import BadInput
@@ -109,6 +110,19 @@ def model_judge_command(of: Of = "daily") -> None:
     lake, settings = opened()
     called = problem(_known(settings, of))
     _show_verdict(timed("model judge", lake.spark, lambda: judge_challenger(lake, settings, called)))
+
+
+@model_app.command("report")
+def model_report_command(
+    out: Annotated[Path | None, typer.Option(help="Folder; default: report/models/ in the lake.")] = None,
+) -> None:
+    """Compare all models by fold: a page and summary.json."""
+    from smallcaps.serving.model_page import write_model_report
+
+    lake, settings = opened()
+    folder = out or report_folder(lake, None) / "models"
+    page = timed("model report", lake.spark, lambda: write_model_report(lake, settings, folder))
+    output.print(str(page), soft_wrap=True)
 
 
 def _known(settings: Settings, of: str) -> DatasetSettings:

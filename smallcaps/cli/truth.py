@@ -3,9 +3,9 @@
 from rich.table import Table as RichTable
 
 from smallcaps.cli.console import output
-from smallcaps.serving.detection_page import DetectionTruth, interval, known, lead
+from smallcaps.serving.detection_page import DetectionTruth, interval, lead
 from smallcaps.serving.detection_plants import CLEAR, NEAR_MISS
-from smallcaps.serving.page import percent
+from smallcaps.serving.page import known, percent
 
 
 def show_truth(truth: DetectionTruth) -> None:

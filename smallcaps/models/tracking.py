@@ -139,6 +139,7 @@ def log_figure(figure: Figure, name: str) -> None:
 
 
 def logged_frame(client: MlflowClient, tracking_run: str, name: str) -> pd.DataFrame:
-    """A Parquet table that an earlier run logged."""
+    """A table that an earlier run logged, Parquet or CSV by its name."""
     with tempfile.TemporaryDirectory() as folder:
-        return pd.read_parquet(client.download_artifacts(tracking_run, name, folder))
+        path = client.download_artifacts(tracking_run, name, folder)
+        return pd.read_parquet(path) if name.endswith(".parquet") else pd.read_csv(path)

@@ -30,7 +30,7 @@ from smallcaps.serving.detection_plants import (
     plant_everywhere,
 )
 from smallcaps.serving.detection_score import SAMPLES
-from smallcaps.serving.page import render_page
+from smallcaps.serving.page import known, render_page
 from smallcaps.sources.simulator.layout import read_settings
 
 _HEIGHT = 210
@@ -103,11 +103,6 @@ def render(truth: DetectionTruth) -> str:
         interval=interval,
         lead=lead,
     )
-
-
-def known(value: float) -> float | None:
-    """None for NaN, which the page writes as missing."""
-    return None if math.isnan(value) else value
 
 
 def interval(estimate: Estimate) -> str:

@@ -1,6 +1,7 @@
 """What the pages have in common: their frame (page.html), how figures are written, the plotly.js inside them."""
 
 import functools
+import math
 from datetime import date, datetime
 from typing import Any
 
@@ -18,6 +19,11 @@ MISSING = "–"
 def render_page(template: str, **values: Any) -> str:
     """The page of a template that extends page.html: no reads of data, no clock, no outside resources."""
     return _environment().get_template(template).render(plotly=Markup(get_plotlyjs()), **values)
+
+
+def known(value: float) -> float | None:
+    """None for NaN, which pages write as missing."""
+    return None if math.isnan(value) else value
 
 
 def percent(value: float | None, digits: int = 1) -> str:

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from py4j.protocol import Py4JError
 
 from smallcaps.cli import app as module
 from smallcaps.cli.app import app, main
-from smallcaps.cli.console import told
+from smallcaps.cli.console import report_folder, told
 from smallcaps.errors import BadData, BadInput, FailedDependency
 from tests.conftest import REPOSITORY
 
@@ -20,7 +21,7 @@ ON_SPARK = {
     *("demo", "ingest flatfiles", "ingest reference", "ingest rest", "ingest all", "ingest feed", "refine"),
     *("detect daily", "detect intraday", "manifest", "features", "label", "train", "report", "sql", "tables", "trace"),
     *("quality", "simulate build", "simulate faults", "stale", "refresh", "upgrade", "show", "manifest explain"),
-    *("review sample", "review score", "detectors truth", "score", "model list", "model judge"),
+    *("review sample", "review score", "detectors truth", "score", "model list", "model judge", "model report"),
     *("dataset build", "dataset rebuild", "dataset diff", "dataset list"),
     *("manifest plan", "ingest windows", "detectors account", "sequences"),
 }
@@ -134,6 +135,15 @@ def test_a_result_that_could_not_be_written_is_a_failure() -> None:
 )
 def test_a_result_is_told_in_one_line(result: object, line: str) -> None:
     assert told(result) == line
+
+
+def test_the_report_goes_into_a_lake_on_this_machine_only() -> None:
+    here: Any = SimpleNamespace(root="/lake")
+    away: Any = SimpleNamespace(root="s3a://bucket/lake")
+    assert report_folder(here, None) == Path("/lake/report")
+    assert report_folder(away, Path("out")) == Path("out")
+    with pytest.raises(BadInput, match="name a local folder"):
+        report_folder(away, None)
 
 
 def test_a_reader_that_has_seen_enough_is_no_fault_of_anybody() -> None:
