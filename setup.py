@@ -24,8 +24,8 @@ CORE = [
     "websockets>=14",
 ]
 EXTRAS = {
-    "models": ["matplotlib>=3.9", "mlflow>=3.10,<4", "scikit-learn>=1.7", "xgboost-cpu>=3.1,<4"],
-    "models-gpu": ["matplotlib>=3.9", "mlflow>=3.10,<4", "scikit-learn>=1.7", "xgboost>=3.1,<4"],
+    "models": ["matplotlib>=3.9", "mlflow>=3.10,<4", "optuna>=4", "scikit-learn>=1.7", "xgboost-cpu>=3.1,<4"],
+    "models-gpu": ["matplotlib>=3.9", "mlflow>=3.10,<4", "optuna>=4", "scikit-learn>=1.7", "xgboost>=3.1,<4"],
     "sequence": ["torch>=2.6,<3"],
     "report": ["plotly>=6"],
     "quality": ["great-expectations>=1.9,<2"],

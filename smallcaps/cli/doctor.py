@@ -19,7 +19,7 @@ from smallcaps.spark.java import java_version, require_java
 
 NEEDED_GIGABYTES = 3
 EXTRAS = {
-    "models": ("mlflow", "xgboost", "sklearn", "matplotlib"),
+    "models": ("mlflow", "xgboost", "sklearn", "matplotlib", "optuna"),
     "sequence": ("torch",),
     "report": ("plotly",),
     "quality": ("great_expectations",),

@@ -1,5 +1,6 @@
 """`smallcaps train`, `score` and `model …`: train on frozen datasets, judge, score, compare."""
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -123,6 +124,21 @@ def model_report_command(
     folder = out or report_folder(lake, None) / "models"
     page = timed("model report", lake.spark, lambda: write_model_report(lake, settings, folder))
     output.print(str(page), soft_wrap=True)
+
+
+@model_app.command("search")
+def model_search_command(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A frozen dataset.")],
+    trials: Annotated[int, typer.Option(min=1, help="How many sets of parameters to try.")] = 40,
+) -> None:
+    """Search for better parameters of gradient boosting, on what lies before the first fold; prints them for the settings."""
+    from smallcaps.models.search import search
+
+    lake, settings = opened()
+    found = timed("model search", lake.spark, lambda: search(lake, settings, dataset, trials))
+    output.print_json(json.dumps(found.parameters))
+    if found.loss >= found.loss_of_settings:
+        messages.print("None of them is better than the settings' own.")
 
 
 def _known(settings: Settings, of: str) -> DatasetSettings:

@@ -21,7 +21,16 @@ ON_SPARK = {
     *("demo", "ingest flatfiles", "ingest reference", "ingest rest", "ingest all", "ingest feed", "refine"),
     *("detect daily", "detect intraday", "manifest", "features", "label", "train", "report", "sql", "tables", "trace"),
     *("quality", "simulate build", "simulate faults", "stale", "refresh", "upgrade", "show", "manifest explain"),
-    *("review sample", "review score", "detectors truth", "score", "model list", "model judge", "model report"),
+    *(
+        "review sample",
+        "review score",
+        "detectors truth",
+        "score",
+        "model list",
+        "model judge",
+        "model search",
+        "model report",
+    ),
     *("dataset build", "dataset rebuild", "dataset diff", "dataset list"),
     *("manifest plan", "ingest windows", "detectors account", "sequences"),
 }
