@@ -75,7 +75,9 @@ class EventModel:
 
     def probabilities(self, inputs: Floats) -> dict[str, Floats]:
         """Each target's probability of rows of inputs, in the order of input_names, NaN where not known."""
-        return {target: one.probability(inputs) for target, one in self.targets.items()}
+        # Columns that lie one after the other, as pandas has them, would be added up in another order: not to the same bit.
+        rows = np.ascontiguousarray(inputs)
+        return {target: one.probability(rows) for target, one in self.targets.items()}
 
     def latent(self, inputs: Floats) -> Floats:
         """The latent representation of rows of inputs (rows × dimensions), of a model that reads sequences."""

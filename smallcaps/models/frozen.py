@@ -39,7 +39,7 @@ EVENT: dict[str, str] = {
     "signed_change": "direction * pct_change",
     "signed_gap": "direction * gap_pct",
     "atr_share": "atr / price",
-    "move_in_atr": "direction * pct_change * price / atr",
+    "move_in_atr": "try_divide(direction * pct_change * price, atr)",
     "log_relative_volume": "ln(relative_volume)",
     "log_dollar_volume": "ln(dollar_volume)",
     "log_price": "ln(price)",

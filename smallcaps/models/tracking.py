@@ -59,12 +59,12 @@ def client_of(settings: Settings, lake: Lake) -> MlflowClient:
     client = MlflowClient(uri)
     try:
         client.search_experiments(max_results=1)
-    except MlflowException as error:
+    except MlflowException:
         place = urlsplit(uri)
         shown = f"{place.scheme}://{place.hostname or ''}{f':{place.port}' if place.port else ''}"
         raise FailedDependency(
             f"MLflow at {shown} does not answer. Start it, or set SMALLCAPS_TRACKING_URI to the one to use."
-        ) from error
+        ) from None  # What MLflow says of it names the whole URI, a password in it too.
     return client
 
 
@@ -118,9 +118,10 @@ def log_environment() -> None:
 
 
 def _packages() -> dict[str, str]:
-    """Installed packages of MODULES with their versions: xgboost has two."""
+    """Installed packages of MODULES with their versions. Several bring MLflow, one of that name; XGBoost has two names."""
     packages = packages_distributions()
-    return {name: version(name) for module in MODULES for name in packages[module][:1]}
+    named = (module if module in packages[module] else packages[module][0] for module in MODULES)
+    return {name: version(name) for name in named}
 
 
 def log_frame(frame: pd.DataFrame, name: str) -> None:

@@ -193,8 +193,9 @@ def test_the_digest_is_of_what_is_computed_and_not_of_where(monkeypatch: pytest.
         lambda values: values["detectors"].pop("gap"),
         lambda values: values["floor"].update(minimum_price=1.01),
         lambda values: values.update(publication_delay_seconds=3),
-        lambda values: values["model"].update(seed=8),
-        lambda values: values["model"]["booster"].update(max_depth=4),
+        lambda values: values["models"].update(seed=8),
+        lambda values: values["models"]["gradient_boosting"].update(max_depth=4),
+        lambda values: values["datasets"]["daily"].update(folds=5),
         lambda values: values["labels"].update(horizons=["3d", "6d"]),
     ],
 )

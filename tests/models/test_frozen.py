@@ -1,7 +1,10 @@
 """Frozen datasets: what is in them, that they come out the same after their tables have moved on, and how two differ."""
 
 import datetime as dt
+import math
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,35 +15,31 @@ from smallcaps.errors import BadData, BadInput
 from smallcaps.labels.uniqueness import uniqueness
 from smallcaps.lake import Lake, declared, last_runs, stale
 from smallcaps.models.context import FEATURES as CONTEXT
-from smallcaps.models.dataset import FEATURES as EVENT
 from smallcaps.models.frozen import (
+    EVENT,
+    INPUT_TABLES,
     TAPE,
     build_dataset,
     content_hash,
     dataset_difference,
     described,
+    event_inputs,
     input_names,
+    labelled_events,
     rebuild_dataset,
 )
 from smallcaps.models.walk_forward import walk_forward
+from smallcaps.refine.labels import calendar_frame
 from tests.microstructure.tables import as_table
-from tests.models.world import FIRST, LAST, SESSIONS, Row, world, write, write_labels
+from tests.models.world import FIRST, LAST, SESSIONS, Row, event_row, fuller, label_row, world, write, write_labels
 
 FACT = "days_to_cover"
-
-
-def fuller(labels: list[Row]) -> list[Row]:
-    """With what a dataset keeps of a label: out two sessions later, of `none` after five."""
-    places = {session["session_date"]: place for place, session in enumerate(SESSIONS)}
-    rows = []
-    for number, label in enumerate(labels):
-        after = 5 if label["outcome"] == "none" else 2
-        end, horizon = (SESSIONS[min(places[label["session_date"]] + many, len(SESSIONS) - 1)] for many in (after, 5))
-        told = {"return": 0.01 * (number % 7 - 3), "gave_back": number % 3 == 0, "halted": False}
-        rows.append(
-            label | told | {"exit_at": end["close_at"], "sessions_to_exit": after, "known_at": horizon["close_at"]}
-        )
-    return rows
+KNOWN_AT_THE_EVENT = {
+    *("direction", "strength", "price", "volume", "dollar_volume", "pct_change", "gap_pct", "atr", "relative_volume"),
+    *("rvol_n", "minutes_since_open", "possible_missing_split"),
+}
+"""Columns of gold.events that daily detectors fill from their own day and the days before; for a gap, from its open and the
+days before. A column that is not here has to be argued for."""
 
 
 def covered(event: Row, days: float) -> Row:
@@ -60,14 +59,13 @@ def covered(event: Row, days: float) -> Row:
 
 @pytest.fixture(scope="module")
 def past() -> tuple[list[Row], list[Row]]:
-    """Each name a security of its own; every tenth event weighs nothing."""
+    """Every tenth event weighs nothing."""
     events, labels = world()
-    events = [event | {"security_id": f"T:{event['symbol']}:2024-01-02"} for event in events]
     labels = [
         label | {"outcome": "censored", "weight": 0.0} if place % 10 == 0 else label
         for place, label in enumerate(labels)
     ]
-    return events, fuller(labels)
+    return events, labels
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +146,102 @@ def test_nothing_that_is_measured_after_an_event_can_be_an_input(settings: Setti
         assert len(names) == len(set(names))
         assert set(CONTEXT) < set(names)
         assert (set(TAPE) < set(names)) == ("minute" in definition.grains)
+
+
+def columns_of(sql: str) -> set[str]:
+    """The names in an expression that are no functions, keywords or numbers."""
+    return set(re.findall(r"(?<![\w.])`?([a-z_][a-z0-9_]*)`?(?!\w*\()", sql))
+
+
+def later_columns(formulas: dict[str, str]) -> dict[str, set[str]]:
+    """Inputs that read anything not known at the event → what they read."""
+    read = {name: columns_of(sql) - KNOWN_AT_THE_EVENT for name, sql in formulas.items()}
+    return {name: columns for name, columns in read.items() if columns}
+
+
+def test_inputs_of_the_event_read_nothing_that_was_not_known_at_it() -> None:
+    assert {column.name for column in declared("gold.events").columns} >= KNOWN_AT_THE_EVENT
+    own = {"event_id", "symbol", "session_date"}
+    assert KNOWN_AT_THE_EVENT.isdisjoint({column.name for column in declared("gold.event_labels").columns} - own)
+    assert all(columns_of(sql) for sql in EVENT.values())
+    assert later_columns(EVENT) == {}
+
+
+@pytest.mark.parametrize(
+    "leak", ["`return`", "favourable_excursion / atr", "IF(gave_back, 1D, 0D)", "vwap_distance", "ln(sessions_to_exit)"]
+)
+def test_an_input_that_looks_forward_is_caught_by_its_columns(leak: str) -> None:
+    assert list(later_columns({**EVENT, "leak": leak})) == ["leak"]
+
+
+def inputs_of(spark: SparkSession, settings: Settings, **values: Any) -> dict[str, float | None]:
+    """The inputs of a daily event of which nothing else is known."""
+    event = event_row("e", SESSIONS[3], **values)
+    tables = {name: as_table(spark, name, []) for name in INPUT_TABLES}
+    definition = settings.datasets["daily"]
+    found = event_inputs(as_table(spark, "gold.events", [event]), tables, definition).collect()
+    assert len(found) == 1
+    return dict(zip(input_names(definition), found[0]["inputs"], strict=True))
+
+
+def test_inputs_are_signed_by_the_direction_and_scaled(spark: SparkSession, settings: Settings) -> None:
+    short = {"direction": -1, "strength": 2.0, "price": 10.0, "pct_change": -0.12, "gap_pct": 0.03, "atr": 0.5}
+    volume = {"dollar_volume": 1e6, "relative_volume": 4.0}
+    found = inputs_of(spark, settings, detector="atr_breakout", **short, **volume)
+    expected = {
+        "direction": -1,
+        "log_strength": math.log(2),
+        "signed_change": 0.12,  # fell, and down is the event's direction
+        "signed_gap": -0.03,
+        "atr_share": 0.05,  # 0.5 of 10
+        "move_in_atr": 2.4,  # 12 % of 10 is 1.2, of 0.5
+        "log_relative_volume": math.log(4),
+        "log_dollar_volume": math.log(1e6),
+        "log_price": math.log(10),
+        "possible_missing_split": 0,
+    }
+    assert list(expected) == list(EVENT)
+    assert {name: found[name] for name in EVENT} == pytest.approx(expected)
+    assert {name for name in found if name.startswith("is_") and found[name] == 1} == {"is_atr_breakout"}
+
+
+def test_what_is_missing_or_no_number_is_null(spark: SparkSession, settings: Settings) -> None:
+    # A gap is known at the open: the volume of its day is not.
+    gap = inputs_of(spark, settings, detector="gap")
+    assert (gap["log_relative_volume"], gap["is_gap"], gap["possible_missing_split"]) == (None, 1, 0)
+    # The logarithm of 0, a share of 0, and what was never measured; a split that may be missing is told, an unknown one not.
+    odd = {"dollar_volume": 0.0, "atr": 0.0, "pct_change": 0.1, "gap_pct": None, "possible_missing_split": True}
+    found = inputs_of(spark, settings, detector="range_explosion", **odd)
+    assert [found[name] for name in ("log_dollar_volume", "move_in_atr", "signed_gap")] == [None] * 3
+    assert (found["atr_share"], found["possible_missing_split"]) == (0, 1)
+    unknown = inputs_of(spark, settings, detector="range_explosion", possible_missing_split=None)
+    assert unknown["possible_missing_split"] == 0
+
+
+def test_each_resolved_daily_event_of_the_asked_width_and_horizon_is_one_row(
+    spark: SparkSession, settings: Settings
+) -> None:
+    names = ("continuation", "reversal", "none", "unresolved", "censored", "open", "width", "horizon", "unlabelled")
+    events = {name: event_row(name, SESSIONS[5], "gap") for name in names}
+    events["minute"] = event_row("minute", SESSIONS[5], "volume_spike", grain="minute")
+    events["late"] = event_row("late", SESSIONS[6], "gap")
+    labels = fuller([label_row(events[name], name) for name in names[:5]])
+    labels += fuller([label_row(events[name], "continuation") for name in ("minute", "late", "open")])
+    labels[-1]["gave_back"] = None
+    labels += fuller([label_row(events["width"], "continuation", width=2.0)])
+    labels += fuller([label_row(events["horizon"], "continuation", horizon="3d")])
+    labels += fuller([label_row(events["reversal"], "continuation", width=2.0)])
+    tables = {
+        "gold.events": as_table(spark, "gold.events", events.values()),
+        "gold.event_labels": as_table(spark, "gold.event_labels", labels),
+        "silver.calendar": calendar_frame(spark, FIRST, LAST),
+    }
+    day = SESSIONS[5]["session_date"]
+    found = labelled_events(tables, settings.datasets["daily"], FIRST, day).collect()
+    assert {row["event_id"]: row["outcome"] for row in found} == {name: name for name in names[:3]}
+    assert {row["session_date"] for row in found} == {day}
+    number = SESSIONS[5]["session_number"]
+    assert {(row["session_number"], row["label_session"]) for row in found} == {(number, number + 5)}
 
 
 def test_rows_know_their_fold_their_uniqueness_and_the_manifest(

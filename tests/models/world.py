@@ -1,7 +1,8 @@
-"""A small labelled past with a signal in it: sixty sessions, eight events a session.
+"""A small labelled past with a signal in it: sixty sessions, sixteen events a session.
 
 An event's strength lies between 1 and 2. Above 1.5 it continues with probability 0.85, else 0.15; a third of the others
-end as `none`. `vwap_distance`, which no model may use for daily events, holds the answer: it is the leak to be planted.
+end as `none`. Every third event gives back, whatever it is like: nothing foretells exhaustion. `vwap_distance`, which no
+model may use for daily events, holds the answer: it is the leak to be planted.
 """
 
 import datetime as dt
@@ -17,8 +18,9 @@ from tests.microstructure.tables import as_table
 
 Row = dict[str, Any]
 FIRST, LAST = dt.date(2024, 1, 2), dt.date(2024, 4, 5)
-SESSIONS = sessions_between(FIRST, LAST).to_dict("records")[:60]
-EVENTS_A_SESSION = 8
+_ALL = sessions_between(FIRST, LAST).to_dict("records")
+SESSIONS, LATER = _ALL[:60], _ALL[60:]
+EVENTS_A_SESSION = 16
 DETECTORS = ("atr_breakout", "flush_reversal", "gap", "range_explosion")
 CONTINUES, OTHERWISE = 0.85, 0.15
 
@@ -68,6 +70,20 @@ def label_row(event: Row, outcome: str, width: float = 1.0, horizon: str = "5d")
     }
 
 
+def fuller(labels: list[Row]) -> list[Row]:
+    """With what a dataset keeps of a label: out two sessions later, of `none` after five."""
+    places = {session["session_date"]: place for place, session in enumerate(SESSIONS)}
+    rows = []
+    for number, label in enumerate(labels):
+        after = 5 if label["outcome"] == "none" else 2
+        end, horizon = (SESSIONS[min(places[label["session_date"]] + many, len(SESSIONS) - 1)] for many in (after, 5))
+        told = {"return": 0.01 * (number % 7 - 3), "gave_back": number % 3 == 0, "halted": False}
+        rows.append(
+            label | told | {"exit_at": end["close_at"], "sessions_to_exit": after, "known_at": horizon["close_at"]}
+        )
+    return rows
+
+
 def world() -> tuple[list[Row], list[Row]]:
     """Events and their labels of the asked width and horizon."""
     random = np.random.default_rng(11)
@@ -78,8 +94,10 @@ def world() -> tuple[list[Row], list[Row]]:
             continues = random.random() < (CONTINUES if strength > 1.5 else OTHERWISE)
             direction = int(random.choice([-1, 1]))
             detector = DETECTORS[number % len(DETECTORS)]
+            symbol = f"S{random.integers(0, 80):02d}"
             given = {
-                "symbol": f"S{random.integers(0, 40):02d}",
+                "symbol": symbol,
+                "security_id": f"T:{symbol}:2024-01-02",
                 "direction": direction,
                 "strength": strength,
                 "price": float(random.uniform(1, 20)),
@@ -96,13 +114,7 @@ def world() -> tuple[list[Row], list[Row]]:
             labels.append(
                 label_row(event, "continuation" if continues else ("none" if random.random() < 1 / 3 else "reversal"))
             )
-    return events, labels
-
-
-def shuffled(labels: list[Row]) -> list[Row]:
-    """The same outcomes dealt to other events."""
-    order = np.random.default_rng(2).permutation(len(labels))
-    return [label | {"outcome": labels[place]["outcome"]} for label, place in zip(labels, order, strict=True)]
+    return events, fuller(labels)
 
 
 def write(lake: Lake, spark: SparkSession, events: list[Row], labels: list[Row]) -> None:

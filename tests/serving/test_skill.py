@@ -14,7 +14,7 @@ def predictions(weeks: int, slope: float, seed: int = 7) -> pd.DataFrame:
     """Twenty events a week whose probability of continuing is 0.5 ± what the model was told, times `slope`."""
     random = np.random.default_rng(seed)
     told = random.uniform(0.3, 0.7, weeks * 20)
-    continued = random.uniform(size=told.size) < 0.5 + slope * (told - 0.5)
+    happened = random.uniform(size=told.size) < 0.5 + slope * (told - 0.5)
     first = date(2015, 1, 5)
     return pd.DataFrame(
         {
@@ -23,7 +23,7 @@ def predictions(weeks: int, slope: float, seed: int = 7) -> pd.DataFrame:
             "session_date": [first + timedelta(weeks=number // 20) for number in range(told.size)],
             "fold": 1,
             "probability": told,
-            "continued": continued.astype(int),
+            "happened": happened.astype(int),
             "base_rate": 0.5,
         }
     )
@@ -34,7 +34,7 @@ def test_the_verdict_is_what_was_planted(slope: float, verdict: str) -> None:
     rows = predictions(40, slope)
     (skill,) = measure(rows, samples=300, seed=1)
     assert skill.verdict == verdict
-    assert skill.auc == pytest.approx(roc_auc_score(rows["continued"], rows["probability"]))
+    assert skill.auc == pytest.approx(roc_auc_score(rows["happened"], rows["probability"]))
     assert skill.weeks == 40
 
 
@@ -45,7 +45,7 @@ def test_a_few_weeks_give_no_interval_and_no_verdict() -> None:
 
 
 def test_one_outcome_alone_has_no_auc() -> None:
-    (skill,) = measure(predictions(12, 0.0).assign(continued=1), samples=50, seed=1)
+    (skill,) = measure(predictions(12, 0.0).assign(happened=1), samples=50, seed=1)
     assert skill.auc is None
     assert skill.verdict == "unknown"
 
@@ -56,7 +56,7 @@ def test_deciles_hold_every_event_once_and_rise_with_the_probability() -> None:
     deciles = skill.deciles
     assert deciles["events"].sum() == len(rows)
     assert deciles["predicted"].is_monotonic_increasing
-    assert (deciles["observed"] * deciles["events"]).sum() == pytest.approx(rows["continued"].sum())
+    assert (deciles["observed"] * deciles["events"]).sum() == pytest.approx(rows["happened"].sum())
     assert deciles["lift"].iloc[-1] > 1 > deciles["lift"].iloc[0]
 
 
