@@ -126,6 +126,23 @@ def model_report_command(
     output.print(str(page), soft_wrap=True)
 
 
+@model_app.command("drift")
+def model_drift_command(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A frozen dataset.")],
+    page: Annotated[Path | None, typer.Option(help="Write a page with charts into this folder, too.")] = None,
+) -> None:
+    """Measure month by month how far inputs have moved and how far probabilities are from what came, into ops.drift."""
+    from smallcaps.models.drift import measure_drift
+
+    lake, settings = opened()
+    rows = timed("model drift", lake.spark, lambda: measure_drift(lake, settings, dataset))
+    output.print_json(json.dumps({"ops.drift": rows}))
+    if page is not None:
+        from smallcaps.serving.drift_page import write_drift_page
+
+        output.print(f"The page is at {write_drift_page(lake, dataset, page)}", soft_wrap=True)
+
+
 @model_app.command("search")
 def model_search_command(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A frozen dataset.")],

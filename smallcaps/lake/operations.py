@@ -141,4 +141,29 @@ DIFFERENCES = Table(
     key=("bar", "symbol", "ts", "reason"),
 )
 
-TABLES = (RUNS, LEDGER, QUARANTINE, QUALITY_RESULTS, DIFFERENCES)
+DRIFT = Table(
+    name="ops.drift",
+    comment="How far a frozen dataset's inputs, and the probabilities of models trained on it, have moved, month by month",
+    owner="models",
+    columns=(
+        Column("dataset", "string", "The frozen dataset", nullable=False),
+        Column(
+            "kind",
+            "string",
+            "input: stability index against rows that are only trained on; calibration: mean probability less share that came",
+            nullable=False,
+            values=("input", "calibration"),
+        ),
+        Column("name", "string", "The input, or the target", nullable=False),
+        Column("model", "string", "problem.algorithm; empty for inputs", nullable=False),
+        Column("period", "date", "First day of the month", nullable=False),
+        Column("events", "bigint", "Of the month", "rows", nullable=False),
+        Column("value", "double", "The figure; null where there is nothing to compare with"),
+        Column("low", "double", "Of its 95 % interval, which draws days; null for inputs and below ten days"),
+        Column("high", "double", "Of its 95 % interval"),
+    ),
+    key=("dataset", "kind", "name", "model", "period"),
+    sort_by=("dataset", "kind", "name", "model", "period"),
+)
+
+TABLES = (RUNS, LEDGER, QUARANTINE, QUALITY_RESULTS, DIFFERENCES, DRIFT)

@@ -15,3 +15,8 @@ def problem(definition: DatasetSettings) -> str:
     compete in one experiment and one registered model of MLflow.
     """
     return f"{'_'.join(definition.grains)}_{definition.horizon}_{definition.barrier_width:g}atr"
+
+
+def problem_of(kept: str) -> str:
+    """The problem of a dataset, of what gold.datasets keeps of its definition."""
+    return problem(DatasetSettings.model_validate_json(kept))

@@ -29,6 +29,7 @@ ON_SPARK = {
         "model list",
         "model judge",
         "model search",
+        "model drift",
         "model report",
     ),
     *("dataset build", "dataset rebuild", "dataset diff", "dataset list"),
