@@ -55,7 +55,7 @@ def train_command(
             continue
         _show(outcome.trained)
         _show_verdict(outcome.verdict)
-        output.print(f"{outcome.scored:,} events that are not labelled yet were scored by {outcome.scored_by}.")
+        output.print(f"{outcome.scored:,} events after the last labelled day were scored by {outcome.scored_by}.")
     if len(left_out) == len(settings.datasets):
         raise BadInput(f"Nothing was trained. {' '.join(f'{of}: {why}' for of, why in left_out.items())}")
     for of, why in left_out.items():

@@ -11,10 +11,10 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from smallcaps.errors import BadInput
@@ -142,6 +142,14 @@ class DatasetSettings(Section):
     embargo_sessions: int = Field(ge=0)
     sequence_seconds: int | None = Field(default=None, gt=0, description="before the event, as sequences; null: none")
     step_seconds: int = Field(default=5, gt=0, description="of a step of the sequences")
+
+    @model_validator(mode="after")
+    def _whole_steps(self) -> Self:
+        if self.sequence_seconds is not None and self.sequence_seconds % self.step_seconds:
+            raise ValueError(
+                f"sequence_seconds {self.sequence_seconds} is no multiple of step_seconds {self.step_seconds}"
+            )
+        return self
 
 
 class ModelSettings(Section):

@@ -9,7 +9,7 @@ from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, recorded_run, sql_literal
 from smallcaps.models.event_sequence import channel_names
 from smallcaps.models.frozen import INPUT_TABLES, event_inputs, input_names
-from smallcaps.models.registry import Registered, registered
+from smallcaps.models.registry import Registered, reads_of, registered
 from smallcaps.models.scoring import with_points, with_probabilities
 from smallcaps.models.targets import problem
 
@@ -24,8 +24,8 @@ def score_events(
     """
     definition = settings.datasets[of]
     model = registered(settings, lake, problem(definition), alias)
-    made = input_names(definition) if model.event_model.reads == "inputs" else channel_names(definition)
-    if model.event_model.input_names != tuple(made):
+    made = {"input_names": input_names(definition), "sequence_names": channel_names(definition)}
+    if not reads_of(model.event_model, made):
         raise BadInput(f"{model.name} was trained on other inputs than those made now. Train it again.")
     arguments = {"model": model.name, "from": first, "to": last}
     with recorded_run(lake, "score", arguments, settings.digest()) as run:

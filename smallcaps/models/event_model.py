@@ -45,18 +45,18 @@ class Calibrated:
         return np.asarray(expit(self.slope * self.classifier.margins(inputs) + self.intercept))
 
 
-def calibrated(classifier: Classifier, inputs: Floats, happened: Floats, weight: Floats) -> Calibrated:
+def calibrated(classifier: Classifier, inputs: Floats, happened: Floats) -> Calibrated:
     """The classifier with the line that fits rows it has not seen, of both classes. A classifier that ranks these the wrong way
-    round gets a slope of 0: it says their share.
+    round gets a slope of 0: it says their share. Each row counts once, as it will when it is measured.
     """
     margins = classifier.margins(inputs)
     spread = float(np.std(margins))
-    share = float(np.average(happened, weights=weight))
+    share = float(np.mean(happened))
     flat = Calibrated(classifier, 0.0, float(np.log(share / (1 - share))))
     if spread == 0:
         return flat
     # Nearly without a penalty, on margins of spread 1: what little there is keeps separable rows finite.
-    fitted = LogisticRegression(C=10.0).fit((margins / spread)[:, None], happened, sample_weight=weight)
+    fitted = LogisticRegression(C=10.0).fit((margins / spread)[:, None], happened)
     slope = float(fitted.coef_[0, 0]) / spread
     return Calibrated(classifier, slope, float(fitted.intercept_[0])) if slope > 0 else flat
 

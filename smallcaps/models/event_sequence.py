@@ -18,8 +18,11 @@ CHANNELS: dict[str, str] = {
 
 
 def channel_names(definition: DatasetSettings) -> list[str]:
-    """What a sequence holds, in order: every channel of the first step, of the second, …; empty where there are no sequences."""
-    return [f"{channel}_{step}" for step in range(_steps(definition)) for channel in CHANNELS]
+    """What a sequence holds, in order: every channel of the first step, of the second, …, each with the second at which its step
+    begins; empty where there are no sequences.
+    """
+    length = _steps(definition) * definition.step_seconds
+    return [f"{channel}_{second}s" for second in range(-length, 0, definition.step_seconds) for channel in CHANNELS]
 
 
 def _steps(definition: DatasetSettings) -> int:

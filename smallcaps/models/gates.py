@@ -31,7 +31,7 @@ def no_overlap(rows: DataFrame, folds: Sequence[dict[str, int]]) -> Gate:
     """No training label of a fold reaches its test, and no name's day is on both sides. `rows`: of gold.dataset_rows."""
     shared = 0
     for fold in folds:
-        tested = F.col("session_number").between(fold["test_first"], fold["test_last"])
+        tested = F.col("fold") == fold["number"]
         trained = F.col("label_session") < fold["train_before"]
         days = rows.where(tested).select("symbol", "session_date").distinct()
         late = rows.where(trained & (F.col("label_session") >= fold["test_first"])).count()
@@ -45,9 +45,11 @@ def no_implausible_input(matrix: DataFrame, fold: int, names: Sequence[str]) -> 
     found: list[str] = []
     for target in TARGETS:
         for name in names:
-            auc = _auc(tested[name], tested[target])
-            if auc is not None and max(auc, 1 - auc) > IMPLAUSIBLE_AUC:
-                found.append(f"{name} ({target}, AUC {auc:.3f})")
+            values, missing = tested[name], tested[name].isna().astype(float)
+            for what, told in ((name, values), (f"absence of {name}", missing)):
+                auc = _auc(told, tested[target])
+                if auc is not None and max(auc, 1 - auc) > IMPLAUSIBLE_AUC:
+                    found.append(f"{what} ({target}, AUC {auc:.3f})")
     return Gate("no implausible input", not found, f"knows the outcome: {', '.join(found) or 'no input'}")
 
 
@@ -73,7 +75,8 @@ def no_skill_without_labels(scored: pd.DataFrame) -> Gate:
         error = float(np.sqrt((ones + zeros + 1) / (12 * ones * zeros)))
         passed &= abs(auc - 0.5) <= 4 * error
         found.append(f"{target} AUC {auc:.3f} ± {error:.3f}")
-    return Gate("no skill on shuffled labels", passed, f"of shuffled labels {', '.join(found) or 'too few to tell'}")
+    told = ", ".join(found) or "too few to tell"
+    return Gate("no skill on shuffled labels", passed and bool(found), f"of shuffled labels {told}")
 
 
 def shuffled(rows: DataFrame, seed: int) -> DataFrame:
@@ -82,5 +85,7 @@ def shuffled(rows: DataFrame, seed: int) -> DataFrame:
     here, there = (
         F.row_number().over(Window.orderBy(F.xxhash64(*key, "event_id"), "event_id")) for key in ((), (F.lit(seed),))
     )
+    # Numbered without what models read, in one task.
+    places = rows.select("event_id", here.alias("place"))
     outcomes = rows.select(*dealt, there.alias("place"))
-    return rows.drop(*dealt).withColumn("place", here).join(outcomes, "place").drop("place")
+    return rows.drop(*dealt).join(places.join(outcomes, "place").drop("place"), "event_id")

@@ -62,8 +62,8 @@ def _fit_target(past: Past, held_out: pd.DataFrame, target: str, settings: Model
     stopping = {"early_stopping_rounds": patience, "validation_indicator_col": "is_held_out"}
     trial = _grow(past, target, settings.seed, workers, options | stopping, f"part <> '{BETWEEN}'")
     trial = Trees(trial.booster, trial.booster.best_iteration + 1)
-    happened, unique = (held_out[name].to_numpy(dtype=np.float64) for name in (target, "uniqueness"))
-    scale = calibrated(trial, held_out[list(past.names)].to_numpy(dtype=np.float64), happened, unique)
+    inputs, happened = (held_out[names].to_numpy(dtype=np.float64) for names in (list(past.names), target))
+    scale = calibrated(trial, inputs, happened)
     grown = _grow(past, target, settings.seed, workers, options | {"n_estimators": trial.rounds}, "true")
     return Calibrated(grown, scale.slope, scale.intercept)
 

@@ -42,10 +42,9 @@ def fit(past: Past, settings: ModelSettings) -> dict[str, Calibrated]:
     found = {}
     for target in past.targets:
         happened = frame[target].to_numpy(dtype=np.float64)
-        unique = frame["uniqueness"].to_numpy(dtype=np.float64)
-        weight = unique * np.where(happened == 1, *past.class_weights[target])
+        weight = frame["uniqueness"].to_numpy(dtype=np.float64) * np.where(happened == 1, *past.class_weights[target])
         trial = _line(inputs[fitted_on], happened[fitted_on], weight[fitted_on], settings)
-        scale = calibrated(trial, inputs[held_out], happened[held_out], unique[held_out])
+        scale = calibrated(trial, inputs[held_out], happened[held_out])
         found[target] = Calibrated(_line(inputs, happened, weight, settings), scale.slope, scale.intercept)
     return found
 

@@ -22,13 +22,14 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from smallcaps.config.settings import ModelSettings
+from smallcaps.errors import BadData
 from smallcaps.lake.files import open_filesystem
 from smallcaps.models.event_model import Calibrated, Floats, calibrated
 from smallcaps.models.event_sequence import CHANNELS
 from smallcaps.models.network import Head, Network, standard
 from smallcaps.models.networks import NETWORKS
 from smallcaps.models.past import FIT, HELD_OUT, Past
-from smallcaps.spark import task_slots, workers_of
+from smallcaps.spark import workers_of
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -56,18 +57,22 @@ def fit(kind: str, past: Past, settings: ModelSettings) -> dict[str, Calibrated]
     # Each process has a core: torchrun would say so at length.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     is_local = str(spark.sparkContext.master).startswith("local")
-    use_gpu = is_local and torch.cuda.is_available()
-    workers = torch.cuda.device_count() if use_gpu else workers_of(spark, settings.workers, task_slots(spark))
+    gpus = spark.sparkContext.resources.get("gpu") if is_local else None
+    use_gpu = gpus is not None or (
+        not is_local and "spark.task.resource.gpu.amount" in dict(spark.sparkContext.getConf().getAll())
+    )
+    workers = len(gpus.addresses) if gpus else workers_of(spark, settings.workers, past.events // int(options["batch"]))
     job = Job(kind, options, past.targets, past.class_weights, past.scratch, settings.seed, use_gpu)
     distributor = TorchDistributor(num_processes=workers, local_mode=is_local, use_gpu=use_gpu)
     distributor.logger.setLevel(logging.WARNING)
     network = distributor.run(train_in_process, job)
     assert isinstance(network, Network)
-    sequences, happened, unique = _read(past.scratch, HELD_OUT, past.targets)
+    if not network.weights:
+        raise BadData(f"{kind} came to no loss that is a number: lower its learning_rate in the settings.")
+    sequences, happened, _ = _read(past.scratch, HELD_OUT, past.targets)
     margins = {target: Head(network, place) for place, target in enumerate(past.targets)}
     found = {
-        target: calibrated(head, sequences, happened[:, place], unique)
-        for place, (target, head) in enumerate(margins.items())
+        target: calibrated(head, sequences, happened[:, place]) for place, (target, head) in enumerate(margins.items())
     }
     filesystem, place = open_filesystem(past.scratch)
     filesystem.delete_dir(place)
@@ -135,8 +140,9 @@ def _descend(
         parallel.parameters(), lr=float(job.options["learning_rate"]), weight_decay=float(job.options["weight_decay"])
     )
     epoch, best_loss, best_epoch, best = _resume(job.place, module, optimiser)
-    size, count = int(job.options["batch"]) * world, len(past[0]) // world * world
-    while epoch < int(job.options["epochs"]) and epoch - best_epoch <= int(job.options["patience"]):
+    # Of each batch, and of the whole, every process has as many events.
+    size, count = max(1, int(job.options["batch"]) // world) * world, len(past[0]) // world * world
+    while epoch < int(job.options["epochs"]) and epoch - best_epoch < int(job.options["patience"]):
         parallel.train()
         # Each epoch's chance is its own, so that it is the same after a resumption.
         torch.manual_seed(job.seed * 1_000 + epoch)

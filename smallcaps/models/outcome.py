@@ -9,15 +9,15 @@ from pyspark.sql import functions as F
 from smallcaps.config import Settings
 from smallcaps.lake import Lake
 from smallcaps.models.batch_scoring import score_events
-from smallcaps.models.frozen import current_dataset
-from smallcaps.models.registry import CHALLENGER, CHAMPION, Verdict, judge, registered
+from smallcaps.models.frozen import current_dataset, described
+from smallcaps.models.registry import CHALLENGER, CHAMPION, Verdict, judge, reads_of, registered
 from smallcaps.models.training import Trained, leakage_gates, train
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a definition: the dataset, every algorithm's figures, the gate's verdict, and how many events that are not
-    labelled yet were scored by which model.
+    """What came of a definition: the dataset, every algorithm's figures, the gate's verdict, and how many events after the last
+    labelled day were scored by which model.
     """
 
     dataset: str
@@ -27,8 +27,7 @@ class Outcome:
     scored: int
 
     def __str__(self) -> str:
-        best = max(self.trained, key=lambda one: one.skill)
-        return f"{self.dataset}: best {best.algorithm}; {self.verdict}; {self.scored:,} events scored"
+        return f"{self.dataset}; {self.verdict}; {self.scored:,} events scored"
 
 
 def train_definition(lake: Lake, settings: Settings, of: str, algorithms: Sequence[str] | None = None) -> Outcome:
@@ -36,7 +35,10 @@ def train_definition(lake: Lake, settings: Settings, of: str, algorithms: Sequen
     dataset = current_dataset(lake, settings, of)
     trained = train(lake, settings, dataset, algorithms)
     verdict = judge_challenger(lake, settings, trained[0].problem)
-    alias = CHAMPION if verdict.promoted or verdict.champion is not None else CHALLENGER
+    alias = CHALLENGER
+    if verdict.promoted or verdict.champion is not None:
+        champion = registered(settings, lake, trained[0].problem, CHAMPION)
+        alias = CHAMPION if reads_of(champion.event_model, described(lake, dataset)) else CHALLENGER
     first, last = _unlabelled(lake, settings, of, dataset)
     model, events = score_events(lake, settings, of, first, last, alias)
     return Outcome(dataset, trained, verdict, model.name, events)

@@ -27,8 +27,8 @@ def design_matrix(rows: DataFrame, names: Sequence[str]) -> DataFrame:
 @dataclass(frozen=True)
 class Past:
     """The past of a fold. `rows`: of `design_matrix`, with `part`; `targets`: those of which both parts have both classes;
-    `class_weights`: of what came and of what did not; `base_rates`: share that came; `scratch`: a folder of its own that
-    executors reach, which need not be there.
+    `class_weights`: of what came and of what did not, times uniqueness; `base_rates`: share that came; `scratch`: a folder of its
+    own that executors reach, which need not be there.
     """
 
     rows: DataFrame
@@ -54,10 +54,16 @@ class Past:
 
 
 def sessions_of(matrix: DataFrame) -> pd.DataFrame:
-    """Events by session and session of label: session_number, label_session, events, and of each target how many came."""
+    """Events by session and session of label: session_number, label_session, events, their uniqueness in all, and
+    of each target how many came.
+    """
     return (
         matrix.groupBy("session_number", "label_session")
-        .agg(F.count("*").alias("events"), *[F.sum(target).alias(target) for target in TARGETS])
+        .agg(
+            F.count("*").alias("events"),
+            F.sum("uniqueness").alias("uniqueness"),
+            *[F.sum(target).alias(target) for target in TARGETS],
+        )
         .toPandas()
     )
 
@@ -81,6 +87,8 @@ def past_of(
         if all(0 < part[target].sum() < part["events"].sum() for part in (fitted, held_out))
     )
     events = int(known["events"].sum())
+    # So that weights are 1 on average, whatever the uniqueness: parameters of algorithms are in events.
+    scale = events / float(known["uniqueness"].sum())
     came = {target: int(known[target].sum()) for target in targets}
     part = (
         F.when(F.col("session_number") >= first_held_out, HELD_OUT)
@@ -91,7 +99,10 @@ def past_of(
         matrix.where(F.col("label_session") < train_before).withColumn("part", part),
         tuple(names),
         targets,
-        {target: (events / (2 * count), events / (2 * (events - count))) for target, count in came.items()},
+        {
+            target: (scale * events / (2 * count), scale * events / (2 * (events - count)))
+            for target, count in came.items()
+        },
         {target: count / events for target, count in came.items()},
         events,
         scratch,

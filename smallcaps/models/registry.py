@@ -1,8 +1,9 @@
 """The registered models of MLflow: which version is the champion, which may become it, and by what right."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -16,19 +17,24 @@ from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, sql_literal
 from smallcaps.models.evaluation import Estimate, blocks_of, draws, interval, log_losses
 from smallcaps.models.event_model import EventModel
+from smallcaps.models.frozen import described
 from smallcaps.models.gates import Gate
 from smallcaps.models.scoring import READ, with_probabilities
-from smallcaps.models.targets import problem
-from smallcaps.models.tracking import client_of, logged_frame
+from smallcaps.models.targets import TARGETS, problem
+from smallcaps.models.tracking import answering, client_of, logged_frame
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+LEAST_GAIN = 1e-6
+"""Log loss of an event: what is less is rounding."""
 OUT_OF_SAMPLE = "out_of_sample.parquet"
 """Artifact of a run: its walk-forward probabilities."""
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A version of a registered model. `certain_before`: the first session whose labels it cannot have seen."""
+    """A version of a registered model. `certain_before`: the first session of which it has seen nothing; `newest_fold`: the
+    last of its dataset.
+    """
 
     problem: str
     version: str
@@ -36,6 +42,7 @@ class Registered:
     dataset: str
     tracking_run: str
     certain_before: int
+    newest_fold: int
     event_model: EventModel
 
     @property
@@ -44,6 +51,7 @@ class Registered:
         return f"{self.problem}@{self.version}"
 
 
+@answering()
 def registered(settings: Settings, lake: Lake, called: str, alias: str) -> Registered:
     """The version of problem `called` that has `alias`. Raises BadInput where none has."""
     client = client_of(settings, lake)
@@ -73,6 +81,7 @@ def _loaded(client: MlflowClient, called: str, version: str) -> Registered:
         found.tags["dataset"],
         str(found.run_id),
         int(found.tags["certain_before"]),
+        int(found.tags["newest_fold"]),
         served.event_model,
     )
 
@@ -89,12 +98,12 @@ class Version:
     verdict: str
 
 
+@answering()
 def versions(lake: Lake, settings: Settings) -> list[Version]:
     """All versions of the problems of the settings' definitions, newest first."""
     client = client_of(settings, lake)
     found = []
-    for definition in settings.datasets.values():
-        called = problem(definition)
+    for called in sorted({problem(definition) for definition in settings.datasets.values()}):
         for one in client.search_model_versions(f"name = '{called}'"):
             # A search does not give the aliases.
             whole = client.get_model_version(called, one.version)
@@ -107,7 +116,7 @@ def versions(lake: Lake, settings: Settings) -> list[Version]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate said of a challenger: every condition, and what `better` by how much in log loss an event."""
+    """What the gate said of a challenger: its conditions, and by how much its log loss of an event is less than the rival's."""
 
     challenger: str
     champion: str | None
@@ -125,6 +134,7 @@ class Verdict:
         return f"{self.challenger} is not promoted: {'; '.join(gate.finding for gate in self.gates if not gate.passed)}"
 
 
+@answering()
 def judge(lake: Lake, settings: Settings, called: str, leakage: Sequence[Gate]) -> Verdict:
     """Put the challenger of problem `called` in the champion's place, if it beats it on the newest fold by more than the 95 %
     interval of the difference, is calibrated there, and `leakage` (of `gates.leakage_gates`) is green. Without a champion it
@@ -133,16 +143,20 @@ def judge(lake: Lake, settings: Settings, called: str, leakage: Sequence[Gate]) 
     client = client_of(settings, lake)
     challenger = registered(settings, lake, called, CHALLENGER)
     holder = version_with(client, called, CHAMPION)
-    newest = _newest_fold(client, challenger)
-    if holder is None:
-        rival, rival_losses = "the base rate", _losses(newest, "base_rate")
-    elif holder == challenger.version:
+    if holder == challenger.version:
+        client.delete_registered_model_alias(called, CHALLENGER)
         raise BadInput(f"{challenger.name} is the champion already.")
+    champion = None if holder is None else _loaded(client, called, holder)
+    scored = logged_frame(client, challenger.tracking_run, OUT_OF_SAMPLE)
+    newest = scored[scored["fold"] == challenger.newest_fold].reset_index(drop=True)
+    if champion is None:
+        rival, rival_losses = "the base rate", _losses(newest, "base_rate")
+    elif not reads_of(champion.event_model, described(lake, challenger.dataset)):
+        rival, rival_losses = f"the base rate ({champion.name} reads other inputs)", _losses(newest, "base_rate")
     else:
-        champion = _loaded(client, called, holder)
         rival, rival_losses = champion.name, _losses(_of_champion(lake, client, champion, newest), "probability")
     gain = _gain(newest, rival_losses, settings)
-    gates = (_better(gain, rival), *_calibrated(newest, settings), *leakage)
+    gates = (_whole(newest), _better(gain, rival), *_calibrated(newest, settings), *leakage)
     verdict = Verdict(challenger.name, None if holder is None else f"{called}@{holder}", gain, gates)
     client.set_model_version_tag(called, challenger.version, "verdict", str(verdict))
     if verdict.promoted:
@@ -151,10 +165,10 @@ def judge(lake: Lake, settings: Settings, called: str, leakage: Sequence[Gate]) 
     return verdict
 
 
-def _newest_fold(client: MlflowClient, model: Registered) -> pd.DataFrame:
-    scored = logged_frame(client, model.tracking_run, OUT_OF_SAMPLE)
-    newest: pd.DataFrame = scored[scored["fold"] == scored["fold"].max()]
-    return newest.reset_index(drop=True)
+def reads_of(model: EventModel, kept: Mapping[str, Any]) -> bool:
+    """Whether a model can read the rows of a dataset, of which `kept` is the row of gold.datasets."""
+    names = kept["input_names" if model.reads == "inputs" else "sequence_names"]
+    return list(model.input_names) == (names or [])
 
 
 def _of_champion(lake: Lake, client: MlflowClient, champion: Registered, newest: pd.DataFrame) -> pd.DataFrame:
@@ -186,12 +200,20 @@ def _gain(newest: pd.DataFrame, rival: pd.DataFrame, settings: Settings) -> Esti
     """How much less log loss an event has than by the rival, over targets, with the interval of whole weeks or days."""
     own = _losses(newest, "probability").assign(session_date=newest["session_date"])
     both = own.merge(rival, on=["event_id", "target"], suffixes=("", "_of_rival"))
-    if len(both) * 2 < len(own):
+    if both.empty or len(both) * 2 < len(own):
         return Estimate(float("nan"), float("nan"), float("nan"))
     less = (both["loss_of_rival"] - both["loss"]).to_numpy()
     drawn = draws(blocks_of(both["session_date"]), settings.models.bootstrap_samples, settings.models.seed)
     means = np.array([float(times @ less / times.sum()) for times in drawn])
     return Estimate(float(less.mean()), *interval(means))
+
+
+def _whole(newest: pd.DataFrame) -> Gate:
+    """The challenger has foretold every target of the newest fold of its dataset."""
+    missing = [target for target in TARGETS if target not in set(newest["target"])]
+    return Gate(
+        "whole", not missing, f"of the newest fold it foretold {'no ' + ', no '.join(missing) if missing else 'all'}"
+    )
 
 
 def _better(gain: Estimate, rival: str) -> Gate:
@@ -200,7 +222,7 @@ def _better(gain: Estimate, rival: str) -> Gate:
     if pd.isna(gain.low):
         return Gate("better", False, "the newest fold has too few days for an interval")
     finding = f"log loss an event {gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f}) less than {rival}"
-    return Gate("better", gain.low > 0, finding)
+    return Gate("better", gain.low > LEAST_GAIN, finding)
 
 
 def _calibrated(newest: pd.DataFrame, settings: Settings) -> list[Gate]:

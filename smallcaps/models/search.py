@@ -20,7 +20,9 @@ from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, recorded_run, sql_literal
 from smallcaps.log import progress
 from smallcaps.models import tracking
+from smallcaps.models.event_model import calibrated
 from smallcaps.models.frozen import described
+from smallcaps.models.gradient_boosting import Trees
 from smallcaps.models.past import FIT, HELD_OUT, Past
 from smallcaps.models.targets import problem
 from smallcaps.models.training import Walk
@@ -91,17 +93,19 @@ def search(lake: Lake, settings: Settings, dataset: str, trials: int) -> Found:
 
 
 class Objective:
-    """Log loss, mean over the targets, of what is held out of a past by trees grown on what is before it."""
+    """Log loss, mean over the targets, of what is held out of a past, by trees grown on what is before it and calibrated."""
 
     def __init__(self, past: Past, settings: Settings) -> None:
         frame = past.sample(MOST_ROWS)
-        self.parts = []
-        for part in (FIT, HELD_OUT):
-            rows = frame[frame["part"] == part]
-            inputs = rows[list(past.names)].to_numpy(dtype=np.float32)
-            self.parts.append(
-                (inputs, rows[list(past.targets)].to_numpy(dtype=np.float32), rows["uniqueness"].to_numpy())
-            )
+        fitted, held_out = (frame[frame["part"] == part] for part in (FIT, HELD_OUT))
+        self.inputs = [part[list(past.names)].to_numpy(dtype=np.float64) for part in (fitted, held_out)]
+        self.targets = [
+            [
+                (came := part[target].to_numpy(dtype=np.float64), part["uniqueness"] * np.where(came == 1, *weights))
+                for part in (fitted, held_out)
+            ]
+            for target, weights in past.class_weights.items()
+        ]
         self.seed = settings.models.seed
         self.own = dict(settings.models.gradient_boosting)
 
@@ -110,9 +114,10 @@ class Objective:
         options = self.own | parameters | {"objective": "binary:logistic", "seed": self.seed, "nthread": 1}
         rounds, patience = int(options.pop("n_estimators")), int(options.pop("early_stopping_rounds"))
         losses = []
-        for place in range(self.parts[0][1].shape[1]):
+        for parts in self.targets:
             fitted, held_out = (
-                xgboost.DMatrix(inputs, happened[:, place], weight=unique) for inputs, happened, unique in self.parts
+                xgboost.DMatrix(inputs, came, weight=weight)
+                for inputs, (came, weight) in zip(self.inputs, parts, strict=True)
             )
             booster = xgboost.train(
                 options,
@@ -122,9 +127,9 @@ class Objective:
                 early_stopping_rounds=patience,
                 verbose_eval=False,
             )
-            told = booster.predict(held_out, iteration_range=(0, booster.best_iteration + 1)).astype(np.float64)
-            _, happened, unique = self.parts[1]
-            losses.append(log_loss(happened[:, place], told, sample_weight=unique, labels=[0, 1]))
+            came, _ = parts[1]
+            told = calibrated(Trees(booster, booster.best_iteration + 1), self.inputs[1], came)
+            losses.append(log_loss(came, told.probability(self.inputs[1]), labels=[0, 1]))
         return float(np.mean(losses))
 
 

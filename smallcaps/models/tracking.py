@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -69,6 +70,16 @@ def client_of(settings: Settings, lake: Lake) -> MlflowClient:
 
 
 @contextmanager
+def answering() -> Iterator[None]:
+    """What MLflow fails with within the block is raised as FailedDependency, without a password that its URI may hold."""
+    try:
+        yield
+    except MlflowException as error:
+        said = re.sub(r"//[^/@\s]+@", "//", str(error).splitlines()[0])
+        raise FailedDependency(f"MLflow failed: {said}") from None
+
+
+@contextmanager
 def started_run(settings: Settings, lake: Lake, experiment: str, name: str) -> Iterator[str]:
     """A run of MLflow, as long as the block runs; gives its id. What fails in it leaves it as failed."""
     client_of(settings, lake)
@@ -76,7 +87,7 @@ def started_run(settings: Settings, lake: Lake, experiment: str, name: str) -> I
         local = tracking_uri(settings, lake).startswith("sqlite:///")
         mlflow.create_experiment(experiment, artifact_location=f"{lake.root}/mlflow/artifacts" if local else None)
     mlflow.set_experiment(experiment)
-    with mlflow.start_run(run_name=name) as run:
+    with answering(), mlflow.start_run(run_name=name) as run:
         yield str(run.info.run_id)
 
 
@@ -102,7 +113,9 @@ def log_model(client: MlflowClient, tracking_run: str, event_model: EventModel, 
             name="model",
             python_model=ServedModel(event_model),
             signature=ModelSignature(inputs, outputs),
-            pip_requirements=[f"{name}=={number}" for name, number in _packages().items() if name != "pyspark"],
+            pip_requirements=[
+                f"{name}=={number}" for name, number in _packages(event_model).items() if name != "pyspark"
+            ],
         )
     called = event_model.problem
     if not client.search_registered_models(f"name = '{called}'"):
@@ -111,16 +124,17 @@ def log_model(client: MlflowClient, tracking_run: str, event_model: EventModel, 
     return str(made.version)
 
 
-def log_environment() -> None:
+def log_environment(event_model: EventModel) -> None:
     """Python and packages of the run that is going on."""
     machine = {"python": platform.python_version(), "machine": platform.machine()}
-    mlflow.log_dict(machine | _packages(), "environment.json")
+    mlflow.log_dict(machine | _packages(event_model), "environment.json")
 
 
-def _packages() -> dict[str, str]:
+def _packages(event_model: EventModel) -> dict[str, str]:
     """Installed packages of MODULES with their versions. Several bring MLflow, one of that name; XGBoost has two names."""
     packages = packages_distributions()
-    named = (module if module in packages[module] else packages[module][0] for module in MODULES)
+    modules = MODULES + (("torch",) if event_model.reads == "sequence" else ())
+    named = (module if module in packages[module] else packages[module][0] for module in modules)
     return {name: version(name) for name in named}
 
 

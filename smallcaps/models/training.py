@@ -25,7 +25,7 @@ from smallcaps.lake import Lake, Run, recorded_run, sql_literal
 from smallcaps.log import progress, tell
 from smallcaps.models import base_rate, figures, gates, gradient_boosting, logistic_regression, tracking
 from smallcaps.models.card import model_card
-from smallcaps.models.evaluation import Estimate, by_detector, deciles, evaluate
+from smallcaps.models.evaluation import Estimate, by_detector, deciles, evaluate, log_losses
 from smallcaps.models.event_model import Calibrated, EventModel
 from smallcaps.models.frozen import described
 from smallcaps.models.past import Past, design_matrix, past_of, sessions_of
@@ -62,6 +62,8 @@ ALGORITHMS: dict[str, Algorithm] = {
     "gru": _network("gru"),
     "transformer": _network("transformer"),
 }
+COMPLETE = 0.95
+"""Share of the events and targets that others scored which a challenger must have scored."""
 EXPLAINED = 1_000
 """Events of the newest fold, at most, by which an input's importance is measured."""
 
@@ -88,8 +90,8 @@ class Trained:
 
 
 def train(lake: Lake, settings: Settings, dataset: str, algorithms: Sequence[str] | None = None) -> list[Trained]:
-    """Train algorithms (None: all that can be) on a frozen dataset and replace their rows of gold.predictions. The one with the
-    most skill becomes the challenger of its problem.
+    """Train algorithms (None: all that can be) on a frozen dataset and replace their rows of gold.predictions. That of `best_of`
+    becomes the challenger of its problem.
 
     Raises BadInput where there is no such dataset or algorithm, or too little to train on; FailedDependency where MLflow does
     not answer.
@@ -103,19 +105,42 @@ def train(lake: Lake, settings: Settings, dataset: str, algorithms: Sequence[str
         rows = run.read("gold.dataset_rows").where(f"dataset = {sql_literal(dataset)}")
         walk = Walk(rows.persist(StorageLevel.MEMORY_AND_DISK), kept, settings.models, f"{lake.root}/scratch")
         try:
-            chosen = [name for name in ALGORITHMS if walk.can_fit(name)] if algorithms is None else algorithms
+            usable = [name for name, one in ALGORITHMS.items() if one.reads == "inputs" or find_spec("torch")]
+            chosen = [name for name in usable if walk.can_fit(name)] if algorithms is None else algorithms
             if too_few := [name for name in chosen if not walk.can_fit(name)] or ([] if chosen else list(ALGORITHMS)):
                 raise BadInput(
                     f"No fold of {dataset} has {settings.models.minimum_training_events} events for {', '.join(too_few)} "
                     "before it, with both outcomes early and late among them. Run `smallcaps label` over more days."
                 )
-            trained = [_train(run, settings, walk, algorithm) for algorithm in chosen]
+            found = {algorithm: _train(run, settings, walk, algorithm) for algorithm in chosen}
         finally:
             rows.unpersist()
-        best = max(trained, key=lambda one: (one.algorithm != "base_rate", one.skill))
-        client.set_registered_model_alias(best.problem, CHALLENGER, best.version)
+        trained = [one for one, _ in found.values()]
+        best = found[best_of({algorithm: frame for algorithm, (_, frame) in found.items()})][0]
+        with tracking.answering():
+            client.set_registered_model_alias(best.problem, CHALLENGER, best.version)
         run.note = f"{best.algorithm}: log-loss skill {best.skill:+.4f} over {best.events:,} events"
         return trained
+
+
+def best_of(frames: Mapping[str, pd.DataFrame]) -> str:
+    """The algorithm with the least log loss out of sample before the newest fold, which is left for the gate to judge on, over
+    the events and targets that all have. One that scored fewer than most takes no part (COMPLETE); the base rate only if alone.
+    `frames`: rows of gold.predictions by algorithm.
+    """
+    most = max(len(frame) for frame in frames.values())
+    taken = {name: frame for name, frame in frames.items() if len(frame) >= COMPLETE * most}
+    taken = {name: frame for name, frame in taken.items() if name != "base_rate"} or taken
+    keys = ["event_id", "target"]
+    losses = pd.DataFrame(
+        {
+            name: frame.assign(loss=log_losses(frame["happened"].to_numpy(float), frame["probability"].to_numpy(float)))
+            .loc[lambda rows: (rows["fold"] < rows["fold"].max()) | (rows["fold"].nunique() == 1)]
+            .set_index(keys)["loss"]
+            for name, frame in taken.items()
+        }
+    )
+    return str(losses.dropna().mean().idxmin())
 
 
 class Walk:
@@ -138,7 +163,7 @@ class Walk:
         reads = ALGORITHMS[algorithm].reads
         matrix = self.matrix.where(F.col(reads).isNotNull()) if reads == "sequence" else self.matrix
         # Whoever is killed finds what it left under the same name, and no other does.
-        said = f"{self.kept['content_hash']} {self.settings.model_dump_json()}"
+        said = f"{self.kept['content_hash']} {self.settings.model_dump_json()} {code_version()}"
         place = f"{algorithm}-{train_before}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
         past = past_of(
             matrix,
@@ -153,10 +178,13 @@ class Walk:
         return past
 
     def can_fit(self, algorithm: str) -> bool:
-        """Whether it can be fitted at all: a fold has enough before it, and what it needs is installed."""
-        if ALGORITHMS[algorithm].reads == "sequence" and find_spec("torch") is None:
-            return False
-        return any(self.past(algorithm, fold["train_before"]) is not None for fold in self.folds)
+        """Whether a fold with events that it can score has enough before it, and the whole has enough for the final model."""
+        numbers = self.sessions[ALGORITHMS[algorithm].reads]["session_number"]
+        return self.past(algorithm, self.certain_before) is not None and any(
+            numbers.between(fold["test_first"], fold["test_last"]).any()
+            and self.past(algorithm, fold["train_before"]) is not None
+            for fold in self.folds
+        )
 
     def fit(self, algorithm: str, train_before: int) -> tuple[EventModel, Past] | None:
         """A model of what was certain before session `train_before`; None where that is too little."""
@@ -200,10 +228,12 @@ def leakage_gates(lake: Lake, settings: Settings, dataset: str, algorithm: str) 
         gates.no_overlap(rows, walk.folds),
         gates.no_implausible_input(walk.matrix, newest["number"], walk.names["inputs"]),
     ]
-    return found if scored is None else [*found, gates.no_skill_without_labels(scored)]
+    nothing = pd.DataFrame(columns=["target", "happened", "probability"])
+    return [*found, gates.no_skill_without_labels(nothing if scored is None else scored)]
 
 
-def _train(run: Run, settings: Settings, walk: Walk, algorithm: str) -> Trained:
+def _train(run: Run, settings: Settings, walk: Walk, algorithm: str) -> tuple[Trained, pd.DataFrame]:
+    """What it came to, and its rows of gold.predictions."""
     called = problem(walk.definition)
     began = time.monotonic()
     with tracking.started_run(settings, run.lake, called, algorithm) as tracking_run:
@@ -214,10 +244,7 @@ def _train(run: Run, settings: Settings, walk: Walk, algorithm: str) -> Trained:
                 models[fold["number"]] = fitted
         progress(most - 1, most, "fits", f"{algorithm}, all events")
         final = walk.fit(algorithm, walk.certain_before)
-        if final is None:
-            raise BadInput(
-                f"All events of {walk.kept['dataset']} have fewer outcomes to learn from than a part of them."
-            )
+        assert final is not None, "can_fit says so"
         predicted = f"{called}.{algorithm}"
         scored = walk.scored(models).withColumns({"model": F.lit(predicted), "tracking_run": F.lit(tracking_run)})
         extra = ("dataset", "session_number")
@@ -230,13 +257,14 @@ def _train(run: Run, settings: Settings, walk: Walk, algorithm: str) -> Trained:
         metrics = _measure(frame, settings.models)
         _log(run, settings, walk, algorithm, frame, metrics, final[0])
         tags = {"algorithm": algorithm, "dataset": walk.kept["dataset"], "certain_before": str(walk.certain_before)}
+        tags["newest_fold"] = str(walk.folds[-1]["number"])
         version = tracking.log_model(tracking.client_of(settings, run.lake), tracking_run, final[0], tags)
         if final[0].reads == "sequence":
             named = f"{called}@{version}"
             run.replace("gold.patterns", with_points(walk.rows, named, final[0]), f"model = {sql_literal(named)}")
         tell("trained", algorithm=algorithm, dataset=walk.kept["dataset"], seconds=round(time.monotonic() - began, 1))
         events = int(frame["event_id"].nunique())
-        return Trained(called, algorithm, walk.kept["dataset"], tracking_run, version, events, metrics)
+        return Trained(called, algorithm, walk.kept["dataset"], tracking_run, version, events, metrics), frame
 
 
 def _measure(frame: pd.DataFrame, settings: ModelSettings) -> dict[str, dict[str, Estimate]]:
@@ -275,7 +303,7 @@ def _log(
             "dataset": kept["dataset"],
         }
     )
-    tracking.log_environment()
+    tracking.log_environment(model)
     mlflow.log_dict(kept["input_versions"], "input_versions.json")
     mlflow.log_dict({"folds": walk.folds}, "folds.json")
     tracking.log_frame(frame.drop(columns=["model", "tracking_run"]), OUT_OF_SAMPLE)

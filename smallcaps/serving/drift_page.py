@@ -11,6 +11,8 @@ from smallcaps.serving import charts
 from smallcaps.serving.page import render_page, words
 
 ROW_HEIGHT = 17
+FEWEST = 50
+"""Events of a month without which what moved is not spoken of."""
 
 
 def write_drift_page(lake: Lake, dataset: str, folder: Path) -> Path:
@@ -25,7 +27,8 @@ def write_drift_page(lake: Lake, dataset: str, folder: Path) -> Path:
 def render(dataset: str, rows: pd.DataFrame) -> str:
     """The page of rows of ops.drift: no reads, no clock, no outside resources."""
     inputs, biases = (rows[rows["kind"] == kind] for kind in ("input", "calibration"))
-    most = inputs.dropna(subset=["value"]).sort_values("value", ascending=False)
+    told = inputs[inputs["events"] >= FEWEST].dropna(subset=["value"])
+    most = told.sort_values("value", ascending=False)
     return render_page(
         "drift.html",
         dataset=dataset,
@@ -33,6 +36,8 @@ def render(dataset: str, rows: pd.DataFrame) -> str:
         moved=most[most["value"] > MOVED]["name"].nunique(),
         inputs=inputs["name"].nunique(),
         most=None if most.empty else most.iloc[0].to_dict(),
+        still=int((inputs.groupby("name")["value"].max() == 0).sum()),
+        fewest=FEWEST,
         stable=STABLE,
         much=MOVED,
         heat=charts.fragment(heat(inputs), "Stability index by input and month"),
@@ -46,7 +51,8 @@ def render(dataset: str, rows: pd.DataFrame) -> str:
 def heat(inputs: pd.DataFrame) -> go.Figure:
     """Stability index of each input (those that moved most on top) by month."""
     table = inputs.pivot_table(index="name", columns="period", values="value", aggfunc="first")
-    table = table.loc[table.max(axis=1).sort_values().index]
+    most = table.max(axis=1).sort_values()
+    table = table.loc[most[most > 0].index]
     figure = go.Figure(
         go.Heatmap(
             z=table.to_numpy(),

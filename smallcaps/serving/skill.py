@@ -5,10 +5,10 @@ Figures and intervals are those of `models.evaluation`, so that page and trainin
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from smallcaps.models.evaluation import area_under_curve, deciles, evaluate
+from smallcaps.serving.page import known
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,15 @@ def _measure(model: str, rows: pd.DataFrame, samples: int, seed: int) -> Skill:
         events=len(rows),
         weeks=int(pd.to_datetime(rows["session_date"]).dt.strftime("%G-%V").nunique()),
         observed=float(rows["happened"].mean()),
-        auc=_known(auc.value),
-        low=_known(auc.low),
-        high=_known(auc.high),
+        auc=known(auc.value),
+        low=known(auc.low),
+        high=known(auc.high),
         gain=gain.value,
-        gain_low=_known(gain.low),
-        gain_high=_known(gain.high),
+        gain_low=known(gain.low),
+        gain_high=known(gain.high),
         deciles=deciles(rows, samples, seed),
         folds=_folds(rows),
     )
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else value
 
 
 def _folds(rows: pd.DataFrame) -> pd.DataFrame:
@@ -83,7 +79,7 @@ def _folds(rows: pd.DataFrame) -> pd.DataFrame:
                 "last": group["session_date"].max(),
                 "base_rate": float(group["base_rate"].mean()),
                 "observed": float(group["happened"].mean()),
-                "auc": _known(area_under_curve(group)),
+                "auc": known(area_under_curve(group)),
             }
             for fold, group in rows.groupby("fold", sort=True)
         ]

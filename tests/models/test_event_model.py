@@ -173,41 +173,27 @@ def planted(slope: float, intercept: float, rows: int = 20_000, seed: int = 1) -
 @pytest.mark.parametrize(("slope", "intercept"), [(1.0, 0.0), (0.5, -0.8), (2.5, 1.5), (0.05, -2.0)])
 def test_calibration_finds_the_line_that_was_planted(slope: float, intercept: float) -> None:
     margins, happened = planted(slope, intercept)
-    found = calibrated(Told(), margins, happened, np.ones(len(happened)))
+    found = calibrated(Told(), margins, happened)
     # Their standard errors are 0.02 to 0.07.
     assert (found.slope, found.intercept) == pytest.approx((slope, intercept), abs=0.15)
     assert found.probability(margins).mean() == pytest.approx(happened.mean(), abs=1e-3)
 
 
-def test_a_weight_of_two_is_a_row_twice_and_one_of_zero_none() -> None:
-    margins, happened = planted(0.7, -0.2, rows=300)
-    times = np.random.default_rng(4).integers(0, 4, 300)
-    weighted = calibrated(Told(), margins, happened, times.astype(float))
-    repeated = np.repeat(np.arange(300), times)
-    # The margins' spread, by which the small penalty is measured, is that of the rows.
-    copied = calibrated(Told(), margins[repeated], happened[repeated], np.ones(len(repeated)))
-    assert (weighted.slope, weighted.intercept) == pytest.approx((copied.slope, copied.intercept), rel=0.01)
-    unweighted = calibrated(Told(), margins, happened, np.ones(300))
-    assert abs(weighted.slope - unweighted.slope) > 0.02 * abs(unweighted.slope)
-
-
 def test_who_ranks_the_wrong_way_round_says_the_share_that_came() -> None:
     margins, happened = planted(-1.0, 0.5, rows=2_000)
-    weight = np.where(happened == 1, 3.0, 1.0)
-    found = calibrated(Told(), margins, happened, weight)
-    share = 3 * happened.sum() / (3 * happened.sum() + (1 - happened).sum())
+    found = calibrated(Told(), margins, happened)
     assert found.slope == 0
-    assert found.probability(margins) == pytest.approx(np.full(2_000, share))
+    assert found.probability(margins) == pytest.approx(np.full(2_000, happened.mean()))
 
 
 def test_margins_that_are_all_the_same_say_the_share_that_came() -> None:
-    found = calibrated(Told(), np.full((10, 1), 3.0), np.array([1.0] * 3 + [0.0] * 7), np.ones(10))
+    found = calibrated(Told(), np.full((10, 1), 3.0), np.array([1.0] * 3 + [0.0] * 7))
     assert (found.slope, found.intercept) == (0, pytest.approx(logit(0.3)))
 
 
 def test_rows_that_can_be_told_apart_without_error_leave_the_line_finite() -> None:
     margins = np.linspace(-1e-3, 1e-3, 40)[:, None]
-    found = calibrated(Told(), margins, (margins[:, 0] > 0).astype(float), np.ones(40))
+    found = calibrated(Told(), margins, (margins[:, 0] > 0).astype(float))
     probability = found.probability(margins)
     assert np.isfinite([found.slope, found.intercept]).all()
     assert (np.diff(probability) > 0).all()

@@ -46,7 +46,7 @@ def row(event_id: str, session: int = 1, **values: Any) -> dict[str, Any]:
 
 
 def overlap(spark: SparkSession, *more: dict[str, Any], folds: list[dict[str, int]] = FOLDS) -> Gate:
-    rows = [row(f"{session}", session) for session in range(1, 30)]
+    rows = [row(f"{session}", session, fold=session // 10 or None) for session in range(1, 30)]
     return no_overlap(as_table(spark, "gold.dataset_rows", [*rows, *more]), folds)
 
 
@@ -156,10 +156,10 @@ def test_the_standard_error_by_hand_and_one_target_with_skill_is_enough() -> Non
     assert not no_skill_without_labels(pd.concat([rows, scored(0, 4, target="zzz")])).passed
 
 
-def test_of_too_few_nothing_is_told() -> None:
+def test_of_too_few_nothing_is_told_and_nothing_passes() -> None:
     rows = pd.DataFrame({"target": "reversal", "probability": np.linspace(0, 1, 100), "happened": [0] * 81 + [1] * 19})
     assert no_skill_without_labels(rows) == Gate(
-        "no skill on shuffled labels", True, "of shuffled labels too few to tell"
+        "no skill on shuffled labels", False, "of shuffled labels too few to tell"
     )
 
 

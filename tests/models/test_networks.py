@@ -88,12 +88,14 @@ def test_a_frozen_sequence_is_what_happened_before_the_event_and_comes_out_the_s
         told = dict(zip(names, rows.loc[event["event_id"], "sequence"], strict=True))
         for number, (_, part) in enumerate(step):
             bought, sold = part["bought"].sum(), part["sold"].sum()
-            assert told[f"trades_{number}"] == pytest.approx(np.log1p(part["trades"].sum()), rel=1e-6)
-            assert told[f"signed_flow_{number}"] == pytest.approx(
+            assert told[f"trades_{5 * number - SECONDS}s"] == pytest.approx(np.log1p(part["trades"].sum()), rel=1e-6)
+            assert told[f"signed_flow_{5 * number - SECONDS}s"] == pytest.approx(
                 event["direction"] * (bought - sold) / (bought + sold), abs=1e-6
             )
-            assert told[f"move_{number}"] == pytest.approx(event["direction"] * np.log(10.0 / event["price"]), abs=1e-6)
-            assert told[f"spread_{number}"] == pytest.approx(0.002, rel=1e-4)
+            assert told[f"move_{5 * number - SECONDS}s"] == pytest.approx(
+                event["direction"] * np.log(10.0 / event["price"]), abs=1e-6
+            )
+            assert told[f"spread_{5 * number - SECONDS}s"] == pytest.approx(0.002, rel=1e-4)
     assert rebuild_dataset(past.lake, "ordered").content_hash == described(past.lake, "ordered")["content_hash"]
 
 
@@ -167,7 +169,7 @@ def test_what_moves_a_network_is_the_order_of_buying_and_selling(past: Past) -> 
     folder = client.download_artifacts(past.trained["gru"].tracking_run, "importance.csv")
     importance = pd.read_csv(folder)
     of_target = importance[importance["target"] == "continuation"]
-    by_channel = of_target.groupby(of_target["input"].str.replace(r"_\d+$", "", regex=True))["contribution"].sum()
+    by_channel = of_target.groupby(of_target["input"].str.replace(r"_-\d+s$", "", regex=True))["contribution"].sum()
     assert by_channel.idxmax() == "signed_flow"
 
 

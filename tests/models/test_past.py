@@ -103,14 +103,14 @@ def test_base_rates_and_weights_are_of_all_of_the_past(spark: SparkSession) -> N
     assert one.events == 18
     assert one.targets == ("continuation", "reversal", "exhaustion")
     assert one.base_rates == pytest.approx(dict.fromkeys(one.targets, 8 / 18))
-    # 18 / (2 · 8) and 18 / (2 · 10): both classes weigh 9.
-    assert one.class_weights == {target: pytest.approx((1.125, 0.9)) for target in one.targets}
+    # 18 / (2 · 8) and 18 / (2 · 10), for each half of an event that a row of uniqueness 0.5 is: both classes weigh 9.
+    assert one.class_weights == {target: pytest.approx((2.25, 1.8)) for target in one.targets}
     weights = one.rows.select("continuation", one.weight("continuation").alias("weight")).toPandas()
     assert weights.groupby("continuation")["weight"].unique().map(list).to_dict() == {
-        0: [pytest.approx(0.45)],
-        1: [pytest.approx(0.5625)],
+        0: [pytest.approx(0.9)],
+        1: [pytest.approx(1.125)],
     }
-    assert weights.groupby("continuation")["weight"].sum().to_dict() == pytest.approx({0: 4.5, 1: 4.5})
+    assert weights.groupby("continuation")["weight"].sum().to_dict() == pytest.approx({0: 9.0, 1: 9.0})
 
 
 @pytest.mark.parametrize("train_before", [0, 3, 4])
