@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from smallcaps.config import Settings, configuration_folder, load_settings
+from smallcaps.config.settings import DatasetSettings
 from smallcaps.errors import BadInput
 from tests.conftest import REPOSITORY
 
@@ -184,6 +185,14 @@ def test_the_digest_is_of_what_is_computed_and_not_of_where(monkeypatch: pytest.
     elsewhere = load_settings("cluster", lake="s3a://other", cache=Path("/elsewhere"), tracking_uri="http://mlflow")
     assert elsewhere.digest() == settings.digest()
     assert len(settings.digest()) == 16
+
+
+def test_a_sequence_has_whole_steps() -> None:
+    intraday = load_settings().datasets["intraday"]
+    assert intraday.sequence_seconds is not None
+    assert intraday.sequence_seconds % intraday.step_seconds == 0
+    with pytest.raises(ValueError, match="sequence_seconds 300 is no multiple of step_seconds 7"):
+        DatasetSettings(**intraday.model_dump() | {"step_seconds": 7})
 
 
 @pytest.mark.parametrize(

@@ -326,7 +326,7 @@ def test_the_first_to_beat_the_base_rate_is_the_champion(story: Story) -> None:
     assert story.verdict.promoted
     assert story.champion == best.version
     assert [gate.name for gate in story.verdict.gates] == [
-        *("better", "calibrated continuation", "calibrated exhaustion", "calibrated reversal"),
+        *("whole", "better", "calibrated continuation", "calibrated exhaustion", "calibrated reversal"),
         *("no overlap", "no implausible input", "no skill on shuffled labels"),
     ]
     assert 0 < story.verdict.gain.low < story.verdict.gain.value < story.verdict.gain.high
