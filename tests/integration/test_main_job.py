@@ -93,7 +93,7 @@ def test_every_run_succeeded_and_lost_nothing(root: Path, spark: SparkSession) -
     jobs = {row["job"] for row in runs}
     assert jobs == {
         *("ingest flatfiles", "ingest reference", "refine", "detect daily", "detect minute", "detect trade"),
-        *("manifest", "features", "sequences", "label", "train"),
+        *("manifest", "features", "sequences", "label", "dataset build", "train", "score"),
     }
     for row in runs:
         assert row["outcome"] == "succeeded"
