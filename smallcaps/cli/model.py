@@ -11,8 +11,6 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from smallcaps.cli.console import From, To, days_from_to, messages, opened, output, report_folder, timed, working
-from smallcaps.config import Settings
-from smallcaps.config.settings import DatasetSettings
 from smallcaps.errors import BadInput
 
 if TYPE_CHECKING:
@@ -73,7 +71,6 @@ def score_command(
 
     days = days_from_to(first, last)
     lake, settings = opened()
-    _known(settings, of)
     model, events = timed("score", lake.spark, lambda: score_events(lake, settings, of, *days, alias))
     output.print(f"{events:,} events were scored by {model.name}.")
 
@@ -105,11 +102,12 @@ def model_list_command() -> None:
 @model_app.command("judge")
 def model_judge_command(of: Of = "daily") -> None:
     """Put the challenger in the champion's place, if it is better by more than chance, calibrated and free of leaks."""
+    from smallcaps.models.frozen import definition_of
     from smallcaps.models.outcome import judge_challenger
     from smallcaps.models.targets import problem
 
     lake, settings = opened()
-    called = problem(_known(settings, of))
+    called = problem(definition_of(settings, of))
     _show_verdict(timed("model judge", lake.spark, lambda: judge_challenger(lake, settings, called)))
 
 
@@ -156,12 +154,6 @@ def model_search_command(
     output.print_json(json.dumps(found.parameters))
     if found.loss >= found.loss_of_settings:
         messages.print("None of them is better than the settings' own.")
-
-
-def _known(settings: Settings, of: str) -> DatasetSettings:
-    if of not in settings.datasets:
-        raise BadInput(f"No dataset definition {of!r}; conf/research.yaml has {', '.join(sorted(settings.datasets))}.")
-    return settings.datasets[of]
 
 
 def _show(trained: "Sequence[Trained]") -> None:

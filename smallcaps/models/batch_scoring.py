@@ -8,7 +8,7 @@ from smallcaps.config import Settings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, recorded_run, sql_literal
 from smallcaps.models.event_sequence import channel_names
-from smallcaps.models.frozen import INPUT_TABLES, event_inputs, input_names
+from smallcaps.models.frozen import INPUT_TABLES, definition_of, event_inputs, input_names
 from smallcaps.models.registry import Registered, reads_of, registered
 from smallcaps.models.scoring import with_points, with_probabilities
 from smallcaps.models.targets import problem
@@ -20,9 +20,9 @@ def score_events(
     """Score the events of definition `of` from `first` to `last` by the registered model that has `alias`, into
     gold.predictions; returns the model and the number of events.
 
-    Raises BadInput where there is no such model, or it reads other inputs than this code makes.
+    Raises BadInput where there is no such definition or model, or it reads other inputs than this code makes.
     """
-    definition = settings.datasets[of]
+    definition = definition_of(settings, of)
     model = registered(settings, lake, problem(definition), alias)
     made = {"input_names": input_names(definition), "sequence_names": channel_names(definition)}
     if not reads_of(model.event_model, made):

@@ -14,9 +14,9 @@ from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
 from smallcaps.errors import BadInput
-from smallcaps.lake import Lake, recorded_run, sql_literal
+from smallcaps.lake import Lake, recorded_run
 from smallcaps.models.evaluation import MINIMUM_BLOCKS, interval
-from smallcaps.models.frozen import described
+from smallcaps.models.frozen import described, of_dataset
 from smallcaps.models.targets import problem_of
 
 BINS = 10
@@ -91,7 +91,7 @@ def measure_drift(lake: Lake, settings: Settings, dataset: str) -> int:
     """
     kept = described(lake, dataset)
     with recorded_run(lake, "model drift", {"dataset": dataset}, settings.digest()) as run:
-        rows = run.read("gold.dataset_rows").where(f"dataset = {sql_literal(dataset)}")
+        rows = run.read("gold.dataset_rows").where(of_dataset(dataset))
         inputs = stability(rows, kept["input_names"])
         if inputs.empty:
             raise BadInput(f"{dataset} has no rows beyond those that are only trained on.")
@@ -105,7 +105,7 @@ def measure_drift(lake: Lake, settings: Settings, dataset: str) -> int:
         told = found[columns].astype(object).where(found[columns].notna(), None)
         schema = "dataset string, kind string, name string, model string, period date, events bigint, value double, low double, "
         frame = lake.spark.createDataFrame(told.to_dict("records"), schema + "high double")
-        written = run.replace("ops.drift", frame, f"dataset = {sql_literal(dataset)}").rows
+        written = run.replace("ops.drift", frame, of_dataset(dataset)).rows
         most = inputs.sort_values("value", ascending=False).iloc[0]
         run.note = f"most moved: {most['name']} {most['value']:.2f}"
         return written

@@ -87,6 +87,12 @@ def log_losses(happened: Floats, probability: Floats) -> Floats:
     return -np.where(happened == 1, np.log(told), np.log1p(-told))
 
 
+def event_losses(scored: pd.DataFrame, column: str = "probability") -> pd.DataFrame:
+    """event_id, target and the log loss of each by the probabilities of `column`."""
+    losses = log_losses(scored["happened"].to_numpy(dtype=np.float64), scored[column].to_numpy(dtype=np.float64))
+    return scored[["event_id", "target"]].assign(loss=losses)
+
+
 def blocks_of(days: pd.Series) -> Integers | None:
     """A number 0, 1, … for each row: its ISO week, where there are fewer than MINIMUM_BLOCKS its day, where there are fewer
     of these, too, None.

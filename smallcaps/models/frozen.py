@@ -183,18 +183,16 @@ def build_dataset(lake: Lake, settings: Settings, name: str, of: str, first: dat
     """
     if _NAME.fullmatch(name) is None:
         raise BadInput(f"A dataset cannot be called {name!r}: letters, digits, '.', '-' and '_', 64 at most.")
-    if of not in settings.datasets:
-        raise BadInput(f"No dataset definition {of!r}; conf/research.yaml has {', '.join(sorted(settings.datasets))}.")
+    definition = definition_of(settings, of)
     if lake.exists("gold.datasets") and lake.holds("gold.datasets", f"dataset = {sql_literal(name)}"):
         raise BadInput(f"{name} is frozen already. Give the new dataset a name of its own.")
-    definition = settings.datasets[of]
     arguments = {"dataset": name, "from": first, "to": last}
     with recorded_run(lake, "dataset build", arguments, settings.digest()) as run:
         tables = _tables(lake, run.read_or_empty)
         labelled, folds = with_folds(labelled_events(tables, definition, first, last), definition)
         rows = dataset_rows(name, labelled, tables, definition)
-        written = run.replace("gold.dataset_rows", rows, _of(name)).rows
-        hashed = content_hash(lake.read("gold.dataset_rows").where(_of(name)))
+        written = run.replace("gold.dataset_rows", rows, of_dataset(name)).rows
+        hashed = content_hash(lake.read("gold.dataset_rows").where(of_dataset(name)))
         names = input_names(definition)
         row = {
             "dataset": name,
@@ -242,25 +240,32 @@ def rebuild_dataset(lake: Lake, name: str) -> Frozen:
             code = code_version()
             other = "" if code == kept["code_version"] else f" It was built by {kept['code_version']}, this is {code}."
             raise BadData(f"{name} comes out as {hashed[:12]}, it was frozen as {kept['content_hash'][:12]}.{other}")
-        if content_hash(lake.read("gold.dataset_rows").where(_of(name))) != hashed:
-            run.replace("gold.dataset_rows", rows, _of(name))
+        if content_hash(lake.read("gold.dataset_rows").where(of_dataset(name))) != hashed:
+            run.replace("gold.dataset_rows", rows, of_dataset(name))
             run.note = "rows put back"
         return Frozen(name, kept["rows"], len(kept["input_names"]), len(kept["folds"]), hashed)
+
+
+def definition_of(settings: Settings, of: str) -> DatasetSettings:
+    """The settings' definition of datasets called `of`. Raises BadInput naming those that there are."""
+    if of not in settings.datasets:
+        raise BadInput(f"No dataset definition {of!r}; conf/research.yaml has {', '.join(sorted(settings.datasets))}.")
+    return settings.datasets[of]
 
 
 def current_dataset(lake: Lake, settings: Settings, of: str) -> str:
     """The dataset of all labelled events by the definition `of` of the settings, as the tables are now: one that is frozen
     already, else a new one, named `of-1`, `of-2`, …
     """
-    if missing := [name for name in NEEDED if not lake.exists(name)]:
-        raise BadInput(f"{' and '.join(missing)} not written yet. Run `smallcaps detect` and `smallcaps label` first.")
+    definition = definition_of(settings, of)
+    _require_labels(lake)
     first, last = lake.read("gold.event_labels").agg(F.min("session_date"), F.max("session_date")).collect()[0]
     if first is None:
         raise BadInput("No event is labelled. Run `smallcaps label` first.")
     frozen = lake.read("gold.datasets").collect() if lake.exists("gold.datasets") else []
     now = {name: lake.version(name) if lake.exists(name) else ABSENT for name in TABLES}
     made_alike = {
-        "definition": settings.datasets[of].model_dump_json(),
+        "definition": definition.model_dump_json(),
         "first_day": first,
         "last_day": last,
         "input_versions": now,
@@ -318,7 +323,7 @@ def dataset_difference(lake: Lake, one: str, other: str) -> Difference:
     ]
     rows = lake.read("gold.dataset_rows")
     sides = [
-        rows.where(_of(name)).select(
+        rows.where(of_dataset(name)).select(
             "event_id",
             F.struct(*plain, *[F.col("inputs")[inputs.index(name_)].alias(f"input {name_}") for name_ in shared]).alias(
                 side
@@ -352,17 +357,22 @@ def dataset_difference(lake: Lake, one: str, other: str) -> Difference:
 
 def described(lake: Lake, name: str) -> dict[str, Any]:
     """The row of gold.datasets. Raises BadInput where there is none."""
-    found = lake.read("gold.datasets").where(_of(name)).collect() if lake.exists("gold.datasets") else []
+    found = lake.read("gold.datasets").where(of_dataset(name)).collect() if lake.exists("gold.datasets") else []
     if not found:
         raise BadInput(f"There is no dataset {name!r}. `smallcaps dataset list` shows those that there are.")
     return dict(found[0].asDict(recursive=True))
 
 
-def _tables(lake: Lake, read: Callable[[str], DataFrame]) -> dict[str, DataFrame]:
+def _require_labels(lake: Lake) -> None:
     if missing := [name for name in NEEDED if not lake.exists(name)]:
         raise BadInput(f"{' and '.join(missing)} not written yet. Run `smallcaps detect` and `smallcaps label` first.")
+
+
+def _tables(lake: Lake, read: Callable[[str], DataFrame]) -> dict[str, DataFrame]:
+    _require_labels(lake)
     return {name: read(name) for name in TABLES}
 
 
-def _of(name: str) -> str:
+def of_dataset(name: str) -> str:
+    """SQL of whether a row is of the dataset."""
     return f"dataset = {sql_literal(name)}"

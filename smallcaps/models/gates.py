@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from sklearn.metrics import roc_auc_score
 
+from smallcaps.models.past import drawn
 from smallcaps.models.targets import TARGETS
 
 IMPLAUSIBLE_AUC = 0.95
@@ -41,7 +42,7 @@ def no_overlap(rows: DataFrame, folds: Sequence[dict[str, int]]) -> Gate:
 
 def no_implausible_input(matrix: DataFrame, fold: int, names: Sequence[str]) -> Gate:
     """No single input ranks the outcomes of a fold nearly without error. `matrix`: of `design_matrix`."""
-    tested = matrix.where(F.col("fold") == fold).orderBy(F.xxhash64("event_id"), "event_id").limit(MOST_ROWS).toPandas()
+    tested = drawn(matrix.where(F.col("fold") == fold), MOST_ROWS).toPandas()
     found: list[str] = []
     for target in TARGETS:
         for name in names:
@@ -67,11 +68,11 @@ def no_skill_without_labels(scored: pd.DataFrame) -> Gate:
     """
     found, passed = [], True
     for target, rows in scored.groupby("target", sort=True):
+        auc = _auc(rows["probability"], rows["happened"])
+        if auc is None:
+            continue
         ones = int(rows["happened"].sum())
         zeros = len(rows) - ones
-        if min(ones, zeros) < FEWEST:
-            continue
-        auc = float(roc_auc_score(rows["happened"], rows["probability"]))
         error = float(np.sqrt((ones + zeros + 1) / (12 * ones * zeros)))
         passed &= abs(auc - 0.5) <= 4 * error
         found.append(f"{target} AUC {auc:.3f} ± {error:.3f}")

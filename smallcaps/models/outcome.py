@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from smallcaps.config import Settings
 from smallcaps.lake import Lake
 from smallcaps.models.batch_scoring import score_events
-from smallcaps.models.frozen import current_dataset, described
+from smallcaps.models.frozen import current_dataset, described, of_dataset
 from smallcaps.models.registry import CHALLENGER, CHAMPION, Verdict, judge, reads_of, registered
 from smallcaps.models.training import Trained, leakage_gates, train
 
@@ -52,7 +52,7 @@ def judge_challenger(lake: Lake, settings: Settings, called: str) -> Verdict:
 
 def _unlabelled(lake: Lake, settings: Settings, of: str, dataset: str) -> tuple[date, date]:
     """The days after the dataset's last event, to the last event that there is."""
-    rows = lake.read("gold.dataset_rows").where(F.col("dataset") == dataset)
+    rows = lake.read("gold.dataset_rows").where(of_dataset(dataset))
     grains = list(settings.datasets[of].grains)
     events = lake.read("gold.events").where(F.col("grain").isin(grains))
     last_labelled = rows.agg(F.max("session_date")).collect()[0][0]

@@ -20,8 +20,18 @@ def design_matrix(rows: DataFrame, names: Sequence[str]) -> DataFrame:
         *kept,
         *("fold", "is_core", "uniqueness", "sequence"),
         *[F.expr(sql).cast("int").alias(target) for target, sql in TARGETS.items()],
-        *[F.coalesce(F.col("inputs")[place], F.lit(float("nan"))).alias(name) for place, name in enumerate(names)],
+        *as_columns("inputs", names),
     )
+
+
+def as_columns(array: str, names: Sequence[str]) -> list[Column]:
+    """The values of an array column as columns, NaN where not known."""
+    return [F.coalesce(F.col(array)[place], F.lit(float("nan"))).alias(name) for place, name in enumerate(names)]
+
+
+def drawn(rows: DataFrame, most: int) -> DataFrame:
+    """`most` of the rows: those that come first by a hash of event_id."""
+    return rows.orderBy(F.xxhash64("event_id"), "event_id").limit(most)
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ class Past:
         """Its rows (of one part) on the driver, in order of event_id; of more than `most` those first by a hash of it."""
         rows = self.rows if part is None else self.rows.where(F.col("part") == part)
         if self.events > most:
-            rows = rows.orderBy(F.xxhash64("event_id"), "event_id").limit(most)
+            rows = drawn(rows, most)
         columns = ("event_id", "part", "uniqueness", *self.targets, *self.names)
         return rows.select(*columns).toPandas().sort_values("event_id", ignore_index=True)
 

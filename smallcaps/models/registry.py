@@ -14,10 +14,10 @@ from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
 from smallcaps.errors import BadInput
-from smallcaps.lake import Lake, sql_literal
-from smallcaps.models.evaluation import Estimate, blocks_of, draws, interval, log_losses
+from smallcaps.lake import Lake
+from smallcaps.models.evaluation import Estimate, blocks_of, draws, event_losses, interval
 from smallcaps.models.event_model import EventModel
-from smallcaps.models.frozen import described
+from smallcaps.models.frozen import described, of_dataset
 from smallcaps.models.gates import Gate
 from smallcaps.models.scoring import READ, with_probabilities
 from smallcaps.models.targets import TARGETS, problem
@@ -150,11 +150,11 @@ def judge(lake: Lake, settings: Settings, called: str, leakage: Sequence[Gate]) 
     scored = logged_frame(client, challenger.tracking_run, OUT_OF_SAMPLE)
     newest = scored[scored["fold"] == challenger.newest_fold].reset_index(drop=True)
     if champion is None:
-        rival, rival_losses = "the base rate", _losses(newest, "base_rate")
+        rival, rival_losses = "the base rate", event_losses(newest, "base_rate")
     elif not reads_of(champion.event_model, described(lake, challenger.dataset)):
-        rival, rival_losses = f"the base rate ({champion.name} reads other inputs)", _losses(newest, "base_rate")
+        rival, rival_losses = f"the base rate ({champion.name} reads other inputs)", event_losses(newest, "base_rate")
     else:
-        rival, rival_losses = champion.name, _losses(_of_champion(lake, client, champion, newest), "probability")
+        rival, rival_losses = champion.name, event_losses(_of_champion(lake, client, champion, newest))
     gain = _gain(newest, rival_losses, settings)
     gates = (_whole(newest), _better(gain, rival), *_calibrated(newest, settings), *leakage)
     verdict = Verdict(challenger.name, None if holder is None else f"{called}@{holder}", gain, gates)
@@ -182,7 +182,7 @@ def _of_champion(lake: Lake, client: MlflowClient, champion: Registered, newest:
     if len(fresh):
         dataset = str(newest["dataset"].iloc[0])
         days = F.col("session_date").between(fresh["session_date"].min(), fresh["session_date"].max())
-        rows = lake.read("gold.dataset_rows").where(F.expr(f"dataset = {sql_literal(dataset)}") & days)
+        rows = lake.read("gold.dataset_rows").where(of_dataset(dataset)).where(days)
         scored = with_probabilities(
             rows.select("event_id", F.lit(0).alias("fold"), *READ), {0: champion.event_model}
         ).toPandas()
@@ -190,15 +190,9 @@ def _of_champion(lake: Lake, client: MlflowClient, champion: Registered, newest:
     return newest.drop(columns="probability").merge(pd.concat(said), on=keys)
 
 
-def _losses(scored: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Log loss of each event and target by the probabilities of `column`."""
-    losses = log_losses(scored["happened"].to_numpy(dtype=float), scored[column].to_numpy(dtype=float))
-    return scored[["event_id", "target"]].assign(loss=losses)
-
-
 def _gain(newest: pd.DataFrame, rival: pd.DataFrame, settings: Settings) -> Estimate:
     """How much less log loss an event has than by the rival, over targets, with the interval of whole weeks or days."""
-    own = _losses(newest, "probability").assign(session_date=newest["session_date"])
+    own = event_losses(newest).assign(session_date=newest["session_date"])
     both = own.merge(rival, on=["event_id", "target"], suffixes=("", "_of_rival"))
     if both.empty or len(both) * 2 < len(own):
         return Estimate(float("nan"), float("nan"), float("nan"))

@@ -17,11 +17,11 @@ from sklearn.metrics import log_loss
 
 from smallcaps.config import Settings
 from smallcaps.errors import BadInput
-from smallcaps.lake import Lake, recorded_run, sql_literal
+from smallcaps.lake import Lake, recorded_run
 from smallcaps.log import progress
 from smallcaps.models import tracking
 from smallcaps.models.event_model import calibrated
-from smallcaps.models.frozen import described
+from smallcaps.models.frozen import described, of_dataset
 from smallcaps.models.gradient_boosting import Trees
 from smallcaps.models.past import FIT, HELD_OUT, Past
 from smallcaps.models.targets import problem
@@ -67,11 +67,7 @@ def search(lake: Lake, settings: Settings, dataset: str, trials: int) -> Found:
     kept = described(lake, dataset)
     arguments = {"dataset": dataset, "trials": trials}
     with recorded_run(lake, "model search", arguments, settings.digest()) as run:
-        rows = (
-            run.read("gold.dataset_rows")
-            .where(f"dataset = {sql_literal(dataset)}")
-            .persist(StorageLevel.MEMORY_AND_DISK)
-        )
+        rows = run.read("gold.dataset_rows").where(of_dataset(dataset)).persist(StorageLevel.MEMORY_AND_DISK)
         try:
             walk = Walk(rows, kept, settings.models, f"{lake.root}/scratch")
             pasts = (walk.past(ALGORITHM, fold["train_before"]) for fold in walk.folds)

@@ -22,7 +22,6 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 import mlflow
 import pandas as pd
-from matplotlib.figure import Figure
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.pyfunc.model import PythonModel
@@ -147,11 +146,6 @@ def log_frame(frame: pd.DataFrame, name: str) -> None:
         else:
             frame.to_csv(path, index=False)
         mlflow.log_artifact(str(path))
-
-
-def log_figure(figure: Figure, name: str) -> None:
-    """A picture of the run that is going on."""
-    mlflow.log_figure(figure, name)
 
 
 def logged_frame(client: MlflowClient, tracking_run: str, name: str) -> pd.DataFrame:

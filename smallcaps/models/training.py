@@ -25,10 +25,10 @@ from smallcaps.lake import Lake, Run, recorded_run, sql_literal
 from smallcaps.log import progress, tell
 from smallcaps.models import base_rate, figures, gates, gradient_boosting, logistic_regression, tracking
 from smallcaps.models.card import model_card
-from smallcaps.models.evaluation import Estimate, by_detector, deciles, evaluate, log_losses
+from smallcaps.models.evaluation import Estimate, by_detector, deciles, evaluate, event_losses
 from smallcaps.models.event_model import Calibrated, EventModel
-from smallcaps.models.frozen import described
-from smallcaps.models.past import Past, design_matrix, past_of, sessions_of
+from smallcaps.models.frozen import described, of_dataset
+from smallcaps.models.past import Past, as_columns, design_matrix, drawn, past_of, sessions_of
 from smallcaps.models.registry import CHALLENGER, OUT_OF_SAMPLE
 from smallcaps.models.scoring import READ, with_points, with_probabilities
 from smallcaps.models.targets import TARGETS, problem
@@ -102,12 +102,14 @@ def train(lake: Lake, settings: Settings, dataset: str, algorithms: Sequence[str
     client = tracking.client_of(settings, lake)
     arguments = {"dataset": dataset, "algorithms": None if algorithms is None else list(algorithms)}
     with recorded_run(lake, "train", arguments, settings.digest()) as run:
-        rows = run.read("gold.dataset_rows").where(f"dataset = {sql_literal(dataset)}")
+        rows = run.read("gold.dataset_rows").where(of_dataset(dataset))
         walk = Walk(rows.persist(StorageLevel.MEMORY_AND_DISK), kept, settings.models, f"{lake.root}/scratch")
         try:
             usable = [name for name, one in ALGORITHMS.items() if one.reads == "inputs" or find_spec("torch")]
-            chosen = [name for name in usable if walk.can_fit(name)] if algorithms is None else algorithms
-            if too_few := [name for name in chosen if not walk.can_fit(name)] or ([] if chosen else list(ALGORITHMS)):
+            wanted = usable if algorithms is None else algorithms
+            chosen = [name for name in wanted if walk.can_fit(name)]
+            too_few = [name for name in wanted if name not in chosen]
+            if too_few and (algorithms is not None or not chosen):
                 raise BadInput(
                     f"No fold of {dataset} has {settings.models.minimum_training_events} events for {', '.join(too_few)} "
                     "before it, with both outcomes early and late among them. Run `smallcaps label` over more days."
@@ -131,13 +133,12 @@ def best_of(frames: Mapping[str, pd.DataFrame]) -> str:
     most = max(len(frame) for frame in frames.values())
     taken = {name: frame for name, frame in frames.items() if len(frame) >= COMPLETE * most}
     taken = {name: frame for name, frame in taken.items() if name != "base_rate"} or taken
-    keys = ["event_id", "target"]
     losses = pd.DataFrame(
         {
-            name: frame.assign(loss=log_losses(frame["happened"].to_numpy(float), frame["probability"].to_numpy(float)))
-            .loc[lambda rows: (rows["fold"] < rows["fold"].max()) | (rows["fold"].nunique() == 1)]
-            .set_index(keys)["loss"]
-            for name, frame in taken.items()
+            name: event_losses(rows[(rows["fold"] < rows["fold"].max()) | (rows["fold"].nunique() == 1)]).set_index(
+                ["event_id", "target"]
+            )["loss"]
+            for name, rows in taken.items()
         }
     )
     return str(losses.dropna().mean().idxmin())
@@ -152,21 +153,23 @@ class Walk:
         self.rows, self.kept, self.settings, self.scratch = rows, kept, settings, scratch
         self.definition = DatasetSettings.model_validate_json(kept["definition"])
         self.names: dict[Source, list[str]] = {"inputs": kept["input_names"], "sequence": kept["sequence_names"] or []}
-        self.matrix = design_matrix(rows, self.names["inputs"])
-        readable = {"inputs": self.matrix, "sequence": self.matrix.where("sequence IS NOT NULL")}
-        self.sessions = {source: sessions_of(matrix) for source, matrix in readable.items()}
+        matrix = design_matrix(rows, self.names["inputs"])
+        self.matrices: dict[Source, DataFrame] = {
+            "inputs": matrix,
+            "sequence": matrix.where("sequence IS NOT NULL"),
+        }
+        self.sessions = {source: sessions_of(matrix) for source, matrix in self.matrices.items()}
         self.certain_before = int(self.sessions["inputs"]["label_session"].max()) + 1
         self.folds: list[dict[str, int]] = kept["folds"]
 
     def past(self, algorithm: str, train_before: int) -> Past | None:
         """What was certain before session `train_before`, as an algorithm reads it; None where that is too little."""
         reads = ALGORITHMS[algorithm].reads
-        matrix = self.matrix.where(F.col(reads).isNotNull()) if reads == "sequence" else self.matrix
         # Whoever is killed finds what it left under the same name, and no other does.
         said = f"{self.kept['content_hash']} {self.settings.model_dump_json()} {code_version()}"
         place = f"{algorithm}-{train_before}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
         past = past_of(
-            matrix,
+            self.matrices[reads],
             self.sessions[reads],
             train_before,
             self.names[reads],
@@ -214,7 +217,7 @@ class Walk:
 def leakage_gates(lake: Lake, settings: Settings, dataset: str, algorithm: str) -> list[gates.Gate]:
     """The leakage gates of a dataset and, on shuffled labels, of an algorithm on its newest fold."""
     kept = described(lake, dataset)
-    rows = lake.read("gold.dataset_rows").where(f"dataset = {sql_literal(dataset)}")
+    rows = lake.read("gold.dataset_rows").where(of_dataset(dataset))
     walk = Walk(rows, kept, settings.models, f"{lake.root}/scratch")
     newest = walk.folds[-1]
     shuffled = gates.shuffled(rows, settings.models.seed).persist(StorageLevel.MEMORY_AND_DISK)
@@ -226,7 +229,7 @@ def leakage_gates(lake: Lake, settings: Settings, dataset: str, algorithm: str) 
         blind.rows.unpersist()
     found = [
         gates.no_overlap(rows, walk.folds),
-        gates.no_implausible_input(walk.matrix, newest["number"], walk.names["inputs"]),
+        gates.no_implausible_input(walk.matrices["inputs"], newest["number"], walk.names["inputs"]),
     ]
     nothing = pd.DataFrame(columns=["target", "happened", "probability"])
     return [*found, gates.no_skill_without_labels(nothing if scored is None else scored)]
@@ -254,8 +257,12 @@ def _train(run: Run, settings: Settings, walk: Walk, algorithm: str) -> tuple[Tr
             frame = with_run.toPandas().sort_values(["target", "event_id"], ignore_index=True)
         finally:
             with_run.unpersist()
-        metrics = _measure(frame, settings.models)
-        _log(run, settings, walk, algorithm, frame, metrics, final[0])
+        by_target = {str(target): rows for target, rows in frame.groupby("target", sort=False)}
+        metrics = {
+            target: evaluate(rows, settings.models.bootstrap_samples, settings.models.seed)
+            for target, rows in by_target.items()
+        }
+        _log(run, settings, walk, algorithm, frame, by_target, metrics, final[0])
         tags = {"algorithm": algorithm, "dataset": walk.kept["dataset"], "certain_before": str(walk.certain_before)}
         tags["newest_fold"] = str(walk.folds[-1]["number"])
         version = tracking.log_model(tracking.client_of(settings, run.lake), tracking_run, final[0], tags)
@@ -267,19 +274,13 @@ def _train(run: Run, settings: Settings, walk: Walk, algorithm: str) -> tuple[Tr
         return Trained(called, algorithm, walk.kept["dataset"], tracking_run, version, events, metrics), frame
 
 
-def _measure(frame: pd.DataFrame, settings: ModelSettings) -> dict[str, dict[str, Estimate]]:
-    return {
-        str(target): evaluate(rows, settings.bootstrap_samples, settings.seed)
-        for target, rows in frame.groupby("target", sort=False)
-    }
-
-
 def _log(
     run: Run,
     settings: Settings,
     walk: Walk,
     algorithm: str,
     frame: pd.DataFrame,
+    by_target: Mapping[str, pd.DataFrame],
     metrics: Mapping[str, Mapping[str, Estimate]],
     model: EventModel,
 ) -> None:
@@ -307,26 +308,27 @@ def _log(
     mlflow.log_dict(kept["input_versions"], "input_versions.json")
     mlflow.log_dict({"folds": walk.folds}, "folds.json")
     tracking.log_frame(frame.drop(columns=["model", "tracking_run"]), OUT_OF_SAMPLE)
-    _log_metrics(frame, metrics, own)
-    by_target = {str(target): rows for target, rows in frame.groupby("target", sort=False)}
+    mlflow.log_metric("events", frame["event_id"].nunique())
+    _log_metrics(by_target, metrics, own)
     tables = {target: deciles(rows, own.bootstrap_samples, own.seed) for target, rows in by_target.items()}
     detectors = {target: by_detector(rows) for target, rows in by_target.items()}
     for name, parts in (("deciles", tables), ("detectors", detectors)):
         tracking.log_frame(pd.concat([rows.assign(target=target) for target, rows in parts.items()]), f"{name}.csv")
-    tracking.log_figure(figures.calibration(tables), "calibration.png")
-    tracking.log_figure(figures.lift(tables), "lift.png")
+    mlflow.log_figure(figures.calibration(tables), "calibration.png")
+    mlflow.log_figure(figures.lift(tables), "lift.png")
     importance = _importance(walk, model)
     tracking.log_frame(importance, "importance.csv")
     if algorithm != "base_rate":
-        tracking.log_figure(figures.importance(importance), "importance.png")
+        mlflow.log_figure(figures.importance(importance), "importance.png")
     mlflow.log_text(model_card(kept, model, frame, metrics, importance), "model_card.md")
 
 
-def _log_metrics(frame: pd.DataFrame, metrics: Mapping[str, Mapping[str, Estimate]], settings: ModelSettings) -> None:
+def _log_metrics(
+    by_target: Mapping[str, pd.DataFrame], metrics: Mapping[str, Mapping[str, Estimate]], settings: ModelSettings
+) -> None:
     """Each target's metrics on all events, on CORE (`core.`) and by fold (`fold.`, step: the fold), with intervals."""
-    mlflow.log_metric("events", frame["event_id"].nunique())
-    for target, rows in frame.groupby("target", sort=False):
-        _log_estimates(f"{target}.", metrics[str(target)], 0)
+    for target, rows in by_target.items():
+        _log_estimates(f"{target}.", metrics[target], 0)
         mlflow.log_metric(f"{target}.observed", float(rows["happened"].mean()))
         core = rows[rows["is_core"]]
         if len(core):
@@ -348,17 +350,9 @@ def _log_estimates(prefix: str, estimates: Mapping[str, Estimate], step: int) ->
 
 def _importance(walk: Walk, model: EventModel) -> pd.DataFrame:
     """Mean |SHAP| of each input on events of the newest fold: target, input, contribution (log odds)."""
-    newest = walk.matrix.where(F.col("fold") == walk.folds[-1]["number"])
-    if model.reads == "sequence":
-        newest = newest.where("sequence IS NOT NULL")
-        columns = [
-            F.coalesce(F.col("sequence")[place], F.lit(float("nan"))).alias(name)
-            for place, name in enumerate(model.input_names)
-        ]
-    else:
-        columns = [F.col(name) for name in model.input_names]
-    rows = newest.orderBy(F.xxhash64("event_id"), "event_id").limit(EXPLAINED).select(*columns).toPandas()
-    inputs = rows.to_numpy(dtype="float64")
+    newest = walk.rows.where(F.col("fold") == walk.folds[-1]["number"]).where(F.col(model.reads).isNotNull())
+    columns = as_columns(model.reads, model.input_names)
+    inputs = drawn(newest, EXPLAINED).select(*columns).toPandas().to_numpy(dtype="float64")
     return pd.concat(
         [
             pd.DataFrame(

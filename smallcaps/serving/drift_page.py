@@ -5,8 +5,9 @@ from pathlib import Path
 import pandas as pd
 import plotly.graph_objects as go
 
-from smallcaps.lake import Lake, sql_literal
+from smallcaps.lake import Lake
 from smallcaps.models.drift import MOVED, STABLE
+from smallcaps.models.frozen import of_dataset
 from smallcaps.serving import charts
 from smallcaps.serving.page import render_page, words
 
@@ -17,7 +18,7 @@ FEWEST = 50
 
 def write_drift_page(lake: Lake, dataset: str, folder: Path) -> Path:
     """Write index.html of ops.drift's rows of `dataset` into `folder` (made if need be); returns the page's path."""
-    rows = lake.read("ops.drift").where(f"dataset = {sql_literal(dataset)}").toPandas()
+    rows = lake.read("ops.drift").where(of_dataset(dataset)).toPandas()
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "index.html"
     page.write_text(render(dataset, rows), encoding="utf-8")
