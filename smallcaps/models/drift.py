@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from smallcaps.config import Settings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, recorded_run
-from smallcaps.models.evaluation import MINIMUM_BLOCKS, interval
+from smallcaps.models.evaluation import MINIMUM_BLOCKS, draws, interval
 from smallcaps.models.frozen import described, of_dataset
 from smallcaps.models.targets import problem_of
 
@@ -75,10 +75,8 @@ def calibration(predictions: DataFrame, samples: int, seed: int) -> pd.DataFrame
     found = []
     for (model, target, period), part in days.groupby(["model", "target", "period"]):
         events, beyond = (part[name].to_numpy(dtype=float) for name in ("events", "beyond"))
-        drawn = np.empty(0)
-        if len(part) >= MINIMUM_BLOCKS:
-            times = np.random.default_rng(seed).integers(0, len(part), (samples, len(part)))
-            drawn = beyond[times].sum(axis=1) / events[times].sum(axis=1)
+        blocks = np.arange(len(part)) if len(part) >= MINIMUM_BLOCKS else None
+        drawn = np.array([times @ beyond / (times @ events) for times in draws(blocks, samples, seed)])
         value = float(beyond.sum() / events.sum())
         found.append((model, target, period, int(events.sum()), value, *interval(drawn)))
     return pd.DataFrame(found, columns=["model", "name", "period", "events", "value", "low", "high"])

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from smallcaps.config.settings import ModelSettings
 from smallcaps.models.event_model import Calibrated, Floats, calibrated
-from smallcaps.models.past import FIT, HELD_OUT, Past
+from smallcaps.models.past import FIT, HELD_OUT, Past, row_weights
 
 MOST_ROWS = 200_000
 """It is fitted in the driver, on so many rows of the past at most, drawn by event_id."""
@@ -42,7 +42,8 @@ def fit(past: Past, settings: ModelSettings) -> dict[str, Calibrated]:
     found = {}
     for target in past.targets:
         happened = frame[target].to_numpy(dtype=np.float64)
-        weight = frame["uniqueness"].to_numpy(dtype=np.float64) * np.where(happened == 1, *past.class_weights[target])
+        unique = frame["uniqueness"].to_numpy(dtype=np.float64)
+        weight = row_weights(unique, happened, past.class_weights[target])
         trial = _line(inputs[fitted_on], happened[fitted_on], weight[fitted_on], settings)
         scale = calibrated(trial, inputs[held_out], happened[held_out])
         found[target] = Calibrated(_line(inputs, happened, weight, settings), scale.slope, scale.intercept)

@@ -28,7 +28,7 @@ from smallcaps.models.event_model import Calibrated, Floats, calibrated
 from smallcaps.models.event_sequence import CHANNELS
 from smallcaps.models.network import Head, Network, standard
 from smallcaps.models.networks import NETWORKS
-from smallcaps.models.past import FIT, HELD_OUT, Past
+from smallcaps.models.past import FIT, HELD_OUT, Past, row_weights
 from smallcaps.spark import workers_of
 
 CHECKPOINT = "checkpoint.pt"
@@ -111,9 +111,9 @@ def _train(job: Job) -> Network:
     deviation = np.where((deviation > 0) & np.isfinite(deviation), deviation, 1.0)
 
     def tensors(part: tuple[Floats, Floats, Floats]) -> tuple[Tensor, Tensor, Tensor]:
-        weight = part[2][:, None] * np.column_stack(
+        weight = np.column_stack(
             [
-                np.where(came == 1, *job.class_weights[target])
+                row_weights(part[2], came, job.class_weights[target])
                 for target, came in zip(job.targets, part[1].T, strict=True)
             ]
         )

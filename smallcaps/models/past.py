@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from smallcaps.models.event_model import Floats
 from smallcaps.models.targets import TARGETS
 
 FIT, HELD_OUT, BETWEEN = "fit", "held_out", "between"
@@ -61,6 +63,11 @@ class Past:
         """How much a row counts when `target` is fitted."""
         came, other = self.class_weights[target]
         return F.col("uniqueness") * F.when(F.col(target) == 1, came).otherwise(other)
+
+
+def row_weights(uniqueness: Floats, happened: Floats, class_weights: tuple[float, float]) -> Floats:
+    """As `Past.weight`, of rows on the driver or in a process of a training."""
+    return np.asarray(uniqueness * np.where(happened == 1, *class_weights), dtype=np.float64)
 
 
 def sessions_of(matrix: DataFrame) -> pd.DataFrame:

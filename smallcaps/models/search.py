@@ -11,6 +11,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import optuna
+import pandas as pd
 import xgboost
 from pyspark import StorageLevel
 from sklearn.metrics import log_loss
@@ -20,10 +21,10 @@ from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, recorded_run
 from smallcaps.log import progress
 from smallcaps.models import tracking
-from smallcaps.models.event_model import calibrated
+from smallcaps.models.event_model import Floats, calibrated
 from smallcaps.models.frozen import described, of_dataset
 from smallcaps.models.gradient_boosting import Trees
-from smallcaps.models.past import FIT, HELD_OUT, Past
+from smallcaps.models.past import FIT, HELD_OUT, Past, row_weights
 from smallcaps.models.targets import problem
 from smallcaps.models.training import Walk
 from smallcaps.spark import on_executors, task_slots
@@ -96,10 +97,7 @@ class Objective:
         fitted, held_out = (frame[frame["part"] == part] for part in (FIT, HELD_OUT))
         self.inputs = [part[list(past.names)].to_numpy(dtype=np.float64) for part in (fitted, held_out)]
         self.targets = [
-            [
-                (came := part[target].to_numpy(dtype=np.float64), part["uniqueness"] * np.where(came == 1, *weights))
-                for part in (fitted, held_out)
-            ]
+            [_labels(part, target, weights) for part in (fitted, held_out)]
             for target, weights in past.class_weights.items()
         ]
         self.seed = settings.models.seed
@@ -127,6 +125,12 @@ class Objective:
             told = calibrated(Trees(booster, booster.best_iteration + 1), self.inputs[1], came)
             losses.append(log_loss(came, told.probability(self.inputs[1]), labels=[0, 1]))
         return float(np.mean(losses))
+
+
+def _labels(part: pd.DataFrame, target: str, class_weights: tuple[float, float]) -> tuple[Floats, Floats]:
+    """Whether it came, and how much each row counts."""
+    happened, unique = (part[name].to_numpy(dtype=np.float64) for name in (target, "uniqueness"))
+    return happened, row_weights(unique, happened, class_weights)
 
 
 def _tried(lake: Lake, settings: Settings, objective: Objective, trials: int, tracking_run: str) -> Found:
