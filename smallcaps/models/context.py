@@ -25,6 +25,9 @@ TABLES = (
 _RECENT = "datediff(session_date, sectors.session_date) <= 5"
 """SQL of whether the last bar of the name is of this week: returns of older ones say nothing of the market now."""
 
+RUN_UPS = (5, 20)
+"""Sessions over which the name's own return is told."""
+
 FEATURES: dict[str, str] = {
     "log_market_cap": "ln(universe.market_cap)",
     "log_free_float": "ln(universe.free_float)",
@@ -56,13 +59,15 @@ FEATURES: dict[str, str] = {
     "market_return": f"IF({_RECENT}, sectors.market_return, NULL)",
     "small_cap_return": f"IF({_RECENT}, sectors.small_cap_return, NULL)",
     "sector_return": f"IF({_RECENT} AND sectors.is_sector_known, sectors.sector_return, NULL)",
+    **{f"return_{sessions}d": f"IF({_RECENT}, sectors.return_{sessions}d, NULL)" for sessions in RUN_UPS},
     "beta_small_cap": "sectors.beta_small_cap",
     "correlation_small_cap": "sectors.correlation_small_cap",
     "is_short_sale_restricted": "IF(restrictions.event_id IS NULL, 0D, 1D)",
 }
 """Inputs as SQL over what `with_context` joins. Yields are of twelve months, as shares of the market value; insiders' is what
 they bought less what they sold in the market, filed in 90 days, amendments left out; institutions are those whose 13F of 135 days
-holds it; returns are of the last session that was over, sectors those known then; sentiment is of what was rated.
+holds it; returns are of the last session that was over, the name's own up to it, null where a session of them has none; sectors
+are those known then; sentiment is of what was rated.
 """
 
 _SERIES = ("policy_rate_upper", "yield_10_year", "yield_2_year", "cpi_year_over_year", "unemployment_rate")
@@ -98,11 +103,11 @@ def with_context(events: DataFrame, tables: Mapping[str, DataFrame]) -> DataFram
             ("filing_date", "takedowns_365d", "has_open_registration", "may_be_at_the_market", "reverse_splits_2y"),
         ),
         "sectors": (
-            tables["silver.sectors"],
+            _with_run_ups(tables["silver.sectors"]),
             ("session_date",),
             (
                 *("session_date", "is_sector_known", "market_return", "small_cap_return", "sector_return"),
-                *("beta_small_cap", "correlation_small_cap"),
+                *("beta_small_cap", "correlation_small_cap", *(f"return_{sessions}d" for sessions in RUN_UPS)),
             ),
         ),
     }
@@ -139,6 +144,17 @@ def latest_known(
     )
     known = said.unionByName(questions).withColumn("fact", F.max("fact").over(so_far))
     return known.where("event_id IS NOT NULL").select("event_id", F.col("fact.values").alias(name))
+
+
+def _with_run_ups(sectors: DataFrame) -> DataFrame:
+    """silver.sectors with return_<n>d: the name's own return over the n sessions up to the day, null where one has none."""
+    order = Window.partitionBy("security_id").orderBy("session_date")
+    columns = {}
+    for sessions in RUN_UPS:
+        of_sessions = order.rowsBetween(1 - sessions, 0)
+        together = F.exp(F.sum(F.log1p("daily_return")).over(of_sessions)) - 1
+        columns[f"return_{sessions}d"] = F.when(F.count("daily_return").over(of_sessions) == sessions, together)
+    return sectors.withColumns(columns)
 
 
 def _told(asked: DataFrame, facts: DataFrame) -> DataFrame:

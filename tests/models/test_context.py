@@ -104,13 +104,15 @@ def facts(known_at: dt.datetime) -> dict[str, list[Row]]:
         "silver.sectors": [
             said
             | {
-                "session_date": day(1),
+                "session_date": day(back),
                 "is_sector_known": True,
+                "daily_return": 0.1 if back < 6 else -0.02,
                 "market_return": 0.01,
                 "small_cap_return": 0.02,
                 "sector_return": 0.03,
             }
             | {"beta_small_cap": 1.5, "correlation_small_cap": 0.4}
+            for back in range(1, 21)
         ],
         "silver.short_sale_restrictions": [said | {"session_date": day(1), "last_session": DAY, "triggered_ns": 1}],
     }
@@ -180,6 +182,8 @@ def test_everything_that_is_known_is_told(spark: SparkSession) -> None:
             "market_return": 0.01,
             "small_cap_return": 0.02,
             "sector_return": 0.03,
+            "return_5d": 1.1**5 - 1,
+            "return_20d": 1.1**5 * 0.98**15 - 1,
             "beta_small_cap": 1.5,
             "correlation_small_cap": 0.4,
             "is_short_sale_restricted": 1.0,
@@ -201,6 +205,10 @@ def test_nothing_that_comes_later_changes_what_was_known(spark: SparkSession) ->
             row.update({key: value * 2 for key, value in row.items() if isinstance(value, float)})
         assert rows, name
     del later["silver.universe"]
+    # A day's return is told once.
+    later["silver.sectors"] = [
+        row | {"session_date": row["session_date"] + dt.timedelta(days=20)} for row in later["silver.sectors"]
+    ]
     assert known(spark, facts(BEFORE), later) == known(spark, facts(BEFORE))
 
 
@@ -252,9 +260,16 @@ def test_a_corrected_filing_counts_as_corrected_and_a_sector_of_hindsight_not_at
     guessed = [row | {"is_sector_known": False} for row in said["silver.sectors"]]
     found = known(spark, said | {"silver.sectors": guessed})
     assert (found["sector_return"], found["market_return"]) == (None, 0.01)
-    long_ago = [row | {"session_date": day(6)} for row in said["silver.sectors"]]
+    long_ago = said["silver.sectors"][5:]
     found = known(spark, said | {"silver.sectors": long_ago})
-    assert (found["market_return"], found["beta_small_cap"]) == (None, 1.5)
+    assert (found["market_return"], found["return_5d"], found["beta_small_cap"]) == (None, None, 1.5)
+
+
+def test_a_run_up_is_unknown_where_a_session_of_it_has_no_return(spark: SparkSession) -> None:
+    rows = facts(BEFORE)["silver.sectors"]
+    halted = [row | ({"daily_return": None} if row["session_date"] == day(7) else {}) for row in rows]
+    found = known(spark, {"silver.sectors": halted})
+    assert (found["return_5d"], found["return_20d"]) == (pytest.approx(1.1**5 - 1), None)
 
 
 def test_a_quarters_income_is_no_years(spark: SparkSession) -> None:
