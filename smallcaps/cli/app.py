@@ -32,6 +32,7 @@ from smallcaps.cli.console import DAY, From, To, days_from_to, messages, opened,
 from smallcaps.cli.dataset import dataset_app
 from smallcaps.cli.doctor import EXTRAS, examine
 from smallcaps.cli.forecast import foretell, show
+from smallcaps.cli.manipulation import manipulation_app
 from smallcaps.cli.model import model_app, score_command, train_command
 from smallcaps.cli.review import review_app
 from smallcaps.cli.simulate import show_faults, simulate_app
@@ -95,6 +96,7 @@ app.add_typer(simulate_app, name="simulate")
 app.add_typer(review_app, name="review")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(model_app, name="model")
+app.add_typer(manipulation_app, name="manipulation")
 app.command("train")(train_command)
 app.command("score")(score_command)
 

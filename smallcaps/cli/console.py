@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pyspark.sql import SparkSession
@@ -22,6 +22,9 @@ from smallcaps.lake import Lake
 from smallcaps.lake.runs import WARNINGS
 from smallcaps.log import LOG, PROGRESS, write_log
 from smallcaps.spark import open_session
+
+if TYPE_CHECKING:
+    from smallcaps.models.evaluation import Estimate
 
 PAGE_WIDTH = 150
 """Columns of a table that goes to a file or a pipe."""
@@ -130,6 +133,13 @@ def timed(title: str, spark: SparkSession, work: Callable[[], Any]) -> Any:
     for warning in warned:
         messages.print(f"  [yellow]![/yellow] {escape(warning)}", soft_wrap=True)
     return result
+
+
+def interval(estimate: "Estimate") -> str:
+    """A figure with its 95 % interval, where there is one."""
+    if estimate.low != estimate.low:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
 
 
 def told(result: object) -> str:

@@ -10,11 +10,21 @@ import typer
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from smallcaps.cli.console import From, To, days_from_to, messages, opened, output, report_folder, timed, working
+from smallcaps.cli.console import (
+    From,
+    To,
+    days_from_to,
+    interval,
+    messages,
+    opened,
+    output,
+    report_folder,
+    timed,
+    working,
+)
 from smallcaps.errors import BadInput
 
 if TYPE_CHECKING:
-    from smallcaps.models.evaluation import Estimate
     from smallcaps.models.registry import Verdict
     from smallcaps.models.training import Trained
 
@@ -141,6 +151,28 @@ def model_drift_command(
         output.print(f"The page is at {write_drift_page(lake, dataset, page)}", soft_wrap=True)
 
 
+@model_app.command("truth")
+def model_truth_command(
+    market: Annotated[Path, typer.Option(help="Folder of the simulated market that the lake was refined from.")],
+    of: Of = "intraday",
+    algorithm: Annotated[str, typer.Option(help="Which one is fitted.")] = "gradient_boosting",
+) -> None:
+    """Fit an algorithm to a simulated market's planted outcomes and compare it with the best that can be foretold."""
+    from smallcaps.models.training import ALGORITHMS
+    from smallcaps.serving.foretold import foretell
+
+    if algorithm not in ALGORITHMS:
+        raise BadInput(f"There is no algorithm {algorithm}. There are {', '.join(ALGORITHMS)}.")
+    lake, settings = opened()
+    found = timed("model truth", lake.spark, lambda: foretell(lake, settings, market, of, algorithm))
+    table = RichTable("target", "figure", algorithm, "the best possible", "share of its gain")
+    for one in found:
+        for name, share in one.share.items():
+            table.add_row(one.target, name, *map(interval, (one.ours[name], one.best[name], share)))
+    output.print(table)
+    output.print(f"{found[0].episodes:,} planted episodes out of sample.")
+
+
 @model_app.command("search")
 def model_search_command(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A frozen dataset.")],
@@ -161,16 +193,10 @@ def _show(trained: "Sequence[Trained]") -> None:
     for one in trained:
         for target, found in one.metrics.items():
             figures = [found[name] for name in ("auc", "top_decile_lift", "log_loss_skill", "bias")]
-            table.add_row(f"{one.algorithm} v{one.version}", target, *map(_interval, figures))
+            table.add_row(f"{one.algorithm} v{one.version}", target, *map(interval, figures))
     output.print(table)
     events = ", ".join(f"{count:,}" for count in sorted({one.events for one in trained}))
     output.print(f"{events} events out of sample. Chance: AUC 0.5, lift 1. The base rate: skill 0.")
-
-
-def _interval(estimate: "Estimate") -> str:
-    if estimate.low != estimate.low:
-        return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
 
 
 def _show_verdict(verdict: "Verdict") -> None:

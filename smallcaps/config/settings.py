@@ -172,6 +172,15 @@ class ModelSettings(Section):
     transformer: dict[str, float | int | str]
 
 
+class ManipulationSettings(Section):
+    """When the model of manipulation alerts, and how it is tested."""
+
+    alert_probability: float = Field(gt=0, lt=1, description="from here on a minute alerts")
+    quiet_minutes: int = Field(gt=0, description="without such a minute before a name is alerted again")
+    late_minutes: int = Field(ge=0, description="after its peak, in which an alert still finds an episode")
+    folds: int = Field(gt=1)
+
+
 class Settings(BaseSettings):
     """Everything a run depends on. `digest()` identifies what is computed, whatever machine computes it."""
 
@@ -200,6 +209,7 @@ class Settings(BaseSettings):
     labels: LabelSettings
     datasets: dict[str, DatasetSettings] = Field(description="definitions of datasets by name")
     models: ModelSettings
+    manipulation: ManipulationSettings
 
     @classmethod
     def settings_customise_sources(

@@ -495,6 +495,27 @@ PATTERNS = Table(
         every("finite", "Points are numbers", "forall(point, x -> x IS NOT NULL AND NOT isnan(x) AND abs(x) < 1e9)"),
     ),
 )
+MANIPULATION_ALERTS = Table(
+    name="gold.manipulation_alerts",
+    comment="Minutes from which on a name looks as if it were pumped or its quotes spoofed, to a model that has learnt it from a "
+    "simulated market",
+    owner="models",
+    columns=(
+        SYMBOL,
+        SECURITY_ID,
+        SESSION_DATE,
+        Column("ts", "timestamp", "Start of the minute", "UTC", nullable=False),
+        Column("known_at", "timestamp", "First moment anyone could have acted on it", "UTC", nullable=False),
+        Column("kind", "string", "pump_and_dump or spoof", nullable=False, values=("pump_and_dump", "spoof")),
+        Column("probability", "double", "That it is under way", nullable=False),
+        Column("model", "string", "manipulation@version of the registered model", nullable=False),
+        Column("tracking_run", "string", "MLflow run that the model is of", nullable=False),
+    ),
+    key=("security_id", "kind", "ts"),
+    sort_by=("session_date", "symbol"),
+    expectations=(every("probabilities", "Probabilities lie between 0 and 1", "probability BETWEEN 0 AND 1"),),
+)
+
 REVIEWS = Table(
     name="gold.reviews",
     comment="What people said of charts that end at the decision time: the last verdict of each reviewer on each item",
@@ -548,5 +569,6 @@ TABLES = (
     DATASET_ROWS,
     PREDICTIONS,
     PATTERNS,
+    MANIPULATION_ALERTS,
     REVIEWS,
 )

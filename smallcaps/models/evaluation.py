@@ -42,11 +42,16 @@ def evaluate(scored: pd.DataFrame, samples: int, seed: int) -> dict[str, Estimat
     """METRICS over out-of-sample rows (event_id, session_date, happened, probability, base_rate), with the 2.5th and 97.5th
     percentile of a bootstrap that draws whole blocks of `blocks_of` `samples` times (0: no interval).
     """
+    every, drawn = drawn_figures(scored, samples, seed)
+    return {name: Estimate(every[name], *interval(np.array([figures[name] for figures in drawn]))) for name in METRICS}
+
+
+def drawn_figures(scored: pd.DataFrame, samples: int, seed: int) -> tuple[dict[str, float], list[dict[str, float]]]:
+    """METRICS over rows as of `evaluate`, and over each draw of its bootstrap: of rows of the same events the same draws."""
     ranked = scored.sort_values(["probability", "event_id"], ascending=[False, True], ignore_index=True)
     measured = _Measured(ranked)
-    every = measured.figures(np.ones(len(ranked)))
     drawn = [measured.figures(times) for times in draws(blocks_of(ranked["session_date"]), samples, seed)]
-    return {name: Estimate(every[name], *interval(np.array([figures[name] for figures in drawn]))) for name in METRICS}
+    return measured.figures(np.ones(len(ranked))), drawn
 
 
 class _Measured:

@@ -1,6 +1,6 @@
 """What one fit may see: the labelled events before a fold, the latest of them held out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +70,7 @@ def row_weights(uniqueness: Floats, happened: Floats, class_weights: tuple[float
     return np.asarray(uniqueness * np.where(happened == 1, *class_weights), dtype=np.float64)
 
 
-def sessions_of(matrix: DataFrame) -> pd.DataFrame:
+def sessions_of(matrix: DataFrame, targets: Collection[str] = TARGETS) -> pd.DataFrame:
     """Events by session and session of label: session_number, label_session, events, their uniqueness in all, and
     of each target how many came.
     """
@@ -79,17 +79,23 @@ def sessions_of(matrix: DataFrame) -> pd.DataFrame:
         .agg(
             F.count("*").alias("events"),
             F.sum("uniqueness").alias("uniqueness"),
-            *[F.sum(target).alias(target) for target in TARGETS],
+            *[F.sum(target).alias(target) for target in targets],
         )
         .toPandas()
     )
 
 
 def past_of(
-    matrix: DataFrame, sessions: pd.DataFrame, train_before: int, names: Sequence[str], share: float, scratch: str
+    matrix: DataFrame,
+    sessions: pd.DataFrame,
+    train_before: int,
+    names: Sequence[str],
+    share: float,
+    scratch: str,
+    wanted: Collection[str] = TARGETS,
 ) -> Past | None:
     """The past before session `train_before`, of which the last `share` of the sessions is held out; None where it has nothing
-    to hold out. `sessions`: of `sessions_of`.
+    to hold out. `sessions`: of `sessions_of`, with the `wanted` targets.
     """
     known = sessions[sessions["label_session"] < train_before]
     numbers = sorted(known["session_number"].unique())
@@ -99,9 +105,7 @@ def past_of(
     held_out = known[known["session_number"] >= first_held_out]
     fitted = known[known["label_session"] < first_held_out]
     targets = tuple(
-        target
-        for target in TARGETS
-        if all(0 < part[target].sum() < part["events"].sum() for part in (fitted, held_out))
+        target for target in wanted if all(0 < part[target].sum() < part["events"].sum() for part in (fitted, held_out))
     )
     events = int(known["events"].sum())
     # So that weights are 1 on average, whatever the uniqueness: parameters of algorithms are in events.

@@ -32,7 +32,6 @@ from smallcaps.config import Settings
 from smallcaps.errors import BadInput, FailedDependency
 from smallcaps.lake import Lake
 from smallcaps.models.event_model import EventModel
-from smallcaps.models.targets import TARGETS
 
 MODULES = ("mlflow", "numpy", "pandas", "pyspark", "scipy", "sklearn", "xgboost")
 """Whose versions a run notes."""
@@ -105,7 +104,7 @@ class ServedModel(PythonModel):
 def log_model(client: MlflowClient, tracking_run: str, event_model: EventModel, tags: dict[str, str]) -> str:
     """Log a model to the run that is going on and register it under its problem; returns the version."""
     inputs = Schema([ColSpec("double", name, required=False) for name in event_model.input_names])
-    outputs = Schema([ColSpec("double", target) for target in TARGETS if target in event_model.targets])
+    outputs = Schema([ColSpec("double", target) for target in event_model.targets])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*An input example was not provided")
         logged = mlflow.pyfunc.log_model(

@@ -17,9 +17,9 @@ from pyspark.sql import functions as F
 from smallcaps.detectors.detect import INPUT_TABLE
 from smallcaps.detectors.registry import GRAINS, detectors_of
 from smallcaps.lake import Lake
+from smallcaps.models.alert_score import SEED, Score, by_date, clustered, f1, score
 from smallcaps.models.evaluation import Estimate
-from smallcaps.serving.detection_score import SEED, Score, by_date, clustered, f1, score
-from smallcaps.sources.simulator.layout import read_records
+from smallcaps.sources.simulator.layout import read_episodes
 
 RANDOM_DRAWS = 20
 MINUTE_US = 60_000_000
@@ -146,7 +146,7 @@ class Found:
 
 def find_episodes(lake: Lake, market: Path) -> list[Found]:
     """Every detector whose rows the lake has, beside the episodes of the market that they lie on."""
-    episodes = pd.DataFrame(read_records(market / "truth" / "episodes.jsonl"))
+    episodes = read_episodes(market)
     rows = lake.read("gold.events").selectExpr("detector", "security_id", "session_date", "unix_micros(ts) AS at")
     events = rows.toPandas()
     found = []
@@ -165,8 +165,7 @@ def windows_of(episodes: pd.DataFrame, days: pd.DataFrame, target: Target) -> pd
     """symbol, session_date, start, end, onset, multiple, near_miss, meant of the episodes on symbol-days of `days`, in µs: from
     the minute of the onset until `target.minutes` after the peak, or the whole session.
     """
-    there = episodes.assign(session_date=pd.to_datetime(episodes["session_date"]).dt.date)
-    there = there.merge(days[["symbol", "session_date", "first", "last"]], on=["symbol", "session_date"])
+    there = episodes.merge(days[["symbol", "session_date", "first", "last"]], on=["symbol", "session_date"])
     onset = there["onset_ns"] // 1_000 // MINUTE_US * MINUTE_US
     if target.minutes is None:
         start, end = there["first"], there["last"]

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from smallcaps.config import Settings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake
+from smallcaps.models.alert_score import SAMPLES
 from smallcaps.models.evaluation import Estimate
 from smallcaps.serving import charts
 from smallcaps.serving.detection_episodes import RANDOM_DRAWS, Found, find_episodes
@@ -29,7 +30,6 @@ from smallcaps.serving.detection_plants import (
     Planted,
     plant_everywhere,
 )
-from smallcaps.serving.detection_score import SAMPLES
 from smallcaps.serving.page import known, render_page
 from smallcaps.sources.simulator.layout import read_settings
 

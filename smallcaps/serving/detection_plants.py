@@ -28,9 +28,9 @@ from smallcaps.detectors.plants.recipe import Parameters, Recipe
 from smallcaps.detectors.plants.trade import Tape
 from smallcaps.detectors.registry import GRAINS
 from smallcaps.lake import Lake
+from smallcaps.models.alert_score import SEED, clustered, quartiles, share
 from smallcaps.models.evaluation import Estimate
 from smallcaps.refine.ticks import WHOLE_DAYS
-from smallcaps.serving.detection_score import SEED, clustered, quartiles, share
 from smallcaps.sources.simulator.layout import read_records
 
 MULTIPLES = (0.5, 0.65, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0)

@@ -30,6 +30,8 @@ NEAR_MISS = 0.75
 CONTINUATION_MINUTES = (45, 150)
 """How long a continuation takes."""
 MINUTE = 60
+FOLLOWS_AFTER_SECONDS = 2 * MINUTE
+"""Between the peak and what follows it, at least."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,7 @@ def _followed(
     generator: np.random.Generator, shape: Shape, amount: float, hours: Hours, rate: float, minutes: tuple[int, int]
 ) -> tuple[Shape, float]:
     """`shape` with the drive that brings the outcome, and the log change that it brings."""
-    start = shape.peak + _between(generator, 2 * MINUTE, 20 * MINUTE)
+    start = shape.peak + _between(generator, FOLLOWS_AFTER_SECONDS, 20 * MINUTE)
     end = min(start + _between(generator, MINUTE * minutes[0], MINUTE * minutes[1]), hours.close - 10)
     if not amount or end - start < 2 * MINUTE:
         return shape, 0.0

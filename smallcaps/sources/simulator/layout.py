@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from pyarrow import feather
 
@@ -92,6 +93,17 @@ def read_settings(market: Path) -> dict[str, Any]:
     if not described.is_file():
         raise BadInput(f"{market} holds no market: settings.json is missing. Build one: smallcaps simulate build.")
     return dict(json.loads(described.read_text(encoding="utf-8")))
+
+
+def read_episodes(market: Path) -> pd.DataFrame:
+    """What was planted in the market in a folder: truth/episodes.jsonl, with session_date as dates. Raises BadInput where the
+    folder holds no whole market or nothing was planted.
+    """
+    read_settings(market)
+    episodes = pd.DataFrame(read_records(market / "truth" / "episodes.jsonl"))
+    if episodes.empty:
+        raise BadInput(f"Nothing is planted in {market}. Build a market with more episodes, names or days.")
+    return episodes.assign(session_date=pd.to_datetime(episodes["session_date"]).dt.date)
 
 
 def tape_path(market: Path, kind: str, day: date) -> Path:

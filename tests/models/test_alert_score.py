@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from smallcaps.serving.detection_score import by_date, clustered, f1, inside, match, quartiles, score, share
+from smallcaps.models.alert_score import by_date, clustered, f1, inside, match, quartiles, score, share
 
 DATES = ["2026-10-29", "2026-10-30"]
 
