@@ -48,9 +48,11 @@ EVENT: dict[str, str] = {
 """Inputs as SQL over gold.events: every column of it is known at the event (a gap's volume is null there)."""
 TAPE = declared("gold.event_features").known_at_event
 """What is measured of the tape before an event; nothing else of gold.event_features may be an input."""
+_CLOCK = "from_utc_timestamp(known_at, 'America/New_York')"
 SESSION = {
     "signed_vwap_distance": "direction * vwap_distance",
-    "minutes_since_open": "minutes_since_open",
+    # Of the regular session's open, which is below 0 before it: events count from the start of their own part of the day.
+    "hours_since_open": f"hour({_CLOCK}) + minute({_CLOCK}) / 60D - 9.5D",
     "is_history_baseline": "IF(baseline = 'history', 1D, 0D)",
 }
 """Further inputs of gold.events, of events within a session."""

@@ -31,7 +31,9 @@ ON_SPARK = {
         "model search",
         "model drift",
         "model report",
+        "model truth",
     ),
+    *("manipulation train", "manipulation score"),
     *("dataset build", "dataset rebuild", "dataset diff", "dataset list"),
     *("manifest plan", "ingest windows", "detectors account", "sequences"),
 }

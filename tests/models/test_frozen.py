@@ -205,6 +205,28 @@ def test_inputs_are_signed_by_the_direction_and_scaled(spark: SparkSession, sett
     assert {name for name in found if name.startswith("is_") and found[name] == 1} == {"is_atr_breakout"}
 
 
+def test_the_hour_of_an_event_tells_the_morning_before_the_open_from_the_afternoon(
+    spark: SparkSession, settings: Settings
+) -> None:
+    at = {"early": dt.datetime(2024, 1, 5, 13, 0, 2), "late": dt.datetime(2024, 7, 5, 18, 30, 2)}
+    rows = [
+        event_row("e", SESSIONS[3], "volume_spike")
+        | {
+            "event_id": name,
+            "known_at": known_at.replace(tzinfo=dt.UTC),
+            "grain": "minute",
+            "minutes_since_open": 240.0,
+        }
+        for name, known_at in at.items()
+    ]
+    tables = {name: as_table(spark, name, []) for name in INPUT_TABLES}
+    definition = settings.datasets["intraday"]
+    place = input_names(definition).index("hours_since_open")
+    found = event_inputs(as_table(spark, "gold.events", rows), tables, definition).collect()
+    # 08:00 in winter, 14:30 in summer, New York.
+    assert {row["event_id"]: row["inputs"][place] for row in found} == {"early": -1.5, "late": 5.0}
+
+
 def test_what_is_missing_or_no_number_is_null(spark: SparkSession, settings: Settings) -> None:
     # A gap is known at the open: the volume of its day is not.
     gap = inputs_of(spark, settings, detector="gap")

@@ -339,11 +339,14 @@ class _Reference:
             }
 
     def float(self) -> Iterator[Record]:
+        split_on = {split.number: split.day for split in sorted(self.history.splits, key=lambda split: split.day)}
+        first = self.history.sessions[0].day
         for security in sorted(self.stocks, key=lambda one: (one.symbol, one.number)):
             if security.delisted is None:
                 yield {
                     "ticker": security.symbol,
-                    "effective_date": self.last.isoformat(),
+                    # The figure holds since the last split, or from the start.
+                    "effective_date": split_on.get(security.number, first).isoformat(),
                     "free_float": security.free_float,
                     "free_float_percent": round(100 * security.free_float / security.shares, 2),
                 }
