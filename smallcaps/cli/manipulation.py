@@ -28,6 +28,7 @@ def manipulation_train_command(
     found = timed("manipulation train", lake.spark, lambda: train_manipulation(lake, settings, episodes, *days))
     table = RichTable(
         "kind",
+        "from",
         "alerts",
         "episodes",
         "precision",
@@ -42,7 +43,7 @@ def manipulation_train_command(
         figures = map(interval, (one.score.precision, one.score.recall, one.score.recall_of_usual, one.score.f1))
         rivals = (f"{rival.precision:.2f} / {rival.recall:.2f}" for rival in (one.naive, one.random))
         counts = (f"{one.score.alerts:,}", f"{one.score.episodes:,}")
-        table.add_row(one.kind, *counts, *figures, f"{one.false_alarms_a_day:.1f}", *rivals)
+        table.add_row(one.kind, f"{one.threshold:g}", *counts, *figures, f"{one.false_alarms_a_day:.1f}", *rivals)
     output.print(table)
     output.print(
         f"Out of sample, {found[0].days} sessions, {found[0].name_days:,} names' days. Naive and random: precision / recall."

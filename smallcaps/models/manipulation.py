@@ -37,6 +37,8 @@ KINDS = {"pump_and_dump": "run_30m", "spoof": "abs(imbalance_5m)"}
 """What is looked for, as simulated markets call it, and SQL of the rule of one line that stands beside the model."""
 NEEDED = ("silver.bars_1m", "silver.quotes", "silver.calendar")
 RANDOM_DRAWS = 20
+THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
+"""Probabilities from which on a minute might alert, at which alerts are measured beside those of the settings."""
 _MINUTE_US = 60_000_000
 _QUARTER_US = 15 * _MINUTE_US
 _NO_SEQUENCE = "cast(NULL AS array<double>) AS sequence"
@@ -53,11 +55,12 @@ class Rival:
 
 @dataclass(frozen=True)
 class Found:
-    """A kind's alerts out of sample beside the episodes: over `days` sessions with `name_days` names in all. A false alarm is an
-    alert that has no episode of the kind to itself.
+    """A kind's alerts out of sample, of minutes from probability `threshold` on, beside the episodes: over `days` sessions with
+    `name_days` names in all. A false alarm is an alert that has no episode of the kind to itself.
     """
 
     kind: str
+    threshold: float
     days: int
     name_days: int
     score: Score
@@ -68,6 +71,9 @@ class Found:
     def false_alarms_a_day(self) -> float:
         """Alerts without an episode of their own, a session."""
         return (self.score.alerts - self.score.matched) / self.days
+
+    def __str__(self) -> str:
+        return f"{self.kind} from {self.threshold:g}: {self.score.matched} of {self.score.episodes} in {self.score.alerts} alerts"
 
 
 def surveyed(run: Run, settings: Settings, first: date, last: date) -> DataFrame:
@@ -99,20 +105,20 @@ def labelled(rows: DataFrame, episodes: pd.DataFrame) -> DataFrame:
     return wide
 
 
-def alerts(scored: DataFrame, settings: ManipulationSettings) -> DataFrame:
-    """Of rows with security_id, session_date, ts, target and probability those that alert: likely enough, and the first such
-    minute of a name and target after `quiet_minutes` without one. What comes later changes none.
+def alerts(scored: DataFrame, threshold: float, quiet_minutes: int) -> DataFrame:
+    """Of rows with security_id, session_date, ts, target and probability those that alert: of at least `threshold`, and the first
+    such minute of a name and target after `quiet_minutes` without one. What comes later changes none.
     """
     order = Window.partitionBy("security_id", "session_date", "target").orderBy("ts")
-    likely = scored.where(F.col("probability") >= settings.alert_probability)
+    likely = scored.where(F.col("probability") >= threshold)
     before = F.unix_seconds("ts") - F.unix_seconds(F.lag("ts").over(order))
-    quiet = F.coalesce(before > settings.quiet_minutes * 60, F.lit(True))
+    quiet = F.coalesce(before > quiet_minutes * 60, F.lit(True))
     return likely.withColumn("_quiet", quiet).where("_quiet").drop("_quiet")
 
 
 def train_manipulation(lake: Lake, settings: Settings, episodes: pd.DataFrame, first: date, last: date) -> list[Found]:
-    """Train on the days from `first` to `last` of a lake that was refined from a simulated market, measure out of sample, log to
-    MLflow and register; the newest version is the champion. `episodes`: of `read_episodes`.
+    """Train on the days from `first` to `last` of a lake that was refined from a simulated market, measure out of sample at each
+    of THRESHOLDS, log to MLflow and register; the newest version is the champion. `episodes`: of `read_episodes`.
 
     Raises BadInput where rows or episodes are too few, FailedDependency where MLflow does not answer.
     """
@@ -123,15 +129,21 @@ def train_manipulation(lake: Lake, settings: Settings, episodes: pd.DataFrame, f
         try:
             with tracking.started_run(settings, lake, PROBLEM, "gradient_boosting") as tracking_run:
                 final, scored, certain_before = _walk(rows, settings, f"{lake.root}/scratch/{run.run_id}")
-                found = [_measured(scored, planted, kind, settings.manipulation) for kind in KINDS]
+                scored.persist(StorageLevel.MEMORY_AND_DISK)
+                found = [
+                    _measured(scored, planted, kind, threshold, settings.manipulation)
+                    for kind in KINDS
+                    for threshold in sorted({*THRESHOLDS, settings.manipulation.alert_probability})
+                ]
                 _log(run, settings, final, found, scored)
+                scored.unpersist()
                 tags = {"algorithm": final.algorithm, "dataset": f"{first} to {last}"}
                 tags |= {"certain_before": str(certain_before), "newest_fold": str(settings.manipulation.folds)}
                 version = tracking.log_model(client, tracking_run, final, tags)
                 client.set_registered_model_alias(PROBLEM, CHAMPION, version)
         finally:
             rows.unpersist()
-        run.note = "; ".join(f"{one.kind} {one.score.matched} of {one.score.episodes}" for one in found)
+        run.note = "; ".join(map(str, found))
         return found
 
 
@@ -147,7 +159,8 @@ def score_manipulation(lake: Lake, settings: Settings, first: date, last: date) 
             *_PLACE, F.lit(0).alias("fold"), F.expr(_NO_SEQUENCE), "inputs"
         )
         scored = with_probabilities(rows, {0: model.event_model})
-        chosen = alerts(scored, settings.manipulation).select(
+        own = settings.manipulation
+        chosen = alerts(scored, own.alert_probability, own.quiet_minutes).select(
             *_PLACE,
             F.col("target").alias("kind"),
             "probability",
@@ -205,12 +218,14 @@ def _walk(rows: DataFrame, settings: Settings, scratch: str) -> tuple[EventModel
     return final, scored, certain_before
 
 
-def _measured(scored: DataFrame, planted: pd.DataFrame, kind: str, settings: ManipulationSettings) -> Found:
+def _measured(
+    scored: DataFrame, planted: pd.DataFrame, kind: str, threshold: float, settings: ManipulationSettings
+) -> Found:
     """`scored`: as `_walk` gives it; `planted`: episodes with session_date, onset and peak (µs)."""
     rows = scored.where(F.col("target") == kind)
     days = rows.select("symbol", "session_date").distinct().toPandas()
     at = F.unix_micros("known_at").alias("at")
-    own = alerts(rows, settings).select("symbol", "session_date", at).toPandas()
+    own = alerts(rows, threshold, settings.quiet_minutes).select("symbol", "session_date", at).toPandas()
     own = own.sort_values(["at", "symbol"], ignore_index=True)
     windows = planted.merge(days, on=["symbol", "session_date"]).sort_values(["onset", "symbol"], ignore_index=True)
     late = settings.late_minutes * _MINUTE_US
@@ -230,6 +245,7 @@ def _measured(scored: DataFrame, planted: pd.DataFrame, kind: str, settings: Man
     drawn = [places.iloc[generator.integers(0, len(places), len(own))] for _ in range(RANDOM_DRAWS)]
     return Found(
         kind,
+        threshold,
         len(dates),
         len(days),
         score(own, meant, windows, dates, _MINUTE_US),
@@ -259,9 +275,14 @@ def _log(run: Run, settings: Settings, model: EventModel, found: Sequence[Found]
     )
     tracking.log_environment(model)
     mlflow.log_dict(dict(run.inputs), "input_versions.json")
+    own = settings.manipulation
     for one in found:
-        mlflow.log_metrics({f"{one.kind}.{name}": value for name, value in _figures(one).items() if not pd.isna(value)})
-    told = alerts(scored, settings.manipulation).select(*_PLACE, "target", "probability", "fold")
+        if one.threshold == own.alert_probability:
+            figures = {f"{one.kind}.{name}": value for name, value in _figures(one).items()}
+            mlflow.log_metrics({name: value for name, value in figures.items() if not pd.isna(value)})
+    curve = [{"kind": one.kind, "threshold": one.threshold, **_figures(one)} for one in found]
+    tracking.log_frame(pd.DataFrame(curve), "thresholds.csv")
+    told = alerts(scored, own.alert_probability, own.quiet_minutes).select(*_PLACE, "target", "probability", "fold")
     tracking.log_frame(told.toPandas().sort_values(["ts", "symbol", "target"], ignore_index=True), "alerts.csv")
 
 

@@ -34,9 +34,10 @@ class Network:
         self.kind, self.options, self.targets = kind, options, targets
         self.weights, self.mean, self.deviation, self.steps = weights, mean, deviation, steps
         self._module: GatedRecurrent | TemporalTransformer | None = None
+        self._answered: tuple[Floats, Floats] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_module": None}
+        return self.__dict__ | {"_module": None, "_answered": None}
 
     @property
     def module(self) -> GatedRecurrent | TemporalTransformer:
@@ -52,8 +53,10 @@ class Network:
         return torch.from_numpy(standard(sequences, self.mean, self.deviation, self.steps))
 
     def margins(self, sequences: Floats) -> Floats:
-        """Log odds: events × targets."""
-        return np.round(self._through(sequences, self.module), DECIMALS)
+        """Log odds: events × targets. The targets ask one after the other: of the same array it is computed once."""
+        if self._answered is None or self._answered[0] is not sequences:
+            self._answered = sequences, np.round(self._through(sequences, self.module), DECIMALS)
+        return self._answered[1]
 
     def latent(self, sequences: Floats) -> Floats:
         """The latent representation: events × hidden."""

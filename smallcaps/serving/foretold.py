@@ -41,6 +41,9 @@ class Foretold:
     best: dict[str, Estimate]
     share: dict[str, Estimate]
 
+    def __str__(self) -> str:
+        return f"{self.target}: AUC {self.ours['auc'].value:.3f}, at best {self.best['auc'].value:.3f}"
+
 
 def foretell(lake: Lake, settings: Settings, market: Path, of: str, algorithm: str) -> list[Foretold]:
     """Fit `algorithm` to the planted episodes that events of definition `of` met, and compare.

@@ -13,7 +13,6 @@ from pyspark.sql import SparkSession
 
 from smallcaps.calendar import sessions_between
 from smallcaps.config import Settings
-from smallcaps.config.settings import ManipulationSettings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake
 from smallcaps.models.manipulation import KINDS, Found, alerts, labelled, score_manipulation, train_manipulation
@@ -117,7 +116,11 @@ def lake(spark: SparkSession, own: Settings) -> Iterator[Lake]:
 
 @pytest.fixture(scope="module")
 def found(lake: Lake, own: Settings, episodes: pd.DataFrame) -> dict[str, Found]:
-    return {one.kind: one for one in train_manipulation(lake, own, episodes, FIRST, LAST)}
+    return {
+        one.kind: one
+        for one in train_manipulation(lake, own, episodes, FIRST, LAST)
+        if one.threshold == own.manipulation.alert_probability
+    }
 
 
 def test_what_was_planted_is_found_out_of_sample_and_little_else(found: dict[str, Found]) -> None:
@@ -149,7 +152,11 @@ def test_the_run_is_logged_and_its_model_is_the_one_that_scores(
     for kind, one in found.items():
         assert run.data.metrics[f"{kind}.recall"] == one.score.recall.value
         assert run.data.metrics[f"{kind}.false_alarms_a_day"] == one.false_alarms_a_day
-    assert {item.path for item in client.list_artifacts(version.run_id)} >= {"alerts.csv", "input_versions.json"}
+    assert {item.path for item in client.list_artifacts(version.run_id)} >= {
+        "alerts.csv",
+        "thresholds.csv",
+        "input_versions.json",
+    }
     written = score_manipulation(lake, own, LAST, LAST)
     rows = lake.read("gold.manipulation_alerts").toPandas()
     assert len(rows) == written > 0
@@ -201,10 +208,9 @@ def test_a_name_is_alerted_once_until_it_has_been_quiet(spark: SparkSession) -> 
     frame = spark.createDataFrame(
         rows, "security_id string, session_date date, ts timestamp, target string, probability double"
     )
-    settings = ManipulationSettings(alert_probability=0.5, quiet_minutes=30, late_minutes=10, folds=2)
     told: dict[tuple[str, str], list[int]] = {}
     begins = int(dt.datetime(2025, 1, 2, 15, tzinfo=dt.UTC).timestamp())
-    rows_told = alerts(frame, settings).selectExpr(
+    rows_told = alerts(frame, 0.5, 30).selectExpr(
         "security_id", "target", f"(unix_seconds(ts) - {begins}) DIV 60 AS minute"
     )
     for row in rows_told.orderBy("minute").collect():
