@@ -117,7 +117,11 @@ _BEFORE_AFTER = (
     ("volume", "Shares traded", "shares"),
     ("late_volume", "Shares of late reports published in it, which are not in any other value", "shares"),
     ("dollar_volume", "Dollars traded", "$"),
-    ("large_print_share", "Share of volume in trades ≥ max($20k, the day's own 99th percentile so far)", "share"),
+    (
+        "large_print_share",
+        "Share of volume in trades ≥ max($20k, the name's own 99th percentile over the 20 sessions before)",
+        "share",
+    ),
     ("block_share", "Share of volume in blocks", "share"),
     ("sweep_share", "Share of volume in intermarket sweeps", "share"),
     ("off_exchange_share", "Share of volume reported off exchange", "share"),

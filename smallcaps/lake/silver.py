@@ -468,6 +468,29 @@ TRADES = Table(
         rows_as_before(0.25, 4),
     ),
 )
+TRADE_SIZES = Table(
+    name="silver.trade_sizes",
+    comment="How many trades of a security were how large on a session, known when it is over: of days that are here whole, "
+    "those that count towards volume and were not reported late",
+    owner="refine",
+    columns=(
+        SECURITY_ID,
+        SESSION_DATE,
+        Column(
+            "bucket",
+            "int",
+            "⌊100 · ln(price · size in $)⌋: trades of exp(bucket / 100) $ and up to 1 % more",
+            nullable=False,
+        ),
+        Column("trades", "bigint", "Trades of that size", "trades", nullable=False),
+    ),
+    key=("security_id", "session_date", "bucket"),
+    partition_by=("session_date",),
+    # The day first: a day is one file.
+    sort_by=("session_date", "security_id", "bucket"),
+    constraints={"some_trades": "trades > 0"},
+    expectations=(rows_as_before(0.25, 4),),
+)
 QUOTES = Table(
     name="silver.quotes",
     comment="Best bid and offer with session labels and validity flags",
@@ -1013,7 +1036,7 @@ SECTORS = Table(
 )
 
 TABLES = (
-    *(SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, BARS_1H, TRADES, QUOTES, BOOK),
+    *(SECURITIES, CALENDAR, ADJUSTMENTS, HALTS, BARS_1D, BARS_1M, BARS_1H, TRADES, TRADE_SIZES, QUOTES, BOOK),
     *(
         SHORT_SALE_RESTRICTIONS,
         UNIVERSE,

@@ -19,14 +19,21 @@ from smallcaps.microstructure.as_of import PUBLISHED, TIME, with_quotes
 from smallcaps.microstructure.job import Around, write_around_events
 from smallcaps.microstructure.signing import is_valid, mid, trade_sign, with_tick
 from smallcaps.microstructure.windows import ENDLESS_NS, NANOSECONDS, event_windows, in_any_window
+from smallcaps.refine.job import MONTH_BEFORE_DAYS
+from smallcaps.refine.trade_sizes import earlier_quantiles
 
 INTERVAL_SECONDS, FEWEST_INTERVALS = 10, 20
 """Of Kyle's λ and Amihud's measure: how long an interval is, and how many with a trade and a return a slope needs."""
 
-CONTEXT = ("silver.halts", "silver.baselines")
+CONTEXT = {
+    **dict.fromkeys(("silver.halts", "silver.baselines"), 0),
+    **dict.fromkeys(("silver.calendar", "silver.trade_sizes"), MONTH_BEFORE_DAYS),
+}
+"""Other tables that are looked at, and how many calendar days before the first event."""
 BUCKETS = 50
 """Of VPIN: into so many the usual day's volume is divided, and so many of the last ones it is the mean of."""
 _KEY = ["symbol", "session_date"]
+_IDENTITY = ["security_id", "session_date"]
 _LOOKED_AT = (
     *("security_id", *_KEY, TIME, PUBLISHED, "sequence_number", "price", "shares", "notional"),
     *("is_sweep", "is_off_exchange", "is_odd_lot"),
@@ -43,7 +50,8 @@ def event_features(around: Around, micro: MicrostructureSettings) -> DataFrame:
 
     Only days and names with events are looked at. An event without a trade in its window has no row.
     """
-    windows = F.broadcast(event_windows(around.events.where("grain <> 'daily'"), micro))
+    intraday = around.events.where("grain <> 'daily'")
+    windows = F.broadcast(event_windows(intraday, micro))
     names = F.broadcast(windows.select(*_KEY).distinct())
     counted = around.trades.where("updates_volume AND NOT is_late").join(names, _KEY, "left_semi")
     shares = F.col("size").cast("double")
@@ -52,9 +60,13 @@ def event_features(around: Around, micro: MicrostructureSettings) -> DataFrame:
     book = around.quotes.join(names, _KEY, "left_semi").withColumn("is_valid", is_valid(micro))
     signed = _signed(tape, book.where("is_valid"), windows, micro.sign_rule)
     met = signed.join(windows, _KEY).where(F.col(TIME).between(F.col("start_ns"), F.col("end_ns") - 1))
-    met = met.join(F.broadcast(_large_limits(tape, windows, micro)), "event_id", "left").withColumn(
-        "before", F.expr(f"{_MADE_KNOWN} < known_ns")
-    )
+    own_large = earlier_quantiles(
+        around.context["silver.trade_sizes"],
+        intraday.select(*_IDENTITY).distinct(),
+        around.context["silver.calendar"],
+        micro.large_print_quantile,
+    ).withColumnRenamed("dollars", "own_large")
+    met = met.join(F.broadcast(own_large), _IDENTITY, "left").withColumn("before", F.expr(f"{_MADE_KNOWN} < known_ns"))
     # How long after the trade before it of its side of the event a trade came.
     order = Window.partitionBy("event_id", "before").orderBy(TIME, "sequence_number")
     spaced = met.withColumn("gap", (F.col(TIME) - F.lag(TIME).over(order)) / NANOSECONDS)
@@ -87,16 +99,6 @@ def _signed(trades: DataFrame, quotes: DataFrame, windows: DataFrame, rule: Sign
     return quoted.withColumns({"mid": mid("quote"), "sign": sign("quote")} | older_signs).drop(*older)
 
 
-def _large_limits(trades: DataFrame, windows: DataFrame, micro: MicrostructureSettings) -> DataFrame:
-    """What a large print is for each event: the fixed sum, or the name's own quantile of notional if that is more.
-
-    The quantile is of the session's trades before the window, so nothing later decides it.
-    """
-    earlier = trades.join(windows, _KEY).where(F.col(TIME) < F.col("start_ns"))
-    own = earlier.groupBy("event_id").agg(F.expr(f"percentile(notional, {micro.large_print_quantile}D)").alias("own"))
-    return own.select("event_id", F.greatest("own", F.lit(micro.large_print_dollars)).alias("large_limit"))
-
-
 def _over(value: str, by: str, condition: str) -> str:
     """SQL of Σ value / Σ by over the rows that meet `condition`, null where the divisor is 0 or there are none."""
     return f"try_divide(sum({value}) FILTER (WHERE {condition}), sum({by}) FILTER (WHERE {condition}))"
@@ -106,7 +108,8 @@ def _trade_columns(micro: MicrostructureSettings) -> list[Column]:
     columns = {"trades_used": "count(*)"}
     quoted = "sign IS NOT NULL AND mid IS NOT NULL"
     for (side, is_side), seconds in zip(_SIDES.items(), (micro.seconds_before, micro.seconds_after), strict=True):
-        large = f"notional >= coalesce(large_limit, {micro.large_print_dollars}D)"
+        # Of a name without trades in the sessions before the fixed sum decides alone.
+        large = f"notional >= greatest(own_large, {micro.large_print_dollars}D)"
         block = f"(shares >= {micro.block_shares} OR notional >= {micro.block_dollars}D)"
         shares = {
             "large_print_share": large,
@@ -248,9 +251,8 @@ def _vpin(tape: DataFrame, baselines: DataFrame, windows: DataFrame) -> DataFram
     """VPIN of the last BUCKETS full buckets before each event that has as many: 1/n Σ |bought − sold| / bucket, with the tick
     rule's signs (Easley, López de Prado and O'Hara 2012, who sign in bulk).
     """
-    name = ["security_id", "session_date"]
-    usual = baselines.where("median_volume > 0").select(*name, "median_volume")
-    known = tape.join(windows, _KEY).where(f"{_MADE_KNOWN} < known_ns").join(F.broadcast(usual), name)
+    usual = baselines.where("median_volume > 0").select(*_IDENTITY, "median_volume")
+    known = tape.join(windows, _KEY).where(f"{_MADE_KNOWN} < known_ns").join(F.broadcast(usual), _IDENTITY)
     so_far = Window.partitionBy("event_id").orderBy(TIME, "sequence_number")
     # Places on the tape, counted in buckets; a trade may lie in several.
     placed = (

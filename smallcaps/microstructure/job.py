@@ -1,8 +1,8 @@
 """What the jobs of this room share: rows of intraday events, made of the trades and quotes around them, written as a whole."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
@@ -15,7 +15,7 @@ from smallcaps.lake import Lake, between, recorded_run
 
 @dataclass(frozen=True)
 class Around:
-    """Events, and of their days silver.trades, silver.quotes and other tables by name, which may be empty."""
+    """Events, of their days silver.trades and silver.quotes, and other tables by name, which may be empty."""
 
     events: DataFrame
     trades: DataFrame
@@ -36,10 +36,10 @@ def write_around_events(
     table: str,
     rows: Rows,
     told: str,
-    context: Sequence[str] = (),
+    context: Mapping[str, int] = {},
 ) -> int:
     """Replace `table` from `first` to `last` as a run of `job`; returns the rows written. `told` is the run's note, with {events}
-    and {rows}; `context` names the other tables that `rows` looks at.
+    and {rows}; `context` names the other tables that `rows` looks at, and how many calendar days before `first`.
 
     Raises BadInput where there are no trades or quotes in silver.
     """
@@ -50,7 +50,9 @@ def write_around_events(
         if missing := [name for name in ("silver.trades", "silver.quotes") if not lake.exists(name)]:
             raise BadInput(f"{' and '.join(missing)} not written yet: {job} need trades and quotes.")
         trades, quotes = (run.read_days(name, first, last) for name in ("silver.trades", "silver.quotes"))
-        others = {name: run.read_days_or_empty(name, first, last) for name in context}
+        others = {
+            name: run.read_days_or_empty(name, first - timedelta(days=before), last) for name, before in context.items()
+        }
         around = Around(events, trades, quotes, others)
         written = run.replace(table, rows(around, settings.microstructure), days).rows
         run.note = told.format(events=events.count(), rows=written)

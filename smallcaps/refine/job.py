@@ -39,6 +39,7 @@ from smallcaps.refine import (
     short_sales,
     short_volume,
     ticks,
+    trade_sizes,
     universe,
 )
 from smallcaps.refine.labels import calendar_frame
@@ -56,7 +57,9 @@ BRONZE_SNAPSHOTS = (
 JOB = "refine"
 SECURITIES = "silver.securities"
 MONTH_BEFORE_DAYS = 45
-"""Calendar days that hold the 20 sessions that membership, baselines and differences look back at, and the one before them."""
+"""Calendar days that hold the 20 sessions that membership, baselines, differences and large prints look back at, and the one
+before them.
+"""
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,10 @@ def _trades(work: Work) -> None:
     trades = work.of_days("bronze.trades")
     judged = work.identified(ticks.judged_trades(trades, work.calendar, work.resumptions, work.windows))
     work.run.replace_judged_days("silver.trades", judged, ticks.REASONS, work.first, work.last, trades.count())
+
+
+def _trade_sizes(work: Work) -> None:
+    work.run.replace("silver.trade_sizes", trade_sizes.trade_sizes(work.of_days("silver.trades")), work.days)
 
 
 def _bars_1m(work: Work) -> None:
@@ -400,6 +407,7 @@ STEPS = (
     Step("silver.bars_1d", ("bronze.bars_1d",), _bars_1d),
     Step("silver.halts", ("bronze.luld", "bronze.quotes"), _halts),
     Step("silver.trades", ("bronze.trades",), _trades),
+    Step("silver.trade_sizes", ("bronze.trades",), _trade_sizes),
     Step("silver.bars_1m", ("bronze.bars_1m", "bronze.trades"), _bars_1m),
     Step("silver.bars_1h", ("bronze.bars_1h", "bronze.bars_1m", "bronze.trades"), _bars_1h),
     Step("silver.quotes", ("bronze.quotes",), _quotes),

@@ -76,10 +76,12 @@ def features(
     micro: Any,
     usual: float | None = None,
     halts: tuple[int, ...] = (),
+    own_large: float = 0,
 ) -> dict[str, float | None] | None:
     """The measured columns of gold.event_features for one event of one name and day; None without trades.
 
-    `usual`: the median volume of the sessions before; `halts`: when each began, in ns.
+    `usual`: the median volume of the sessions before; `halts`: when each began, in ns; `own_large`: how large a large print is by
+    the sessions before, in $.
     """
     known = pd.Timestamp(event["known_at"]).value
     start, end = known - micro.seconds_before * SECOND, known + micro.seconds_after * SECOND
@@ -102,8 +104,7 @@ def features(
     for horizon in HORIZONS:
         later = asof_quotes(tape, sound, horizon * SECOND)
         tape[f"later_{horizon}"] = (later["bid"] + later["ask"]) / 2
-    earlier = tape.loc[tape["participant_ns"] < start, "notional"]
-    limit = max([micro.large_print_dollars] + ([earlier.quantile(micro.large_print_quantile)] if len(earlier) else []))
+    limit = max(micro.large_print_dollars, own_large)
     inside = tape[(tape["participant_ns"] >= start) & (tape["participant_ns"] < end)]
     if inside.empty:
         return None

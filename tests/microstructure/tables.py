@@ -1,7 +1,8 @@
 """Rows of a test as a frame that a declared table would take."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from pyspark.sql.types import StructField, StructType
 
 from smallcaps.lake import declared
 from smallcaps.microstructure.job import Around
+from smallcaps.refine.labels import calendar_frame
 
 Rows = Iterable[dict[str, Any]] | pd.DataFrame
 
@@ -28,13 +30,23 @@ def as_table(spark: SparkSession, table: str, rows: Rows) -> DataFrame:
     return spark.createDataFrame(pa.Table.from_pylist(plain, schema=to_arrow_schema(schema)), schema)
 
 
-def around(spark: SparkSession, events: Rows, trades: Rows, quotes: Rows, halts: Rows = (), usual: Rows = ()) -> Around:
-    """Events and what is around them; `usual` are rows of silver.baselines."""
+def around(
+    spark: SparkSession,
+    events: Sequence[dict[str, Any]],
+    trades: Rows,
+    quotes: Rows,
+    halts: Rows = (),
+    usual: Rows = (),
+    sizes: Rows = (),
+) -> Around:
+    """Events and what is around them; `usual` are rows of silver.baselines, `sizes` of silver.trade_sizes."""
     named = {"gold.events": events, "silver.trades": trades, "silver.quotes": quotes}
-    context = {"silver.halts": halts, "silver.baselines": usual}
+    context = {"silver.halts": halts, "silver.baselines": usual, "silver.trade_sizes": sizes}
+    days = [one["session_date"] for one in events]
+    calendar = calendar_frame(spark, min(days) - timedelta(days=45), max(days))
     return Around(
         *(as_table(spark, name, rows) for name, rows in named.items()),
-        {name: as_table(spark, name, rows) for name, rows in context.items()},
+        {"silver.calendar": calendar} | {name: as_table(spark, name, rows) for name, rows in context.items()},
     )
 
 

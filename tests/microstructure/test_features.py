@@ -89,7 +89,7 @@ def identity() -> tuple[list[Row], list[Row]]:
 
 
 def flags() -> tuple[list[Row], list[Row]]:
-    """20,000 shares before and 1,000 after; no earlier trades, so a large print is $20,000."""
+    """20,000 shares before and 1,000 after; nothing is known of the sessions before, so a large print is $20,000."""
     trades = [
         trade(-9, 10.00, 10_000, name="FLAGS", is_off_exchange=True),  # a block by shares, a large print
         trade(-8, 10.00, 9_999, name="FLAGS", is_sweep=True),  # no block: $99,990
@@ -101,19 +101,37 @@ def flags() -> tuple[list[Row], list[Row]]:
 
 
 def own_limit() -> tuple[list[Row], list[Row]]:
-    """The name's own prints before the window: $10,000 … $1,000,000, whose 99th percentile is $990,100.
-
-    101 values 0, 10,000, …: here 100 values, k·10,000; the percentile lies at 0.99·99 = 98.01 places above the first:
-    990,000 + 0.01·10,000 = 990,100.
-    """
-    earlier = [trade(-200 + k, 10.0, 1_000 * k, name="OWN") for k in range(1, 101)]
-    inside = [
-        trade(-9, 10.0, 99_010, name="OWN"),  # $990,100: exactly the limit
-        trade(-8, 10.0, 99_000, name="OWN"),  # $990,000: below it
-        trade(-7, 10.0, 1_990, name="OWN"),
-        trade(3, 10.0, 5_000_000, name="OWN"),  # a huge one later does not move the limit
+    """Prints around the limit of `sizes`, exp(12) = 162,754.79 $. What traded earlier in the session does not move it."""
+    trades = [trade(-200 + k, 10.0, 1_000_000, name="OWN") for k in range(10)]
+    trades += [
+        trade(-9, 1.0, 162_755, name="OWN"),
+        trade(-8, 1.0, 162_754, name="OWN"),
+        trade(-7, 1.0, 20_000, name="OWN"),
+        trade(3, 1.0, 5_000_000, name="OWN"),
     ]
-    return earlier + inside, []
+    # Its own quantile is exp(9) = 8,103 $: the fixed sum is more.
+    trades += [trade(-9, 1.0, 20_000, name="MODEST"), trade(-8, 1.0, 19_999, name="MODEST")]
+    return trades, []
+
+
+def sizes() -> list[Row]:
+    """Rows of silver.trade_sizes before 2025-05-20, whose 20 sessions before begin on 2025-04-22.
+
+    Of OWN 98 trades of one bucket and 2 of a higher one: the 99th percentile lies 0.99 · 99 = 98.01 places above the first,
+    between the 2. A hundred of exp(15) $ each are of the session before these 20, of the day itself, and of another security.
+    """
+    rows = [
+        ("OWN", dt.date(2025, 5, 19), 700, 98),
+        ("OWN", dt.date(2025, 4, 22), 1_200, 2),
+        ("OWN", dt.date(2025, 4, 21), 1_500, 100),
+        ("OWN", dt.date(2025, 5, 20), 1_500, 100),
+        ("OTHER", dt.date(2025, 5, 19), 1_500, 100),
+        ("MODEST", dt.date(2025, 5, 19), 900, 1),
+    ]
+    return [
+        {"security_id": event(name)["security_id"], "session_date": day, "bucket": bucket, "trades": trades}
+        for name, day, bucket, trades in rows
+    ]
 
 
 def stale() -> tuple[list[Row], list[Row]]:
@@ -197,7 +215,7 @@ def scenarios() -> tuple[list[Row], list[Row], list[Row]]:
     parts = [tape(), edges(), flow(), identity(), flags(), own_limit(), stale(), dropped(), agreement(), clocks()]
     names = ["TAPE", "EDGES", "FLOW", "IDENTITY", "FLAGS", "OWN", "STALE", "DROPPED", "AGREE", "CLOCKS"]
     parts.append(toxic())
-    names += ["TOXIC", "CALM"]
+    names += ["TOXIC", "CALM", "MODEST"]
     # The last quote of the name stands; nothing ever replaces it.
     parts.append(([trade(-5, 10.0, 100, name="LASTING")], [quote(-4, 9.99, 100, 10.01, 300, name="LASTING")]))
     # Two quotes at the very start of the window.
@@ -249,7 +267,7 @@ def rows(spark: SparkSession, micro: MicrostructureSettings) -> dict[str, dict]:
     """Event id without its "event of " → row of gold.event_features."""
     events, trades, quotes = scenarios()
     frame = event_features(
-        around(spark, events, reversed(trades), reversed(quotes), *context()),
+        around(spark, events, reversed(trades), reversed(quotes), *context(), sizes()),
         micro,
     )
     assert frame.columns == [column.name for column in declared("gold.event_features").columns]
@@ -375,10 +393,10 @@ def test_large_prints_blocks_sweeps_off_exchange_and_odd_lots_are_shares_of_volu
     assert both(row, "odd_lot_share") == pytest.approx((1 / 20_000, 0))
 
 
-def test_a_large_print_is_beyond_the_names_own_earlier_ones(rows: dict[str, dict]) -> None:
-    # Only the $990,100 print reaches the limit; $990,000 and $19,900 do not.
-    assert rows["OWN"]["large_print_share_before"] == pytest.approx(99_010 / (99_010 + 99_000 + 1_990))
-    assert rows["OWN"]["large_print_share_after"] == 1
+def test_a_large_print_is_as_large_as_the_names_own_of_the_20_sessions_before(rows: dict[str, dict]) -> None:
+    # Only the $162,755 print reaches the limit; $162,754 and $20,000 do not.
+    assert both(rows["OWN"], "large_print_share") == (pytest.approx(162_755 / (162_755 + 162_754 + 20_000)), 1)
+    assert rows["MODEST"]["large_print_share_before"] == pytest.approx(20_000 / (20_000 + 19_999))
 
 
 def test_stale_share_counts_quotes_older_than_a_minute(rows: dict[str, dict]) -> None:

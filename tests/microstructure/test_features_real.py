@@ -4,7 +4,9 @@ One query over names that share a past: the real future, one of noise, none at a
 with its rows in another order.
 """
 
+import math
 from collections.abc import Sequence
+from datetime import date
 
 import pandas as pd
 import pytest
@@ -14,13 +16,15 @@ from smallcaps.config import Settings
 from smallcaps.lake import declared
 from smallcaps.microstructure.features import event_features
 from tests.microstructure import oracle
-from tests.microstructure.real import KINDS, KNOWN, worlds
+from tests.microstructure.real import DAY, KINDS, KNOWN, worlds
 from tests.microstructure.tables import around
 
 USUAL = 20_000.0
 """Median volume of the sessions before: well below what trades in the minutes before the events."""
 HALTED = (-60 * 10**9, 0, 10**9)
 """When the halts of each name begin, in ns after its event could be known."""
+BUCKET = 1_080
+"""Of the trades of the sessions before: some of the real ones are larger than exp(10.8) = 49,021 $, many not."""
 
 
 def halts(events: Sequence[dict]) -> list[dict]:
@@ -40,6 +44,16 @@ def usual(events: Sequence[dict]) -> list[dict]:
     return [same | {name: one[name] for name in names} for one in events]
 
 
+def sizes(events: Sequence[dict]) -> list[dict]:
+    """Rows of silver.trade_sizes: of a session before, and of each day itself much larger ones that nobody may look at."""
+    days = {date(2013, 9, 20): BUCKET, DAY: BUCKET + 400}
+    return [
+        {"security_id": one["security_id"], "session_date": day, "bucket": bucket, "trades": 7}
+        for one in events
+        for day, bucket in days.items()
+    ]
+
+
 @pytest.fixture(scope="module")
 def named() -> dict[str, tuple[dict, pd.DataFrame, pd.DataFrame]]:
     return worlds()
@@ -50,7 +64,7 @@ def found(spark: SparkSession, settings: Settings, named: dict[str, tuple]) -> d
     """Name → its row of gold.event_features."""
     events, trades, quotes = zip(*named.values(), strict=True)
     frame = event_features(
-        around(spark, events, pd.concat(trades), pd.concat(quotes), halts(events), usual(events)),
+        around(spark, events, pd.concat(trades), pd.concat(quotes), halts(events), usual(events), sizes(events)),
         settings.microstructure,
     )
     return {row["symbol"]: row.asDict() for row in frame.collect()}
@@ -65,7 +79,8 @@ def test_features_of_real_ticks_are_what_the_oracle_finds(
         one, trades, quotes = named[name]
         known = pd.Timestamp(one["known_at"]).value
         halts_begin = tuple(known + start for start in HALTED)
-        expected = oracle.features(one, trades, quotes, settings.microstructure, USUAL, halts_begin)
+        own_large = math.exp(BUCKET / 100)
+        expected = oracle.features(one, trades, quotes, settings.microstructure, USUAL, halts_begin, own_large)
         assert expected is not None
         assert set(found[name]) == set(expected) | {"event_id", "symbol", "session_date", "known_at"}
         assert oracle.differences(expected, found[name]) == {}

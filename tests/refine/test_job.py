@@ -34,6 +34,7 @@ SILVER = (
     "bars_1d",
     "bars_1m",
     "trades",
+    "trade_sizes",
     "quotes",
 )
 
@@ -279,7 +280,15 @@ def test_refining_again_over_a_longer_range_leaves_the_days_that_were_there(tabl
 
 
 @pytest.mark.parametrize(
-    "table", ["silver.adjustments", "silver.bars_1m", "silver.trades", "silver.quotes", "ops.quarantine"]
+    "table",
+    [
+        "silver.adjustments",
+        "silver.bars_1m",
+        "silver.trades",
+        "silver.trade_sizes",
+        "silver.quotes",
+        "ops.quarantine",
+    ],
 )
 def test_refining_again_leaves_the_same_content(table: str, story: Story) -> None:
     before, after = (frames[table].drop(columns="run_id") for frames in (story.before, story.after))
@@ -313,6 +322,7 @@ def test_rows_in_are_rows_kept_and_rows_quarantined(story: Story) -> None:
             "silver.bars_1d": 15,
             "silver.bars_1m": 3,
             "silver.trades": 2,
+            "silver.trade_sizes": 2,  # One trade of $800, one of $2,430.
             "silver.quotes": 1,
             "silver.bars_1h": 3,
             "silver.short_sale_restrictions": 0,
@@ -330,6 +340,7 @@ def test_a_run_names_the_versions_it_read(story: Story) -> None:
     inputs = {json.loads(run["arguments"])["table"]: {read["table"] for read in run["inputs"]} for run in story.runs}
     assert inputs["silver.bars_1d"] == {"bronze.bars_1d", "silver.adjustments", "silver.securities"}
     assert inputs["silver.adjustments"] == {"bronze.splits", "bronze.bars_1d", "silver.securities"}
+    assert inputs["silver.trade_sizes"] == {"silver.trades"}
     assert inputs["silver.bars_1m"] == {"bronze.bars_1m", "silver.trades", "silver.halts", "silver.securities"}
 
 
