@@ -130,11 +130,7 @@ def train_manipulation(lake: Lake, settings: Settings, episodes: pd.DataFrame, f
             with tracking.started_run(settings, lake, PROBLEM, "gradient_boosting") as tracking_run:
                 final, scored, certain_before = _walk(rows, settings, f"{lake.root}/scratch/{run.run_id}")
                 scored.persist(StorageLevel.MEMORY_AND_DISK)
-                found = [
-                    _measured(scored, planted, kind, threshold, settings.manipulation)
-                    for kind in KINDS
-                    for threshold in sorted({*THRESHOLDS, settings.manipulation.alert_probability})
-                ]
+                found = [one for kind in KINDS for one in _measured(scored, planted, kind, settings.manipulation)]
                 _log(run, settings, final, found, scored)
                 scored.unpersist()
                 tags = {"algorithm": final.algorithm, "dataset": f"{first} to {last}"}
@@ -218,40 +214,42 @@ def _walk(rows: DataFrame, settings: Settings, scratch: str) -> tuple[EventModel
     return final, scored, certain_before
 
 
-def _measured(
-    scored: DataFrame, planted: pd.DataFrame, kind: str, threshold: float, settings: ManipulationSettings
-) -> Found:
-    """`scored`: as `_walk` gives it; `planted`: episodes with session_date, onset and peak (µs)."""
+def _measured(scored: DataFrame, planted: pd.DataFrame, kind: str, settings: ManipulationSettings) -> list[Found]:
+    """At each threshold. `scored`: as `_walk` gives it; `planted`: episodes with session_date, onset and peak (µs)."""
     rows = scored.where(F.col("target") == kind)
-    days = rows.select("symbol", "session_date").distinct().toPandas()
     at = F.unix_micros("known_at").alias("at")
-    own = alerts(rows, threshold, settings.quiet_minutes).select("symbol", "session_date", at).toPandas()
-    own = own.sort_values(["at", "symbol"], ignore_index=True)
-    windows = planted.merge(days, on=["symbol", "session_date"]).sort_values(["onset", "symbol"], ignore_index=True)
-    late = settings.late_minutes * _MINUTE_US
-    windows = windows.assign(start=windows["onset"], end=windows["peak"] + late)
-    meant = windows[windows["kind"] == kind]
+    minutes = rows.select("symbol", "session_date", at, F.col(f"naive_{kind}").alias("naive")).toPandas()
+    minutes = minutes.sort_values(["at", "symbol"], ignore_index=True)
+    days = minutes[["symbol", "session_date"]].drop_duplicates()
     dates = sorted(days["session_date"].unique())
+    windows = planted.merge(days, on=["symbol", "session_date"]).sort_values(["onset", "symbol"], ignore_index=True)
+    windows = windows.assign(start=windows["onset"], end=windows["peak"] + settings.late_minutes * _MINUTE_US)
+    meant = windows[windows["kind"] == kind]
     if meant.empty:
         raise BadInput(
             f"No {kind} is planted on the days that are tested. Build a market with more days, names or episodes."
         )
-    quarter = F.expr(f"unix_micros(ts) DIV {_QUARTER_US}")
-    most = rows.where(f"naive_{kind} IS NOT NULL").groupBy("symbol", "session_date", quarter.alias("quarter"))
-    measure = most.agg(F.max(F.struct(f"naive_{kind}", at)).alias("most")).orderBy(F.desc("most"), "symbol")
-    naive = measure.limit(len(own)).select("symbol", "session_date", "most.at").toPandas()
-    places = rows.select("symbol", "session_date", at).toPandas().sort_values(["at", "symbol"], ignore_index=True)
+    quarters = minutes.assign(quarter=minutes["at"] // _QUARTER_US).sort_values(["naive", "at", "symbol"])
+    naive = quarters.drop_duplicates(["symbol", "quarter"], keep="last").dropna(subset="naive")
     generator = np.random.default_rng(SEED)
-    drawn = [places.iloc[generator.integers(0, len(places), len(own))] for _ in range(RANDOM_DRAWS)]
-    return Found(
-        kind,
-        threshold,
-        len(dates),
-        len(days),
-        score(own, meant, windows, dates, _MINUTE_US),
-        _rival([by_date(naive.reset_index(drop=True), meant, dates)]),
-        _rival([by_date(one.reset_index(drop=True), meant, dates) for one in drawn]),
-    )
+    found = []
+    for threshold in sorted({*THRESHOLDS, settings.alert_probability}):
+        own = alerts(rows, threshold, settings.quiet_minutes).select("symbol", "session_date", at).toPandas()
+        own = own.sort_values(["at", "symbol"], ignore_index=True)
+        largest = naive.tail(len(own)).reset_index(drop=True)
+        drawn = [minutes.iloc[generator.integers(0, len(minutes), len(own))] for _ in range(RANDOM_DRAWS)]
+        found.append(
+            Found(
+                kind,
+                threshold,
+                len(dates),
+                len(days),
+                score(own, meant, windows, dates, _MINUTE_US),
+                _rival([by_date(largest, meant, dates)]),
+                _rival([by_date(one.reset_index(drop=True), meant, dates) for one in drawn]),
+            )
+        )
+    return found
 
 
 def _rival(draws: Sequence[pd.DataFrame]) -> Rival:

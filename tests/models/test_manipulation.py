@@ -59,7 +59,7 @@ def tape() -> tuple[list[Row], list[Row], pd.DataFrame]:
             price = 10.0
             for minute in range(MINUTES):
                 under_way = {kind for kind in kinds if PLANTED[kind][0] <= minute < PLANTED[kind][1]}
-                price *= 1 + random.normal(0.01 if "pump_and_dump" in under_way else 0, 0.001)
+                price *= 1 + random.normal(0.004 if "pump_and_dump" in under_way else 0, 0.001)
                 begins = four + (OPEN + minute) * MINUTE_NS
                 for quote in range(QUOTES):
                     at = begins + (quote + 1) * 15 * 10**9
@@ -81,6 +81,19 @@ def tape() -> tuple[list[Row], list[Row], pd.DataFrame]:
                 where = {"ts": stamp(begins), "segment": 1, "segment_start": OPEN, "minute": OPEN + minute}
                 bars.append(who | where | prices | traded | {"is_auction": False, "source": "vendor"})
     return quotes, bars, pd.DataFrame(episodes)
+
+
+def daily_bars() -> list[Row]:
+    """A month before the first day, in which names move by 3 % a day."""
+    random = np.random.default_rng(9)
+    return [
+        {"security_id": f"T:N{number}:2025-01-02", "symbol": f"N{number}", "volume": 1_000, "cumulative_factor": 1.0}
+        | {key: session[key] for key in ("session_date", "session_number", "open_at", "close_at")}
+        | dict.fromkeys(("open", "high", "low", "close"), float(10 * np.exp(random.normal(0, 0.03))))
+        | {"zero_volume": False, "possible_missing_split": False}
+        for number in range(NAMES)
+        for session in sessions_between(dt.date(2024, 12, 2), dt.date(2024, 12, 31)).to_dict("records")
+    ]
 
 
 def stamp(at_ns: int) -> dt.datetime:
@@ -107,7 +120,11 @@ def lake(spark: SparkSession, own: Settings) -> Iterator[Lake]:
     made = Lake(own.lake, spark)
     quotes, bars, _ = tape()
     made.replace("silver.calendar", calendar_frame(spark, FIRST, LAST), None, "test")
-    for name, rows in (("silver.quotes", quotes), ("silver.bars_1m", bars)):
+    for name, rows in (
+        ("silver.quotes", quotes),
+        ("silver.bars_1m", bars),
+        ("silver.bars_1d", daily_bars()),
+    ):
         made.replace(name, as_table(spark, name, rows), None, "test")
     yield made
     for layer in ("silver", "gold", "ops"):
@@ -130,8 +147,8 @@ def test_what_was_planted_is_found_out_of_sample_and_little_else(found: dict[str
         assert (one.days, one.name_days) == (len(tested), len(tested) * NAMES)
         assert one.score.episodes == sum(kind in planted(place, name) for place in tested for name in range(NAMES))
         assert one.score.recall.value >= 0.8, kind
-        assert one.score.precision.value >= 0.8, kind
-        assert one.false_alarms_a_day == (one.score.alerts - one.score.matched) / one.days < 0.5
+        assert one.score.precision.value >= {"pump_and_dump": 0.6, "spoof": 0.9}[kind]
+        assert one.false_alarms_a_day == (one.score.alerts - one.score.matched) / one.days < 1
         assert one.random.precision < 0.4 < one.score.precision.value
 
 
