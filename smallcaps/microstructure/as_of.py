@@ -8,7 +8,6 @@ and there is a binary search for each offset. So neither many thin names nor wid
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from itertools import pairwise
 from zlib import crc32
 
 import numpy as np
@@ -29,10 +28,7 @@ _Form = Callable[[pa.Table, np.ndarray], pa.Table]
 _QUOTE = StructType(
     [StructField("bid", DoubleType()), StructField("ask", DoubleType()), StructField("quote_ns", LongType())]
 )
-_NOTHING = pa.schema(
-    {f"{name}.{half}": pa.int32() for half in (0, 1) for name in (TIME, PUBLISHED, _ORDER)}
-    | dict.fromkeys(_PRICES, pa.float64())
-).empty_table()
+_NO_PRICES = pa.schema(dict.fromkeys(_PRICES, pa.float64())).empty_table()
 
 
 def with_quotes(trades: DataFrame, quotes: DataFrame, offsets_ns: Mapping[str, int]) -> DataFrame:
@@ -52,7 +48,8 @@ def with_quotes(trades: DataFrame, quotes: DataFrame, offsets_ns: Mapping[str, i
         if not len(some_trades):
             return nothing
         book = Book(_unpacked(some_quotes))
-        return pa.concat_tables([book.beside(one, offsets) for one in _unpacked(some_trades)])
+        met = pa.concat_tables([book.beside(one, offsets) for one in _unpacked(some_trades)])
+        return met.select(nothing.column_names)
 
     needed = quotes.select(_NAME, _DAY, TIME, PUBLISHED, _ORDER, *_PRICES)
     tape, book = _packed(trades, dealt), _packed(needed, partial(dealt, form=in_short))
@@ -136,23 +133,23 @@ def _message(rows: pa.Table) -> tuple[bytes, int]:
     return pa.compress(message, "lz4_raw", asbytes=True), message.size
 
 
-def _unpacked(messages: pa.Table) -> list[pa.Table]:
-    compressed = zip(messages["message"], messages["size"].to_pylist(), strict=True)
-    return [pa.ipc.open_stream(pa.decompress(one.as_buffer(), size, "lz4_raw")).read_all() for one, size in compressed]
+def _unpacked(messages: pa.Table) -> Iterator[pa.Table]:
+    for one, size in zip(messages["message"], messages["size"].to_pylist(), strict=True):
+        yield pa.ipc.open_stream(pa.decompress(one.as_buffer(), size, "lz4_raw")).read_all()
 
 
-def _runs(pieces: Iterable[pa.Table]) -> Iterator[tuple[str, int, int]]:
-    """Where each name's rows begin and end in pieces laid end to end."""
-    begin = 0
-    for names in (piece[_NAME].chunk(0) for piece in pieces):
-        ends = [begin, *(names.run_ends.to_numpy() + begin).tolist()]
-        yield from zip(names.values.to_pylist(), ends[:-1], ends[1:], strict=True)
-        begin = ends[-1]
+def _runs(piece: pa.Table) -> Iterator[tuple[str, int, int]]:
+    """Where the rows of each name begin and end."""
+    names = piece[_NAME].chunk(0)
+    ends = [0, *names.run_ends.to_pylist()]
+    return zip(names.values.to_pylist(), ends[:-1], ends[1:], strict=True)
 
 
-def _beginning(short: pa.Table) -> tuple[str, int]:
-    """The first name of a piece and its first quote's time, by which pieces of sorted sources are in order."""
-    return short[_NAME].chunk(0).values[0].as_py(), _whole(short[:1], TIME)[0]
+def _end_to_end(parts: list[np.ndarray]) -> np.ndarray:
+    """One array of parts, which are let go."""
+    whole = np.concatenate([np.empty(0, dtype=np.int64), *parts])
+    parts.clear()
+    return whole
 
 
 class Book:
@@ -160,21 +157,28 @@ class Book:
 
     def __init__(self, pieces: Iterable[pa.Table]) -> None:
         """The quotes of pieces that were dealt in short."""
-        in_order = sorted(pieces, key=_beginning)
-        short = pa.concat_tables([_NOTHING, *(piece.drop_columns(_NAME) for piece in in_order)])
-        self._made, lag, self._sequence = (_whole(short, name) for name in (TIME, PUBLISHED, _ORDER))
-        for begin, end in pairwise(np.cumsum([0, *map(len, in_order)])):
-            for numbers in (self._made[begin:end], self._sequence[begin:end]):
-                np.cumsum(numbers, out=numbers)
-        self._published, self._prices = self._made + lag, short.select(_PRICES)
-        runs = sorted(_runs(in_order), key=lambda run: (run[0], self._made[run[1]]))
-        names, begins, ends = zip(*runs, strict=True) if runs else ((), (), ())
-        if list(begins) != sorted(begins):
-            order, ends = _rows_of(np.array(begins), np.array(ends))
+        runs: list[tuple[str, int, int, int]] = []
+        made, published, sequence, prices = [], [], [], [_NO_PRICES]
+        begin = 0
+        for piece in pieces:
+            times, lags, numbers = (_whole(piece, name) for name in (TIME, PUBLISHED, _ORDER))
+            made.append(np.cumsum(times, out=times))
+            published.append(times + lags)
+            sequence.append(np.cumsum(numbers, out=numbers))
+            # Copied, so that the rest of the message can go.
+            prices.append(piece.select(_PRICES).take(pa.array(np.arange(len(piece)))))
+            runs += [(name, int(times[first]), begin + first, begin + last) for name, first, last in _runs(piece)]
+            begin += len(piece)
+        self._prices = pa.concat_tables(prices)
+        self._made, self._published, self._sequence = (_end_to_end(parts) for parts in (made, published, sequence))
+        runs.sort()
+        begins, ends = (np.array([run[place] for run in runs], dtype=np.int64) for place in (2, 3))
+        if (np.diff(begins) < 0).any():
+            order, ends = _rows_of(begins, ends)
             self._reorder(order)
         self._spans: dict[str, slice] = {}
-        for name, begin, end in zip(names, [0, *ends[:-1]], ends, strict=False):
-            self._spans[name] = slice(self._spans[name].start if name in self._spans else begin, end)
+        for (name, *_), first, last in zip(runs, [0, *ends[:-1]], ends, strict=False):
+            self._spans[name] = slice(self._spans[name].start if name in self._spans else first, last)
         self._sort()
 
     def _sort(self) -> None:
@@ -198,7 +202,7 @@ class Book:
         made, published = trades[TIME].to_numpy(), trades[PUBLISHED].to_numpy()
         first = np.zeros(len(trades), dtype=np.int64)
         places = {column: np.full(len(trades), -1) for column in offsets_ns}
-        for name, begin, end in _runs([trades]):
+        for name, begin, end in _runs(trades):
             if span := self._spans.get(name):
                 first[begin:end] = span.start
                 for column, offset in offsets_ns.items():
