@@ -1,17 +1,19 @@
 """The quotes in force at trades, or some time before or after them: an as-of join with one shuffle of either side.
 
 1. The names of a day are dealt into groups, and the rows of each are packed into Arrow messages, so that Spark shuffles and
-sorts messages instead of rows. 2. Each group is joined in numpy: one sort of its quotes, and a binary search for each offset. So
-neither many thin names nor wide trades nor many offsets cost much.
+sorts messages instead of rows. Names are runs there, and the numbers of quotes are differences, so that messages are short.
+2. Each group is joined in numpy: the runs of its quotes are laid end to end and sorted only where that leaves them out of order,
+and there is a binary search for each offset. So neither many thin names nor wide trades nor many offsets cost much.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
@@ -21,10 +23,12 @@ GROUPS_A_DAY = 64
 ROWS_PACKED = 1 << 19
 """So many rows are packed at once, a message for each group among them."""
 _NAME, _DAY, _ORDER, _GROUP = "symbol", "session_date", "sequence_number", "_group"
+_PRICES = ("bid_price", "ask_price")
+_Form = Callable[[pa.Table, np.ndarray], pa.Table]
 _QUOTE = StructType(
     [StructField("bid", DoubleType()), StructField("ask", DoubleType()), StructField("quote_ns", LongType())]
 )
-_TAKEN = {"bid": "bid_price", "ask": "ask_price", "quote_ns": TIME}
+_NO_PRICES = pa.schema(dict.fromkeys(_PRICES, pa.float64())).empty_table()
 
 
 def with_quotes(trades: DataFrame, quotes: DataFrame, offsets_ns: Mapping[str, int]) -> DataFrame:
@@ -37,35 +41,30 @@ def with_quotes(trades: DataFrame, quotes: DataFrame, offsets_ns: Mapping[str, i
     messages, compressed, must not exceed 2 GiB.
     """
     offsets = dict(offsets_ns)
-    needed = [_NAME, TIME, PUBLISHED, _ORDER, "bid_price", "ask_price"]
-    trade_schema, quote_schema = (to_arrow_schema(one.schema) for one in (trades, quotes.select(needed)))
+    schema = StructType([*trades.schema.fields, *(StructField(name, _QUOTE) for name in offsets)])
+    nothing = to_arrow_schema(schema).empty_table()
 
     def joined(some_trades: pa.Table, some_quotes: pa.Table) -> pa.Table:
-        return beside_quotes(_unpacked(some_trades, trade_schema), _unpacked(some_quotes, quote_schema), offsets)
+        if not len(some_trades):
+            return nothing
+        book = Book(_unpacked(some_quotes))
+        met = pa.concat_tables([book.beside(one, offsets) for one in _unpacked(some_trades)])
+        return met.select(nothing.column_names)
 
-    schema = StructType([*trades.schema.fields, *(StructField(name, _QUOTE) for name in offsets)])
-    tape, book = _packed(trades, trades.columns), _packed(quotes, needed)
-    return tape.groupBy(_DAY, _GROUP).cogroup(book.groupBy(_DAY, _GROUP)).applyInArrow(joined, schema)
+    needed = quotes.select(_NAME, _DAY, TIME, PUBLISHED, _ORDER, *_PRICES)
+    tape, book = _packed(trades, dealt), _packed(needed, partial(dealt, form=in_short))
+    return tape.groupBy(_GROUP).cogroup(book.groupBy(_GROUP)).applyInArrow(joined, schema)
 
 
-def _packed(rows: DataFrame, columns: Sequence[str]) -> DataFrame:
-    """These columns of rows as Arrow messages, each of a day and group."""
+def _packed(rows: DataFrame, deal: Callable[[pa.Table], Iterator[tuple[int, pa.Table]]]) -> DataFrame:
+    """Rows as Arrow messages, each of a day and group."""
 
     def pack(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for some in _gathered(batches):
-            days, groups = some[_DAY].cast(pa.int32()).to_numpy(), some[_GROUP].to_numpy()
-            key = days.astype(np.int64) * GROUPS_A_DAY + groups
-            order = np.argsort(key, kind="stable")
-            starts = np.flatnonzero(np.diff(key[order], prepend=-1))
-            ends = np.append(starts[1:], len(key))
-            packed = some.select(columns).take(pa.array(order)).combine_chunks()
-            messages = [_message(packed.slice(start, end - start)) for start, end in zip(starts, ends, strict=True)]
-            firsts = some.select([_DAY, _GROUP]).take(pa.array(order[starts])).combine_chunks()
-            yield from firsts.append_column("message", pa.array(messages, pa.binary())).to_batches()
+            messages = [(group, *_message(piece)) for group, piece in deal(some)]
+            yield pa.record_batch([pa.array(part) for part in zip(*messages, strict=True)], [_GROUP, "message", "size"])
 
-    group = F.pmod(F.xxhash64(_NAME), F.lit(GROUPS_A_DAY)).alias(_GROUP)
-    kept = dict.fromkeys([*columns, _DAY])
-    return rows.select(*kept, group).mapInArrow(pack, f"{_DAY} date, {_GROUP} bigint, message binary")
+    return rows.mapInArrow(pack, f"{_GROUP} bigint, message binary, size bigint")
 
 
 def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -80,59 +79,149 @@ def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
-def _message(rows: pa.Table) -> bytes:
+def dealt(rows: pa.Table, form: _Form = lambda rows, _: rows) -> Iterator[tuple[int, pa.Table]]:
+    """Rows by day and group, the rows of a name together and in their order, its name run-end encoded; the other columns in this
+    form, which is given where the rows of each day and group begin.
+    """
+    # What is of one day and name is dealt as a whole: where rows come sorted by name that is little to sort.
+    days, named = rows[_DAY].cast(pa.int32()).to_numpy(), pc.run_end_encode(rows[_NAME].combine_chunks())
+    ends = np.union1d(named.run_ends, np.flatnonzero(np.diff(days)) + 1)
+    begins = np.append(0, ends[:-1])
+    names = named.values.take(pa.array(np.searchsorted(named.run_ends, begins, "right"))).dictionary_encode()
+    of_names = np.array([crc32(name.encode()) % GROUPS_A_DAY for name in names.dictionary.to_pylist()])
+    groups = days[begins].astype(np.int64) * GROUPS_A_DAY + of_names[names.indices]
+    order = np.lexsort((names.indices, groups))
+    groups, names = groups[order], names.take(pa.array(order)).dictionary_decode()
+    moved, ends = _rows_of(begins[order], ends[order])
+    firsts = np.flatnonzero(np.diff(groups, prepend=groups[0] - 1))
+    begins = np.append(0, ends)[firsts]
+    others = form(rows.drop_columns(_NAME).combine_chunks().take(pa.array(moved)), begins)
+    for first, last, begin in zip(firsts, [*firsts[1:], len(groups)], begins, strict=True):
+        runs = pa.RunEndEncodedArray.from_arrays(pa.array(ends[first:last] - begin, pa.int32()), names[first:last])
+        yield int(groups[first]), others.slice(begin, len(runs)).append_column(_NAME, runs)
+
+
+def _rows_of(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of runs laid end to end, and where each run then ends."""
+    lengths = ends - begins
+    ends = np.cumsum(lengths)
+    return np.repeat(begins - ends + lengths, lengths) + np.arange(lengths.sum()), ends
+
+
+def in_short(quotes: pa.Table, begins: np.ndarray) -> pa.Table:
+    """Quotes with their numbers as differences, which begin anew at `begins`; these in halves, the higher ones mostly zero."""
+    made, published, sequence = (quotes[name].to_numpy() for name in (TIME, PUBLISHED, _ORDER))
+    differences = {TIME: np.diff(made, prepend=0), PUBLISHED: published - made, _ORDER: np.diff(sequence, prepend=0)}
+    differences[TIME][begins], differences[_ORDER][begins] = made[begins], sequence[begins]
+    halves = {name: of_name.view(np.int32).reshape(-1, 2).T for name, of_name in differences.items()}
+    low, high = ({f"{name}.{half}": of_name[half] for name, of_name in halves.items()} for half in (0, 1))
+    return pa.table(low | high | {name: quotes[name] for name in _PRICES})
+
+
+def _whole(short: pa.Table, name: str) -> np.ndarray:
+    """The differences of which `in_short` kept the halves."""
+    return np.stack([short[f"{name}.0"], short[f"{name}.1"]], axis=1).view(np.int64)[:, 0]
+
+
+def _message(rows: pa.Table) -> tuple[bytes, int]:
+    """A message and how long it is when decompressed."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_table(rows)
-    return bytes(sink.getvalue())
+    message = sink.getvalue()
+    # As a whole: column by column, as Arrow does it, takes three times as long where messages are short.
+    return pa.compress(message, "lz4_raw", asbytes=True), message.size
 
 
-def _unpacked(messages: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The rows of messages; without any a table of this schema."""
-    pieces = [pa.ipc.open_stream(one.as_buffer()).read_all() for one in messages["message"]]
-    return pa.concat_tables(pieces) if pieces else schema.empty_table()
+def _unpacked(messages: pa.Table) -> Iterator[pa.Table]:
+    for one, size in zip(messages["message"], messages["size"].to_pylist(), strict=True):
+        yield pa.ipc.open_stream(pa.decompress(one.as_buffer(), size, "lz4_raw")).read_all()
 
 
-def beside_quotes(trades: pa.Table, quotes: pa.Table, offsets_ns: Mapping[str, int]) -> pa.Table:
-    """`with_quotes` of the trades and quotes of one session day in memory; the trades stay in their order."""
-    trade_name, quote_name, names = _numbered(trades[_NAME], quotes[_NAME])
-    trade_made, trade_published, quote_made, quote_published = (
-        table[column].to_numpy() for table in (trades, quotes) for column in (TIME, PUBLISHED)
-    )
-    by_quote_name, by_trade_name = (np.argsort(one, kind="stable") for one in (quote_name, trade_name))
-    firsts, ends = (np.searchsorted(quote_name[by_quote_name], np.arange(names), side) for side in ("left", "right"))
-    rows_of_names = np.split(by_trade_name, np.searchsorted(trade_name[by_trade_name], np.arange(names), "right"))[:-1]
-    sequence = quotes[_ORDER].to_numpy()
-    # What is in order already costs a name's sort nothing, but would a sort by name and time.
-    of_names = (by_quote_name[begin:end] for begin, end in zip(firsts, ends, strict=True))
-    sorted_names = [rows[np.lexsort((sequence[rows], quote_made[rows]))] for rows in of_names]
-    order = np.concatenate([np.empty(0, dtype=np.int64), *sorted_names])
-    quote_made, quote_published = quote_made[order], quote_published[order]
-    first = firsts[trade_name]
-    for column, offset in offsets_ns.items():
-        place = np.empty(len(trades), dtype=np.int64)
-        for begin, end, rows in zip(firsts, ends, rows_of_names, strict=True):
-            # Where a trade and a quote have one instant the quote was not before the trade.
-            place[rows] = begin + np.searchsorted(quote_made[begin:end], trade_made[rows] + offset, "left") - 1
-        limit = trade_published + max(offset, 0) - (offset > 0)
-        asked = np.arange(len(trades))
-        while len(asked := asked[place[asked] >= first[asked]]):
-            asked = asked[quote_published[place[asked]] > limit[asked]]
-            place[asked] -= 1
-        places = pa.array(place, mask=place < first)
-        trades = trades.append_column(column, _quotes_at(quotes, pa.array(order).take(places)))
-    return trades
+def _runs(piece: pa.Table) -> Iterator[tuple[str, int, int]]:
+    """Where the rows of each name begin and end."""
+    names = piece[_NAME].chunk(0)
+    ends = [0, *names.run_ends.to_pylist()]
+    return zip(names.values.to_pylist(), ends[:-1], ends[1:], strict=True)
 
 
-def _numbered(*columns: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Numbers for the values of columns, the same for the same value, and how many there are."""
-    encoded = pc.dictionary_encode(pa.chunked_array([chunk for column in columns for chunk in column.chunks]))
-    numbers = encoded.combine_chunks().indices.to_numpy()
-    return numbers[: len(columns[0])], numbers[len(columns[0]) :], int(numbers.max(initial=-1)) + 1
+def _end_to_end(parts: list[np.ndarray]) -> np.ndarray:
+    """One array of parts, which are let go."""
+    whole = np.concatenate([np.empty(0, dtype=np.int64), *parts])
+    parts.clear()
+    return whole
 
 
-def _quotes_at(quotes: pa.Table, places: pa.Array) -> pa.Array:
-    """The quotes at these places as structs; null where the place is."""
-    taken = quotes.select(list(_TAKEN.values())).take(places).combine_chunks()
-    parts = [taken[name].combine_chunks() for name in _TAKEN.values()]
-    return pa.StructArray.from_arrays(parts, names=list(_TAKEN), mask=places.is_null())
+class Book:
+    """The quotes of some names on one day, in order of name, time and sequence number."""
+
+    def __init__(self, pieces: Iterable[pa.Table]) -> None:
+        """The quotes of pieces that were dealt in short."""
+        runs: list[tuple[str, int, int, int]] = []
+        made, published, sequence, prices = [], [], [], [_NO_PRICES]
+        begin = 0
+        for piece in pieces:
+            times, lags, numbers = (_whole(piece, name) for name in (TIME, PUBLISHED, _ORDER))
+            made.append(np.cumsum(times, out=times))
+            published.append(times + lags)
+            sequence.append(np.cumsum(numbers, out=numbers))
+            # Copied, so that the rest of the message can go.
+            prices.append(piece.select(_PRICES).take(pa.array(np.arange(len(piece)))))
+            runs += [(name, int(times[first]), begin + first, begin + last) for name, first, last in _runs(piece)]
+            begin += len(piece)
+        self._prices = pa.concat_tables(prices)
+        self._made, self._published, self._sequence = (_end_to_end(parts) for parts in (made, published, sequence))
+        runs.sort()
+        begins, ends = (np.array([run[place] for run in runs], dtype=np.int64) for place in (2, 3))
+        if (np.diff(begins) < 0).any():
+            order, ends = _rows_of(begins, ends)
+            self._reorder(order)
+        self._spans: dict[str, slice] = {}
+        for (name, *_), first, last in zip(runs, [0, *ends[:-1]], ends, strict=False):
+            self._spans[name] = slice(self._spans[name].start if name in self._spans else first, last)
+        self._sort()
+
+    def _sort(self) -> None:
+        """Put in order the names that are not."""
+        made, sequence = self._made, self._sequence
+        back = (made[1:] < made[:-1]) | ((made[1:] == made[:-1]) & (sequence[1:] < sequence[:-1]))
+        if unsorted := [span for span in self._spans.values() if back[span.start : span.stop - 1].any()]:
+            order = np.arange(len(made))
+            for span in unsorted:
+                order[span] = span.start + np.lexsort((sequence[span], made[span]))
+            self._reorder(order)
+
+    def _reorder(self, order: np.ndarray) -> None:
+        self._made, self._published, self._sequence = (
+            numbers[order] for numbers in (self._made, self._published, self._sequence)
+        )
+        self._prices = self._prices.take(pa.array(order))
+
+    def beside(self, trades: pa.Table, offsets_ns: Mapping[str, int]) -> pa.Table:
+        """`with_quotes` of trades that were dealt; they stay in their order."""
+        made, published = trades[TIME].to_numpy(), trades[PUBLISHED].to_numpy()
+        first = np.zeros(len(trades), dtype=np.int64)
+        places = {column: np.full(len(trades), -1) for column in offsets_ns}
+        for name, begin, end in _runs(trades):
+            if span := self._spans.get(name):
+                first[begin:end] = span.start
+                for column, offset in offsets_ns.items():
+                    # Where a trade and a quote have one instant the quote was not before the trade.
+                    before = np.searchsorted(self._made[span], made[begin:end] + offset, "left")
+                    places[column][begin:end] = span.start + before - 1
+        met = trades.drop_columns(_NAME).append_column(_NAME, pc.run_end_decode(trades[_NAME]))
+        for column, offset in offsets_ns.items():
+            place, limit = places[column], published + max(offset, 0) - (offset > 0)
+            asked = np.arange(len(trades))
+            while len(asked := asked[place[asked] >= first[asked]]):
+                asked = asked[self._published[place[asked]] > limit[asked]]
+                place[asked] -= 1
+            met = met.append_column(column, self._at(place, place < first))
+        return met
+
+    def _at(self, places: np.ndarray, nowhere: np.ndarray) -> pa.Array:
+        """The quotes at these places as structs; null where there is none."""
+        masked = pa.array(places, mask=nowhere)
+        made = pa.array(self._made).take(masked)
+        bid, ask = (prices.combine_chunks() for prices in self._prices.take(masked).columns)
+        return pa.StructArray.from_arrays([bid, ask, made], names=_QUOTE.names, mask=pa.array(nowhere))

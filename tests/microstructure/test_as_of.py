@@ -1,16 +1,20 @@
-"""The as-of join in memory: against loops on arbitrary tapes, and where tables are empty, wide or of another order."""
+"""The as-of join in memory: against loops on arbitrary tapes, and where tables are empty, wide, unordered or far apart."""
+
+from datetime import timedelta
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from smallcaps.microstructure.as_of import beside_quotes
+from smallcaps.microstructure.as_of import GROUPS_A_DAY, Book, dealt, in_short
 from tests.microstructure import oracle
 from tests.microstructure.tape import DAY
 
 NAMES = st.sampled_from(["A", "B", "C", "ONLY"])
+DAYS = st.sampled_from([DAY, DAY + timedelta(days=1)])
 INSTANTS = st.integers(0, 9)
 """Few of them for many rows: bursts of equal timestamps."""
 DELAYS = st.sampled_from([0, 0, 1, 4])
@@ -25,30 +29,53 @@ QUOTE_SCHEMA = pa.schema(
 
 
 def tables(trades: list, quotes: list) -> tuple[pa.Table, pa.Table]:
-    """Trades as (name, instant, delay of publication), quotes with a sequence number beside, which gives them their price."""
+    """Trades as (name, instant, delay of publication, day), quotes with a sequence number too, which gives them their price."""
     tape = [
-        {"symbol": name, "session_date": DAY, "participant_ns": at, "sip_ns": at + delay} for name, at, delay in trades
+        {"symbol": name, "session_date": day, "participant_ns": at, "sip_ns": at + delay}
+        for name, at, delay, day in trades
     ]
     book = [
-        {"symbol": name, "session_date": DAY, "participant_ns": at, "sip_ns": at + delay, "sequence_number": sequence}
+        {"symbol": name, "session_date": day, "participant_ns": at, "sip_ns": at + delay, "sequence_number": sequence}
         | {"bid_price": None if sequence % 5 == 0 else float(sequence), "ask_price": sequence + 0.5}
-        for name, at, delay, sequence in quotes
+        for name, at, delay, day, sequence in quotes
     ]
     return pa.Table.from_pylist(tape, TRADE_SCHEMA), pa.Table.from_pylist(book, QUOTE_SCHEMA)
 
 
-@hypothesis_settings(max_examples=50, deadline=None, derandomize=True, database=None)
+def joined(trades: pa.Table, quotes: pa.Table, offsets: dict[str, int], rows_packed: int = 1_000) -> pa.Table:
+    """Trades beside their quotes in the order of `trades`, when so many rows are packed at once."""
+    numbered = trades.append_column("row", pa.array(range(len(trades)), pa.int64()))
+    tape, book = (
+        [
+            piece
+            for begin in range(0, len(rows), rows_packed)
+            for piece in dealt(rows[begin : begin + rows_packed], *form)
+        ]
+        for rows, form in ((numbered, ()), (quotes, (in_short,)))
+    )
+    books = {group: Book([piece for of_group, piece in book if of_group == group]) for group, _ in tape}
+    found = [books[group].beside(piece, offsets) for group, piece in tape]
+    return pa.concat_tables(found).sort_by("row").drop_columns("row")
+
+
+@hypothesis_settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(
-    trades=st.lists(st.tuples(NAMES, INSTANTS, DELAYS), max_size=30),
+    trades=st.lists(st.tuples(NAMES, INSTANTS, DELAYS, DAYS), min_size=1, max_size=30),
     quotes=st.lists(
-        st.tuples(st.sampled_from(["A", "B", "C", "OTHER"]), INSTANTS, DELAYS, st.integers(1, 99)),
+        st.tuples(st.sampled_from(["A", "B", "C", "OTHER"]), INSTANTS, DELAYS, DAYS, st.integers(1, 99)),
         max_size=30,
-        unique_by=lambda one: (one[0], one[3]),
+        unique_by=lambda one: (one[0], one[3], one[4]),
     ),
+    in_order=st.booleans(),
+    rows_packed=st.integers(1, 40),
 )
-def test_arbitrary_tapes_meet_the_quotes_that_loops_find(trades: list, quotes: list) -> None:
+def test_arbitrary_tapes_meet_the_quotes_that_loops_find(
+    trades: list, quotes: list, in_order: bool, rows_packed: int
+) -> None:
+    if in_order:
+        trades, quotes = sorted(trades), sorted(quotes, key=lambda one: (one[3], one[0], one[1], one[4]))
     tape, book = tables(trades, quotes)
-    found = beside_quotes(tape, book, OFFSETS)
+    found = joined(tape, book, OFFSETS, rows_packed)
     assert found.select(tape.column_names).equals(tape)
     for name, offset in OFFSETS.items():
         expected = oracle.asof_quotes(tape.to_pandas(), book.to_pandas(), offset).astype("float64")
@@ -59,16 +86,39 @@ def test_arbitrary_tapes_meet_the_quotes_that_loops_find(trades: list, quotes: l
         pd.testing.assert_frame_equal(got, expected, check_dtype=False, check_exact=True)
 
 
-def test_without_trades_or_quotes_there_is_nothing_to_find() -> None:
-    tape, book = tables([("A", 1, 0)], [("A", 0, 0, 1)])
-    assert beside_quotes(tape.slice(1), book, {"now": 0}).num_rows == 0
-    assert beside_quotes(tape, book.slice(1), {"now": 0})["now"].to_pylist() == [None]
+def test_without_quotes_there_is_nothing_to_find() -> None:
+    tape, book = tables([("A", 1, 0, DAY)], [("A", 0, 0, DAY, 1)])
+    assert joined(tape, book[1:], {"now": 0})["now"].to_pylist() == [None]
 
 
 def test_wide_trades_keep_every_column_as_it_was() -> None:
-    tape, book = tables([("B", 5, 0), ("A", 5, 0)], [("A", 1, 0, 1), ("B", 2, 0, 2)])
+    tape, book = tables([("B", 5, 0, DAY), ("A", 5, 0, DAY)], [("A", 1, 0, DAY, 1), ("B", 2, 0, DAY, 2)])
     for place in range(99):
         tape = tape.append_column(f"more_{place}", pa.array([[place], None]))
-    found = beside_quotes(tape, book, {"now": 0})
-    assert found.drop_columns(["now"]).equals(tape)
+    found = joined(tape, book, {"now": 0})
+    assert found.drop_columns(["now"]).select(tape.column_names).equals(tape)
     assert [one["bid"] for one in found["now"].to_pylist()] == [2.0, 1.0]
+
+
+def test_a_day_and_name_is_one_group_wherever_it_is_dealt() -> None:
+    names = [f"N{number}" for number in range(1_000)]
+    tape, _ = tables([(name, 0, 0, DAY) for name in names], [])
+    together = {name: group for group, piece in dealt(tape) for name in pc.run_end_decode(piece["symbol"]).to_pylist()}
+    alone = {name: next(iter(dealt(tape[row : row + 1])))[0] for row, name in enumerate(names)}
+    assert together == alone
+    assert len(set(together.values())) == GROUPS_A_DAY
+
+
+def test_quotes_may_be_any_time_and_publication_apart() -> None:
+    instants = [2**62, -(2**62), 0, 2**32, 2**31 - 1]
+    quotes = [("A", at, (-1) ** place * 2 ** (30 + place), DAY, 2**60 - place) for place, at in enumerate(instants)]
+    trades = [("A", at + 1, 2**40, DAY) for at in instants]
+    assert [one["quote_ns"] for one in joined(*tables(trades, quotes), {"now": 0})["now"].to_pylist()] == instants
+
+
+def test_of_unsorted_sources_every_name_is_sorted() -> None:
+    quotes = [(name, at, 0, DAY, at + 1) for at in range(98, -1, -2) for name in ("B", "A", "C")]
+    trades = [(name, at, 0, DAY) for at in range(1, 100, 2) for name in ("C", "A", "B")]
+    for rows_packed in (1, 7, 1_000):
+        found = joined(*tables(trades, quotes), {"now": 0}, rows_packed)
+        assert [one["quote_ns"] for one in found["now"].to_pylist()] == [at - 1 for _, at, *_ in trades]
