@@ -5,27 +5,23 @@ No data that can be bought has labels of it, so it learns from a simulated marke
 sample measured, one to one, against the episodes. 3. A model of all days is registered, and scores the days of any lake.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import mlflow
-import numpy as np
 import pandas as pd
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
-from smallcaps.config.settings import ManipulationSettings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, Run, between, recorded_run
 from smallcaps.log import progress
 from smallcaps.microstructure.surveillance import HISTORY_DAYS, INPUTS, TABLES, surveillance
 from smallcaps.models import gradient_boosting, tracking
-from smallcaps.models.alert_score import SEED, Score, by_date, score
-from smallcaps.models.evaluation import Estimate
 from smallcaps.models.event_model import EventModel
+from smallcaps.models.manipulation_alerts import MINUTE_US, Found, alerts, figures, measured
 from smallcaps.models.past import as_columns, past_of, sessions_of
 from smallcaps.models.registry import CHAMPION, registered
 from smallcaps.models.scoring import with_probabilities
@@ -36,44 +32,8 @@ PROBLEM = "manipulation"
 KINDS = {"pump_and_dump": "run_30m", "spoof": "abs(imbalance_5m)"}
 """What is looked for, as simulated markets call it, and SQL of the rule of one line that stands beside the model."""
 NEEDED = ("silver.bars_1m", "silver.quotes", "silver.calendar")
-RANDOM_DRAWS = 20
-THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
-"""Probabilities from which on a minute might alert, at which alerts are measured beside those of the settings."""
-_MINUTE_US = 60_000_000
-_QUARTER_US = 15 * _MINUTE_US
 _NO_SEQUENCE = "cast(NULL AS array<double>) AS sequence"
 _PLACE = ("security_id", "symbol", "session_date", "ts", "known_at")
-
-
-@dataclass(frozen=True)
-class Rival:
-    """Precision and recall of another way to as many alerts."""
-
-    precision: float
-    recall: float
-
-
-@dataclass(frozen=True)
-class Found:
-    """A kind's alerts out of sample, of minutes from probability `threshold` on, beside the episodes: over `days` sessions with
-    `name_days` names in all. A false alarm is an alert that has no episode of the kind to itself.
-    """
-
-    kind: str
-    threshold: float
-    days: int
-    name_days: int
-    score: Score
-    naive: Rival
-    random: Rival
-
-    @property
-    def false_alarms_a_day(self) -> float:
-        """Alerts without an episode of their own, a session."""
-        return (self.score.alerts - self.score.matched) / self.days
-
-    def __str__(self) -> str:
-        return f"{self.kind} from {self.threshold:g}: {self.score.matched} of {self.score.episodes} in {self.score.alerts} alerts"
 
 
 def surveyed(run: Run, settings: Settings, first: date, last: date) -> DataFrame:
@@ -99,21 +59,10 @@ def labelled(rows: DataFrame, episodes: pd.DataFrame) -> DataFrame:
             "symbol string, session_date date, onset bigint, peak bigint",
         )
         same = [rows[key] == planted[key] for key in ("symbol", "session_date")]
-        under_way = (begins < planted["peak"]) & (begins + _MINUTE_US > planted["onset"])
+        under_way = (begins < planted["peak"]) & (begins + MINUTE_US > planted["onset"])
         ids = rows.join(F.broadcast(planted), [*same, under_way], "left_semi").select("event_id", F.lit(1).alias(kind))
         wide = wide.join(ids, "event_id", "left").fillna(0, [kind])
     return wide
-
-
-def alerts(scored: DataFrame, threshold: float, quiet_minutes: int) -> DataFrame:
-    """Of rows with security_id, session_date, ts, target and probability those that alert: of at least `threshold`, and the first
-    such minute of a name and target after `quiet_minutes` without one. What comes later changes none.
-    """
-    order = Window.partitionBy("security_id", "session_date", "target").orderBy("ts")
-    likely = scored.where(F.col("probability") >= threshold)
-    before = F.unix_seconds("ts") - F.unix_seconds(F.lag("ts").over(order))
-    quiet = F.coalesce(before > quiet_minutes * 60, F.lit(True))
-    return likely.withColumn("_quiet", quiet).where("_quiet").drop("_quiet")
 
 
 def train_manipulation(lake: Lake, settings: Settings, episodes: pd.DataFrame, first: date, last: date) -> list[Found]:
@@ -130,7 +79,7 @@ def train_manipulation(lake: Lake, settings: Settings, episodes: pd.DataFrame, f
             with tracking.started_run(settings, lake, PROBLEM, "gradient_boosting") as tracking_run:
                 final, scored, certain_before = _walk(rows, settings, f"{lake.root}/scratch/{run.run_id}")
                 scored.persist(StorageLevel.MEMORY_AND_DISK)
-                found = [one for kind in KINDS for one in _measured(scored, planted, kind, settings.manipulation)]
+                found = [one for kind in KINDS for one in measured(scored, planted, kind, settings.manipulation)]
                 _log(run, settings, final, found, scored)
                 scored.unpersist()
                 tags = {"algorithm": final.algorithm, "dataset": f"{first} to {last}"}
@@ -214,51 +163,6 @@ def _walk(rows: DataFrame, settings: Settings, scratch: str) -> tuple[EventModel
     return final, scored, certain_before
 
 
-def _measured(scored: DataFrame, planted: pd.DataFrame, kind: str, settings: ManipulationSettings) -> list[Found]:
-    """At each threshold. `scored`: as `_walk` gives it; `planted`: episodes with session_date, onset and peak (µs)."""
-    rows = scored.where(F.col("target") == kind)
-    at = F.unix_micros("known_at").alias("at")
-    minutes = rows.select("symbol", "session_date", at, F.col(f"naive_{kind}").alias("naive")).toPandas()
-    minutes = minutes.sort_values(["at", "symbol"], ignore_index=True)
-    days = minutes[["symbol", "session_date"]].drop_duplicates()
-    dates = sorted(days["session_date"].unique())
-    windows = planted.merge(days, on=["symbol", "session_date"]).sort_values(["onset", "symbol"], ignore_index=True)
-    windows = windows.assign(start=windows["onset"], end=windows["peak"] + settings.late_minutes * _MINUTE_US)
-    meant = windows[windows["kind"] == kind]
-    if meant.empty:
-        raise BadInput(
-            f"No {kind} is planted on the days that are tested. Build a market with more days, names or episodes."
-        )
-    quarters = minutes.assign(quarter=minutes["at"] // _QUARTER_US).sort_values(["naive", "at", "symbol"])
-    naive = quarters.drop_duplicates(["symbol", "quarter"], keep="last").dropna(subset="naive")
-    generator = np.random.default_rng(SEED)
-    found = []
-    for threshold in sorted({*THRESHOLDS, settings.alert_probability}):
-        own = alerts(rows, threshold, settings.quiet_minutes).select("symbol", "session_date", at).toPandas()
-        own = own.sort_values(["at", "symbol"], ignore_index=True)
-        largest = naive.tail(len(own)).reset_index(drop=True)
-        drawn = [minutes.iloc[generator.integers(0, len(minutes), len(own))] for _ in range(RANDOM_DRAWS)]
-        found.append(
-            Found(
-                kind,
-                threshold,
-                len(dates),
-                len(days),
-                score(own, meant, windows, dates, _MINUTE_US),
-                _rival([by_date(largest, meant, dates)]),
-                _rival([by_date(one.reset_index(drop=True), meant, dates) for one in drawn]),
-            )
-        )
-    return found
-
-
-def _rival(draws: Sequence[pd.DataFrame]) -> Rival:
-    """The mean over draws."""
-    sums = pd.DataFrame([counts.sum() for counts in draws])
-    precision, recall = (sums["matched"] / sums[of] for of in ("alerts", "episodes"))
-    return Rival(float(precision.mean()), float(recall.mean()))
-
-
 def _log(run: Run, settings: Settings, model: EventModel, found: Sequence[Found], scored: DataFrame) -> None:
     """What the run of MLflow that is going on holds: versions, settings, figures, and the alerts out of sample."""
     mlflow.set_tags({"smallcaps.run_id": run.run_id, "smallcaps.code_version": code_version()})
@@ -276,25 +180,9 @@ def _log(run: Run, settings: Settings, model: EventModel, found: Sequence[Found]
     own = settings.manipulation
     for one in found:
         if one.threshold == own.alert_probability:
-            figures = {f"{one.kind}.{name}": value for name, value in _figures(one).items()}
-            mlflow.log_metrics({name: value for name, value in figures.items() if not pd.isna(value)})
-    curve = [{"kind": one.kind, "threshold": one.threshold, **_figures(one)} for one in found]
+            known = {name: value for name, value in figures(one).items() if not pd.isna(value)}
+            mlflow.log_metrics({f"{one.kind}.{name}": value for name, value in known.items()})
+    curve = [{"kind": one.kind, "threshold": one.threshold, **figures(one)} for one in found]
     tracking.log_frame(pd.DataFrame(curve), "thresholds.csv")
     told = alerts(scored, own.alert_probability, own.quiet_minutes).select(*_PLACE, "target", "probability", "fold")
     tracking.log_frame(told.toPandas().sort_values(["ts", "symbol", "target"], ignore_index=True), "alerts.csv")
-
-
-def _figures(found: Found) -> Mapping[str, float]:
-    estimates = {name: getattr(found.score, name) for name in ("precision", "recall", "recall_of_usual", "f1")}
-    return {
-        **{f"{name}{end}": value for name, one in estimates.items() for end, value in _ends(one).items()},
-        "alerts": found.score.alerts,
-        "episodes": found.score.episodes,
-        "false_alarms_a_day": found.false_alarms_a_day,
-        **{f"naive.{name}": value for name, value in asdict(found.naive).items()},
-        **{f"random.{name}": value for name, value in asdict(found.random).items()},
-    }
-
-
-def _ends(estimate: Estimate) -> Mapping[str, float]:
-    return {"": estimate.value, "_low": estimate.low, "_high": estimate.high}

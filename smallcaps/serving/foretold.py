@@ -54,26 +54,35 @@ def foretell(lake: Lake, settings: Settings, market: Path, of: str, algorithm: s
     definition = definition_of(settings, of)
     if not lake.exists("gold.events"):
         raise BadInput("gold.events not written yet. Run `smallcaps detect` first.")
-    rows = planted_rows(lake, definition, episodes)
-    rows, folds = with_folds(rows.persist(), definition)
+    planted = planted_rows(lake, definition, episodes).persist()
+    try:
+        scored = _scored(planted, definition, settings, f"{lake.root}/scratch", algorithm)
+    finally:
+        planted.unpersist()
+    own = settings.models
+    return [compared(scored, target, own.bootstrap_samples, own.seed) for target in TARGETS]
+
+
+def _scored(
+    planted: DataFrame, definition: DatasetSettings, settings: Settings, scratch: str, algorithm: str
+) -> pd.DataFrame:
+    """What models of the past say of the folds' tests: rows as `compared` takes them."""
+    rows, folds = with_folds(planted, definition)
     kept = {
         "definition": definition.model_dump_json(),
         "input_names": input_names(definition),
         "sequence_names": channel_names(definition),
         "folds": folds,
-        "content_hash": f"{market} {of}",
+        "content_hash": "planted",
     }
-    walk = Walk(rows, kept, settings.models, f"{lake.root}/scratch")
-    models = {
-        fold["number"]: fitted for fold in folds if (fitted := walk.fit(algorithm, fold["train_before"])) is not None
-    }
+    walk = Walk(rows, kept, settings.models, scratch)
+    fits = {fold["number"]: walk.fit(algorithm, fold["train_before"]) for fold in folds}
+    models = {number: fitted for number, fitted in fits.items() if fitted is not None}
     if not models:
         raise BadInput(
             f"No fold has {settings.models.minimum_training_events} planted episodes before it. Build a market with more."
         )
-    scored = walk.scored(models).join(rows.select("event_id", "best_continuation"), "event_id").toPandas()
-    own = settings.models
-    return [compared(scored, target, own.bootstrap_samples, own.seed) for target in TARGETS]
+    return walk.scored(models).join(rows.select("event_id", "best_continuation"), "event_id").toPandas()
 
 
 def planted_rows(lake: Lake, definition: DatasetSettings, episodes: pd.DataFrame) -> DataFrame:

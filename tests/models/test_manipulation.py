@@ -15,7 +15,8 @@ from smallcaps.calendar import sessions_between
 from smallcaps.config import Settings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake
-from smallcaps.models.manipulation import KINDS, Found, alerts, labelled, score_manipulation, train_manipulation
+from smallcaps.models.manipulation import KINDS, labelled, score_manipulation, train_manipulation
+from smallcaps.models.manipulation_alerts import Found, alerts
 from smallcaps.models.tracking import client_of
 from smallcaps.refine.labels import calendar_frame
 from tests.microstructure.tables import as_table
