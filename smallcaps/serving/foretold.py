@@ -7,6 +7,7 @@ a dataset, and measured beside the probability that follows from what can be obs
 
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,7 @@ def foretell(lake: Lake, settings: Settings, market: Path, of: str, algorithm: s
         raise BadInput("gold.events not written yet. Run `smallcaps detect` first.")
     planted = planted_rows(lake, definition, episodes).persist()
     try:
-        scored = _scored(planted, definition, settings, f"{lake.root}/scratch", algorithm)
+        scored = _scored(planted, definition, settings, f"{lake.root}/scratch/{uuid4().hex}", algorithm)
     finally:
         planted.unpersist()
     own = settings.models
