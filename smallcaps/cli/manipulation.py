@@ -36,17 +36,22 @@ def manipulation_train_command(
         "of usual size",
         "F1",
         "false alarms a day",
+        "minutes late",
         "naive",
         "random",
     )
     for one in found:
         figures = map(interval, (one.score.precision, one.score.recall, one.score.recall_of_usual, one.score.f1))
+        delay = f"{one.score.delay[1]:.1f}" if one.score.delay else "–"
         rivals = (f"{rival.precision:.2f} / {rival.recall:.2f}" for rival in (one.naive, one.random))
         counts = (f"{one.score.alerts:,}", f"{one.score.episodes:,}")
-        table.add_row(one.kind, f"{one.threshold:g}", *counts, *figures, f"{one.false_alarms_a_day:.1f}", *rivals)
+        table.add_row(
+            one.kind, f"{one.threshold:g}", *counts, *figures, f"{one.false_alarms_a_day:.1f}", delay, *rivals
+        )
     output.print(table)
     output.print(
-        f"Out of sample, {found[0].days} sessions, {found[0].name_days:,} names' days. Naive and random: precision / recall."
+        f"Out of sample, {found[0].days} sessions, {found[0].name_days:,} names' days. "
+        "Naive and random: precision / recall; late: the median."
     )
 
 

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees (Chen and Guestrin 2016), grown by `xgboost.spark` in as many tasks as their events are worth."""
+"""Gradient-boosted trees (Chen and Guestrin 2016), of many events by `xgboost.spark`, in as many tasks as they are worth."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -56,10 +56,12 @@ def fit(past: Past, settings: ModelSettings) -> dict[str, Calibrated]:
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
     spark = past.rows.sparkSession
     workers = workers_of(spark, settings.workers, -(-past.events // settings.events_per_worker))
-    grow: Grow = partial(grown_in_tasks, past, workers)
+    grow: Grow
     if settings.workers is None and past.events <= settings.events_per_worker:
-        grow = partial(grown_here, past, past.sample(past.events))
-    held_out = past.sample(MOST_ROWS, HELD_OUT)
+        rows = past.sample(past.events)
+        grow, held_out = partial(grown_here, past, rows), rows[rows["part"] == HELD_OUT]
+    else:
+        grow, held_out = partial(grown_in_tasks, past, workers), past.sample(MOST_ROWS, HELD_OUT)
     with ThreadPoolExecutor(max(1, task_slots(spark) // workers)) as pool:
         found = pool.map(lambda target: _fit_target(grow, past, held_out, target, settings), past.targets)
         return dict(zip(past.targets, found, strict=True))

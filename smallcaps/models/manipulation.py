@@ -17,18 +17,20 @@ from pyspark.sql import functions as F
 from smallcaps.config import Settings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, Run, between, recorded_run
+from smallcaps.lake.runs import computed_once
 from smallcaps.log import progress
-from smallcaps.microstructure.surveillance import HISTORY_DAYS, INPUTS, TABLES, surveillance
+from smallcaps.microstructure.surveillance import INPUTS, TABLES, WITH_HISTORY, surveillance
 from smallcaps.models import gradient_boosting, tracking
 from smallcaps.models.event_model import EventModel
 from smallcaps.models.manipulation_alerts import MINUTE_US, Found, alerts, figures, measured
 from smallcaps.models.past import as_columns, past_of, sessions_of
 from smallcaps.models.registry import CHAMPION, registered
 from smallcaps.models.scoring import with_probabilities
+from smallcaps.models.targets import MANIPULATION
 from smallcaps.models.walk_forward import walk_forward
+from smallcaps.refine.job import MONTH_BEFORE_DAYS
 from smallcaps.version import code_version
 
-PROBLEM = "manipulation"
 KINDS = {"pump_and_dump": "run_30m", "spoof": "abs(imbalance_5m)"}
 """What is looked for, as simulated markets call it, and SQL of the rule of one line that stands beside the model."""
 NEEDED = ("silver.bars_1m", "silver.quotes", "silver.calendar")
@@ -42,27 +44,32 @@ def surveyed(run: Run, settings: Settings, first: date, last: date) -> DataFrame
     """
     if missing := [name for name in NEEDED if not run.lake.exists(name)]:
         raise BadInput(f"{' and '.join(missing)} not written yet: surveillance needs minutes and quotes.")
-    starts = {"silver.bars_1d": first - timedelta(days=HISTORY_DAYS)}
+    starts = dict.fromkeys(WITH_HISTORY, first - timedelta(days=MONTH_BEFORE_DAYS))
     tables = {name: run.read_days_or_empty(name, starts.get(name, first), last) for name in TABLES}
     rows = surveillance(tables, settings.microstructure, settings.publication_delay_seconds)
     event_id = F.concat_ws("|", "security_id", F.unix_seconds("ts")).alias("event_id")
     return rows.select("*", event_id, F.array(*INPUTS).alias("inputs"))
 
 
-def labelled(rows: DataFrame, episodes: pd.DataFrame) -> DataFrame:
-    """Rows with, for each of KINDS, 1 where the minute overlaps an episode of it from onset to peak, else 0."""
-    begins = F.unix_micros("ts")
-    wide = rows
-    for kind in KINDS:
-        planted = rows.sparkSession.createDataFrame(
-            episodes.loc[episodes["kind"] == kind, ["symbol", "session_date", "onset", "peak"]],
-            "symbol string, session_date date, onset bigint, peak bigint",
-        )
-        same = [rows[key] == planted[key] for key in ("symbol", "session_date")]
-        under_way = (begins < planted["peak"]) & (begins + MINUTE_US > planted["onset"])
-        ids = rows.join(F.broadcast(planted), [*same, under_way], "left_semi").select("event_id", F.lit(1).alias(kind))
-        wide = wide.join(ids, "event_id", "left").fillna(0, [kind])
-    return wide
+def labelled(rows: DataFrame, planted: pd.DataFrame) -> DataFrame:
+    """Rows with, for each of KINDS, 1 where the minute overlaps an episode of it from onset to peak, else 0. `planted`: symbol,
+    session_date, kind, onset and peak (µs).
+    """
+    minutes = pd.DataFrame(
+        [
+            (one["symbol"], one["session_date"], begins, *(int(kind == one["kind"]) for kind in KINDS))
+            for one in planted[planted["kind"].isin(KINDS)].to_dict("records")
+            for begins in range(one["onset"] // MINUTE_US * MINUTE_US, one["peak"], MINUTE_US)
+        ],
+        columns=["symbol", "session_date", "begins", *KINDS],
+    )
+    key = ["symbol", "session_date", "begins"]
+    marked = rows.sparkSession.createDataFrame(
+        minutes.groupby(key, as_index=False).max(),
+        f"symbol string, session_date date, begins bigint, {', '.join(f'{kind} int' for kind in KINDS)}",
+    )
+    wide = rows.withColumn("begins", F.unix_micros("ts")).join(F.broadcast(marked), key, "left")
+    return wide.fillna(0, list(KINDS)).drop("begins")
 
 
 def train_manipulation(lake: Lake, settings: Settings, episodes: pd.DataFrame, first: date, last: date) -> list[Found]:
@@ -76,16 +83,15 @@ def train_manipulation(lake: Lake, settings: Settings, episodes: pd.DataFrame, f
     with recorded_run(lake, "manipulation train", {"from": first, "to": last}, settings.digest()) as run:
         rows = labelled(surveyed(run, settings, first, last), planted).persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            with tracking.started_run(settings, lake, PROBLEM, "gradient_boosting") as tracking_run:
+            with tracking.started_run(settings, lake, MANIPULATION, "gradient_boosting") as tracking_run:
                 final, scored, certain_before = _walk(rows, settings, f"{lake.root}/scratch/{run.run_id}")
-                scored.persist(StorageLevel.MEMORY_AND_DISK)
-                found = [one for kind in KINDS for one in measured(scored, planted, kind, settings.manipulation)]
-                _log(run, settings, final, found, scored)
-                scored.unpersist()
+                with computed_once(scored) as scored:
+                    found = [one for kind in KINDS for one in measured(scored, planted, kind, settings.manipulation)]
+                    _log(run, settings, final, found, scored)
                 tags = {"algorithm": final.algorithm, "dataset": f"{first} to {last}"}
                 tags |= {"certain_before": str(certain_before), "newest_fold": str(settings.manipulation.folds)}
                 version = tracking.log_model(client, tracking_run, final, tags)
-                client.set_registered_model_alias(PROBLEM, CHAMPION, version)
+                client.set_registered_model_alias(MANIPULATION, CHAMPION, version)
         finally:
             rows.unpersist()
         run.note = "; ".join(map(str, found))
@@ -96,7 +102,7 @@ def score_manipulation(lake: Lake, settings: Settings, first: date, last: date) 
     """Replace gold.manipulation_alerts from `first` to `last` by what the registered model alerts to; returns how many. Raises
     BadInput where no model is registered, it reads other inputs, or the tables are missing.
     """
-    model = registered(settings, lake, PROBLEM, CHAMPION)
+    model = registered(settings, lake, MANIPULATION, CHAMPION)
     if model.event_model.input_names != tuple(INPUTS):
         raise BadInput(f"{model.name} was trained on other inputs than those made now. Train it again.")
     with recorded_run(lake, "manipulation score", {"from": first, "to": last}, settings.digest()) as run:
@@ -138,9 +144,9 @@ def _walk(rows: DataFrame, settings: Settings, scratch: str) -> tuple[EventModel
 
     def fit(train_before: int) -> EventModel | None:
         past = past_of(matrix, sessions, train_before, names, own.held_out_share, scratch, KINDS)
-        if past is None or not past.targets:
+        if past is None or set(past.targets) != set(KINDS):
             return None
-        return EventModel(PROBLEM, "gradient_boosting", "inputs", names, gradient_boosting.fit(past, own))
+        return EventModel(MANIPULATION, "gradient_boosting", "inputs", names, gradient_boosting.fit(past, own))
 
     models = {}
     for done, fold in enumerate(folds):
@@ -152,7 +158,8 @@ def _walk(rows: DataFrame, settings: Settings, scratch: str) -> tuple[EventModel
     final = fit(certain_before)
     if final is None or not models:
         raise BadInput(
-            "Too few episodes of manipulation to train on. Build a market with more days, names or episodes."
+            f"Too few episodes to train on: {' and '.join(KINDS)} must be there both early and late before a fold. Build a "
+            "market with more days, names or episodes."
         )
     number = F.lit(None).cast("int")
     for fold in folds:

@@ -17,7 +17,6 @@ RANDOM_DRAWS = 20
 THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
 """Probabilities from which on a minute might alert, at which alerts are measured beside those of the settings."""
 MINUTE_US = 60_000_000
-_QUARTER_US = 15 * MINUTE_US
 
 
 def alerts(scored: DataFrame, threshold: float, quiet_minutes: int) -> DataFrame:
@@ -81,14 +80,13 @@ def measured(scored: DataFrame, planted: pd.DataFrame, kind: str, settings: Mani
         raise BadInput(
             f"No {kind} is planted on the days that are tested. Build a market with more days, names or episodes."
         )
-    quarters = minutes.dropna().assign(quarter=lambda rows: rows["at"] // _QUARTER_US)
-    naive = quarters.sort_values(["naive", "at", "symbol"]).drop_duplicates(["symbol", "quarter"], keep="last")
+    naive = minutes.dropna().sort_values(["naive", "at", "symbol"], ascending=[False, True, True], ignore_index=True)
     generator = np.random.default_rng(SEED)
     found = []
     for threshold in sorted({*THRESHOLDS, settings.alert_probability}):
         own = alerts(rows, threshold, settings.quiet_minutes).select("symbol", "session_date", at).toPandas()
         own = own.sort_values(["at", "symbol"], ignore_index=True)
-        largest = naive.tail(len(own)).reset_index(drop=True)
+        largest = _largest(naive, len(own), settings.quiet_minutes)
         drawn = [minutes.iloc[generator.integers(0, len(minutes), len(own))] for _ in range(RANDOM_DRAWS)]
         found.append(
             Found(
@@ -102,6 +100,19 @@ def measured(scored: DataFrame, planted: pd.DataFrame, kind: str, settings: Mani
             )
         )
     return found
+
+
+def _largest(minutes: pd.DataFrame, count: int, quiet_minutes: int) -> pd.DataFrame:
+    """The first `count` of minutes in order that are further than `quiet_minutes` from each other of their name."""
+    taken: list[int] = []
+    times: dict[str, list[int]] = {}
+    for place, (symbol, at) in enumerate(zip(minutes["symbol"], minutes["at"], strict=True)):
+        if len(taken) == count:
+            break
+        if all(abs(at - other) > quiet_minutes * MINUTE_US for other in times.get(symbol, ())):
+            times.setdefault(symbol, []).append(at)
+            taken.append(place)
+    return minutes.iloc[taken].sort_values(["at", "symbol"], ignore_index=True)
 
 
 def _rival(draws: Sequence[pd.DataFrame]) -> Rival:
@@ -119,6 +130,7 @@ def figures(found: Found) -> Mapping[str, float]:
         "alerts": found.score.alerts,
         "episodes": found.score.episodes,
         "false_alarms_a_day": found.false_alarms_a_day,
+        "median_delay_minutes": found.score.delay[1] if found.score.delay else float("nan"),
         **{f"naive.{name}": value for name, value in asdict(found.naive).items()},
         **{f"random.{name}": value for name, value in asdict(found.random).items()},
     }

@@ -34,10 +34,9 @@ class Network:
         self.kind, self.options, self.targets = kind, options, targets
         self.weights, self.mean, self.deviation, self.steps = weights, mean, deviation, steps
         self._module: GatedRecurrent | TemporalTransformer | None = None
-        self._answered: tuple[Floats, Floats] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_module": None, "_answered": None}
+        return self.__dict__ | {"_module": None}
 
     @property
     def module(self) -> GatedRecurrent | TemporalTransformer:
@@ -53,10 +52,8 @@ class Network:
         return torch.from_numpy(standard(sequences, self.mean, self.deviation, self.steps))
 
     def margins(self, sequences: Floats) -> Floats:
-        """Log odds: events × targets. The targets ask one after the other: of the same array it is computed once."""
-        if self._answered is None or self._answered[0] is not sequences:
-            self._answered = sequences, np.round(self._through(sequences, self.module), DECIMALS)
-        return self._answered[1]
+        """Log odds: events × targets."""
+        return np.round(self._through(sequences, self.module), DECIMALS)
 
     def latent(self, sequences: Floats) -> Floats:
         """The latent representation: events × hidden."""

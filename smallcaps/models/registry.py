@@ -20,7 +20,7 @@ from smallcaps.models.event_model import EventModel
 from smallcaps.models.frozen import described, of_dataset
 from smallcaps.models.gates import Gate
 from smallcaps.models.scoring import READ, with_probabilities
-from smallcaps.models.targets import TARGETS, problem
+from smallcaps.models.targets import MANIPULATION, TARGETS, problem
 from smallcaps.models.tracking import answering, client_of, logged_frame
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -100,10 +100,10 @@ class Version:
 
 @answering()
 def versions(lake: Lake, settings: Settings) -> list[Version]:
-    """All versions of the problems of the settings' definitions, newest first."""
+    """All versions of the problems of the settings' definitions, and of manipulation, newest first."""
     client = client_of(settings, lake)
     found = []
-    for called in sorted({problem(definition) for definition in settings.datasets.values()}):
+    for called in sorted({MANIPULATION, *map(problem, settings.datasets.values())}):
         for one in client.search_model_versions(f"name = '{called}'"):
             # A search does not give the aliases.
             whole = client.get_model_version(called, one.version)

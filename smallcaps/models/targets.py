@@ -10,6 +10,10 @@ TARGETS: dict[str, str] = {
 """SQL over gold.dataset_rows: whether it came. Exhaustion overlaps with the others, so each has a model of its own."""
 
 
+MANIPULATION = "manipulation"
+"""What the models of manipulation are registered as."""
+
+
 def problem(definition: DatasetSettings) -> str:
     """What is foretold, in a name: of events of which grains, how far ahead, beyond how wide a barrier. Models of one problem
     compete in one experiment and one registered model of MLflow.

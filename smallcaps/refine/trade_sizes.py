@@ -30,10 +30,11 @@ def earlier_quantiles(sizes: DataFrame, days: DataFrame, calendar: DataFrame, qu
     SESSIONS before them on.
     """
     numbers = F.broadcast(calendar.select("session_date", "session_number"))
-    asked = F.broadcast(days.join(numbers, "session_date"))
+    before = F.explode(F.sequence(F.col("session_number") - SESSIONS, F.col("session_number") - 1))
+    asked = days.join(numbers, "session_date").select("security_id", "session_date", before.alias("earlier"))
     earlier = sizes.join(numbers, "session_date").selectExpr(
         "security_id", "session_number AS earlier", f"exp(bucket / {BUCKETS_PER_E}D) AS dollars", "trades"
     )
-    met = earlier.join(asked, "security_id").where(f"session_number - earlier BETWEEN 1 AND {SESSIONS}")
+    met = earlier.join(F.broadcast(asked), ["security_id", "earlier"])
     found = F.expr(f"percentile(dollars, {quantile}D, trades)").alias("dollars")
     return met.groupBy("security_id", "session_date").agg(found)

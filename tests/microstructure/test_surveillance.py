@@ -16,7 +16,7 @@ from smallcaps.refine.labels import calendar_frame
 from tests.microstructure.tables import as_table
 
 Row = dict[str, Any]
-SESSIONS = sessions_between(dt.date(2025, 1, 2), dt.date(2025, 3, 3)).to_dict("records")
+*SESSIONS, LATER = sessions_between(dt.date(2025, 1, 2), dt.date(2025, 3, 4)).to_dict("records")
 SESSION = SESSIONS[-1]
 DAY = SESSION["session_date"]
 FOUR_NS = SESSION["pre_open_at"].value
@@ -70,23 +70,25 @@ def tape(name: str, quotes_a_minute: float, minutes: int) -> dict[str, list[Row]
     return rows
 
 
-def daily(name: str, closes: list[float]) -> list[Row]:
-    """Daily bars of the sessions before, the last of them after a split of two for one."""
-    bars = []
-    for session, close in zip(SESSIONS[-1 - len(closes) : -1], closes, strict=True):
-        split = session is SESSIONS[-2]
-        prices = dict.fromkeys(("open", "high", "low", "close"), close / 2 if split else close)
-        bars.append(
-            who(name)
-            | {key: session[key] for key in ("session_date", "session_number", "open_at", "close_at")}
-            | prices
-            | {"volume": 1_000, "zero_volume": False, "possible_missing_split": False}
-            | {"cumulative_factor": 0.5 if split else 1.0}
-        )
-    return bars
+RETURNS = [None if day in (3, 20) else round(math.sin(day) / 30, 4) for day in range(25)]
+"""Of the 25 sessions before the day; two have none."""
 
 
-CLOSES = [round(10 + math.sin(day) / 3, 2) for day in range(25)]
+def daily(name: str) -> list[Row]:
+    """The returns of the sessions before, and the day's own and one later, which are not known yet."""
+    returns = [*RETURNS, 9.0, 99.0]
+    sessions = [*SESSIONS[-1 - len(RETURNS) :], LATER]
+    funds = {"market_fund": "SPY", "small_cap_fund": "IWM", "n": 60}
+    return [
+        who(name)
+        | funds
+        | {
+            "session_date": session["session_date"],
+            "known_at": session["close_at"].to_pydatetime(),
+            "daily_return": told,
+        }
+        for session, told in zip(sessions, returns, strict=True)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def rows() -> dict[str, list[Row]]:
         for minutes, called in ((MINUTES, name), (CUT, f"{name}.CUT")):
             for table, some in tape(name, quotes_a_minute, minutes).items():
                 found[table] += [row | who(called) for row in some]
-            found["silver.bars_1d"] += daily(called, CLOSES)
+            found["silver.sectors"] += daily(called)
             usual = {"known_at": SESSION["pre_open_at"].to_pydatetime(), "bars": 20, "counted_bars": 20}
             found["silver.baselines"].append(who(called) | usual | {"median_volume": 50_000.0, "median_trades": 900.0})
     return found
@@ -106,7 +108,7 @@ def rows() -> dict[str, list[Row]]:
 @pytest.fixture(scope="module")
 def seen(spark: SparkSession, settings: Settings, rows: dict[str, list[Row]]) -> pd.DataFrame:
     tables = {name: as_table(spark, name, some) for name, some in rows.items()}
-    tables["silver.calendar"] = calendar_frame(spark, DAY, DAY)
+    tables["silver.calendar"] = calendar_frame(spark, SESSIONS[0]["session_date"], DAY)
     frame = surveillance(tables, settings.microstructure, DELAY)
     found = frame.toPandas().sort_values(["symbol", "ts"], ignore_index=True)
     return found.assign(
@@ -152,8 +154,8 @@ def test_without_books_history_and_baselines_the_rest_is_the_same(
     tables = {
         name: as_table(spark, name, [row for row in some if row["symbol"] == "CALM"]) for name, some in rows.items()
     }
-    tables |= {name: tables[name].limit(0) for name in ("silver.book", "silver.bars_1d", "silver.baselines")}
-    tables["silver.calendar"] = calendar_frame(spark, DAY, DAY)
+    tables |= {name: tables[name].limit(0) for name in ("silver.book", "silver.sectors", "silver.baselines")}
+    tables["silver.calendar"] = calendar_frame(spark, SESSIONS[0]["session_date"], DAY)
     found = surveillance(tables, settings.microstructure, DELAY).toPandas().sort_values("ts", ignore_index=True)
     gone = [one for one, sql in INPUTS.items() if "deep_" in sql or "volatility" in sql or "median_volume" in sql]
     assert found[gone].isna().all().all()
@@ -173,13 +175,14 @@ def oracle(rows: dict[str, list[Row]]) -> pd.DataFrame:
     each = (
         quotes.groupby("minute")
         .apply(minute_of, include_groups=False)
-        .join(books.groupby("minute").apply(sizes_of, include_groups=False).add_prefix("deep_"))
+        .join(books.groupby("minute").apply(sizes_of, include_groups=False).add_prefix("deep_"), how="outer")
     )
-    each = each.join(bars[["volume", "transactions"]]).fillna({"volume": 0, "transactions": 0})
-    before = pd.DataFrame(rows["silver.bars_1d"]).sort_values("session_number")
-    log_close = np.log(before["close"] / before["cumulative_factor"]).to_numpy()
-    volatility = float(np.std(np.diff(log_close)[-VOLATILITY_SESSIONS:], ddof=1))
-    return pd.DataFrame({minute: inputs_of(each, minute, volatility) for minute in each.index}).T
+    each = each.join(bars[["volume", "transactions"]], how="outer").sort_index()
+    each = each.fillna({"volume": 0, "transactions": 0, "quotes": 0})
+    known = [math.log1p(told) for told in RETURNS[-VOLATILITY_SESSIONS:] if told is not None]
+    volatility = float(np.std(known, ddof=1))
+    quoted = each[each["quotes"] > 0]
+    return pd.DataFrame({minute: inputs_of(each, minute, volatility) for minute in quoted.index}).T
 
 
 def sizes_of(some: pd.DataFrame) -> pd.Series:
@@ -200,25 +203,26 @@ def minute_of(some: pd.DataFrame) -> pd.Series:
 
 
 def inputs_of(each: pd.DataFrame, minute: int, volatility: float) -> dict[str, float]:
+    elapsed = minute - OPEN + 1
     so_far, before = each.loc[:minute], each.loc[: minute - 5]
-    last = {minutes: each.loc[minute - minutes + 1 : minute] for minutes in (5, 15, 30, 60)}
+    last = {minutes: each.loc[minute - minutes + 1 : minute] for minutes in (5, 30)}
     now = each.loc[minute]
-    steps = each["mid"].diff().loc[minute - 29 : minute]
-    found = {"minutes_since_open": minute - OPEN}
-    found |= {
-        f"run_{minutes}m": math.log(now["mid"] / some["mid"].iloc[0]) / volatility for minutes, some in last.items()
-    }
+    steps = np.sign(each["mid"].dropna().diff()).reindex(each.index).loc[minute - 29 : minute]
+    found: dict[str, float] = {"minutes_since_regular_open": minute - OPEN}
+    for minutes in (5, 15, 30, 60):
+        first = each.loc[minute - minutes : minute, "mid"].dropna().iloc[0]
+        found[f"run_{minutes}m"] = math.log(now["mid"] / first) / volatility if elapsed > minutes else math.nan
     found["above_low"] = math.log(now["mid"] / so_far["mid"].min()) / volatility
     found["below_high"] = math.log(so_far["mid"].max() / now["mid"]) / volatility
-    found["up_share_30m"] = float((steps > 0).mean() - (steps < 0).mean())
+    found["direction_30m"] = steps.mean()
     found["log_relative_volume_30m"] = log_of(last[30]["volume"].sum(), 50_000 * 30 / 390)
     for name, column in (("volume", "volume"), ("trade", "transactions"), ("quote", "quotes")):
-        found[f"{name}_pace_5m"] = log_of(last[5][column].sum() / 5, before[column].mean() if len(before) else math.nan)
-    size = {
+        found[f"{name}_pace_5m"] = log_of(last[5][column].sum() / 5, ratio(before[column].sum(), max(elapsed - 5, 0)))
+    sizes = {
         key: ratio(some["volume"].sum(), some["transactions"].sum())
         for key, some in (("30", last[30]), ("all", so_far))
     }
-    found["trade_size_30m"] = log_of(size["30"], size["all"])
+    found["trade_size_30m"] = log_of(sizes["30"], sizes["all"])
     found["spread_5m"] = log_of(last[5]["spread"].mean(), before["spread"].mean())
     for prefix in ("", "deep_"):
         found[f"{prefix}imbalance_1m"] = now[f"{prefix}imbalance"]
@@ -227,7 +231,9 @@ def inputs_of(each: pd.DataFrame, minute: int, volatility: float) -> dict[str, f
             weight = f"{prefix}{side}_size"
             found[f"{prefix}{side}_weight_5m"] = log_of(last[5][weight].mean(), before[weight].mean())
             found[f"{prefix}{side}_flicker_5m"] = last[5][f"{prefix}{side}_flicker"].mean()
-    return found
+    full = {"direction_30m": 30, "log_relative_volume_30m": 30, "trade_size_30m": 30}
+    full |= {name: 5 for name in found if "imbalance_5m" in name or "flicker_5m" in name}
+    return {name: math.nan if elapsed < full.get(name, 0) else value for name, value in found.items()}
 
 
 def ratio(one: float, other: float) -> float:

@@ -16,7 +16,7 @@ from smallcaps.config import Settings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake
 from smallcaps.models.manipulation import KINDS, labelled, score_manipulation, train_manipulation
-from smallcaps.models.manipulation_alerts import Found, alerts
+from smallcaps.models.manipulation_alerts import MINUTE_US, Found, _largest, alerts
 from smallcaps.models.tracking import client_of
 from smallcaps.refine.labels import calendar_frame
 from tests.microstructure.tables import as_table
@@ -84,14 +84,18 @@ def tape() -> tuple[list[Row], list[Row], pd.DataFrame]:
     return quotes, bars, pd.DataFrame(episodes)
 
 
-def daily_bars() -> list[Row]:
+def returns() -> list[Row]:
     """A month before the first day, in which names move by 3 % a day."""
     random = np.random.default_rng(9)
     return [
-        {"security_id": f"T:N{number}:2025-01-02", "symbol": f"N{number}", "volume": 1_000, "cumulative_factor": 1.0}
-        | {key: session[key] for key in ("session_date", "session_number", "open_at", "close_at")}
-        | dict.fromkeys(("open", "high", "low", "close"), float(10 * np.exp(random.normal(0, 0.03))))
-        | {"zero_volume": False, "possible_missing_split": False}
+        {
+            "security_id": f"T:N{number}:2025-01-02",
+            "symbol": f"N{number}",
+            "market_fund": "SPY",
+            "small_cap_fund": "IWM",
+        }
+        | {"session_date": session["session_date"], "known_at": session["close_at"].to_pydatetime(), "n": 60}
+        | {"daily_return": float(random.normal(0, 0.03))}
         for number in range(NAMES)
         for session in sessions_between(dt.date(2024, 12, 2), dt.date(2024, 12, 31)).to_dict("records")
     ]
@@ -120,11 +124,11 @@ def episodes() -> pd.DataFrame:
 def lake(spark: SparkSession, own: Settings) -> Iterator[Lake]:
     made = Lake(own.lake, spark)
     quotes, bars, _ = tape()
-    made.replace("silver.calendar", calendar_frame(spark, FIRST, LAST), None, "test")
+    made.replace("silver.calendar", calendar_frame(spark, dt.date(2024, 12, 2), LAST), None, "test")
     for name, rows in (
         ("silver.quotes", quotes),
         ("silver.bars_1m", bars),
-        ("silver.bars_1d", daily_bars()),
+        ("silver.sectors", returns()),
     ):
         made.replace(name, as_table(spark, name, rows), None, "test")
     yield made
@@ -235,6 +239,31 @@ def test_a_name_is_alerted_once_until_it_has_been_quiet(spark: SparkSession) -> 
         told.setdefault((row["security_id"], row["target"]), []).append(row["minute"])
     # 25 and 55 come within half an hour of a minute that was likely; 88 is 32 minutes after 56.
     assert told == {("A", "spoof"): [0, 88], ("A", "pump_and_dump"): [0, 88], ("B", "spoof"): [2, 88]}
+
+
+def test_a_rule_of_one_line_alerts_as_seldom_as_the_model() -> None:
+    minutes = pd.DataFrame(
+        [("A", 0, 9.0), ("A", 20, 8.0), ("B", 20, 7.0), ("A", 31, 6.0), ("A", 62, 5.0)],
+        columns=["symbol", "at", "naive"],
+    ).assign(at=lambda rows: rows["at"] * MINUTE_US, session_date=dt.date(2025, 1, 2))
+    taken = _largest(minutes, 3, 30)
+    # 20 lies within half an hour of 0; of those that are left the three largest.
+    assert [(row["symbol"], row["at"] // MINUTE_US) for row in taken.to_dict("records")] == [
+        ("A", 0),
+        ("B", 20),
+        ("A", 31),
+    ]
+    assert len(_largest(minutes, 9, 30)) == 4
+
+
+def test_a_fold_that_knows_no_spoof_tests_nothing_and_what_is_missed_counts(
+    lake: Lake, own: Settings, episodes: pd.DataFrame
+) -> None:
+    late = episodes[
+        (episodes["kind"] != "spoof") | (episodes["session_date"] > SESSIONS[len(SESSIONS) // 3]["session_date"])
+    ]
+    found = {one.kind: one for one in train_manipulation(lake, own, late, FIRST, LAST) if one.threshold == 0.5}
+    assert found["spoof"].days == found["pump_and_dump"].days < len(SESSIONS) - len(SESSIONS) // 3
 
 
 def test_what_cannot_be_trained_or_scored_is_told(
