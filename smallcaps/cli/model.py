@@ -166,11 +166,14 @@ def model_truth_command(
     lake, settings = opened()
     found = timed("model truth", lake.spark, lambda: foretell(lake, settings, market, of, algorithm))
     table = RichTable("target", "figure", algorithm, "the best possible", "share of its gain")
-    for one in found:
+    for one in found.targets:
         for name, share in one.share.items():
             table.add_row(one.target, name, *map(interval, (one.ours[name], one.best[name], share)))
     output.print(table)
-    output.print(f"{found[0].episodes:,} planted episodes out of sample.")
+    tested = found.targets[0].episodes
+    output.print(
+        f"{found.planted:,} episodes planted, {found.met:,} met by an event, {tested:,} of these out of sample."
+    )
 
 
 @model_app.command("search")

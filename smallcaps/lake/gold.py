@@ -511,7 +511,12 @@ MANIPULATION_ALERTS = Table(
         Column("ts", "timestamp", "Start of the minute", "UTC", nullable=False),
         Column("known_at", "timestamp", "First moment anyone could have acted on it", "UTC", nullable=False),
         Column("kind", "string", "pump_and_dump or spoof", nullable=False, values=("pump_and_dump", "spoof")),
-        Column("probability", "double", "That it is under way", nullable=False),
+        Column(
+            "probability",
+            "double",
+            "That it is under way, were it as frequent as where the model learnt",
+            nullable=False,
+        ),
         Column("model", "string", "manipulation@version of the registered model", nullable=False),
         Column("tracking_run", "string", "MLflow run that the model is of", nullable=False),
     ),

@@ -1,4 +1,4 @@
-"""How good detectors are: alerts against what was planted, one to one, with intervals that draw whole days."""
+"""How good alerts are, of a detector or a model: against what was planted, one to one, with intervals that draw whole days."""
 
 import heapq
 import itertools

@@ -46,7 +46,19 @@ class Foretold:
         return f"{self.target}: AUC {self.ours['auc'].value:.3f}, at best {self.best['auc'].value:.3f}"
 
 
-def foretell(lake: Lake, settings: Settings, market: Path, of: str, algorithm: str) -> list[Foretold]:
+@dataclass(frozen=True)
+class Comparison:
+    """How many episodes were `planted`, how many of them events `met`, and each target's figures over those that were tested."""
+
+    planted: int
+    met: int
+    targets: list[Foretold]
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.targets))
+
+
+def foretell(lake: Lake, settings: Settings, market: Path, of: str, algorithm: str) -> Comparison:
     """Fit `algorithm` to the planted episodes that events of definition `of` met, and compare.
 
     Raises BadInput where the folder holds no market, the lake has no events of it, or they are too few.
@@ -58,10 +70,12 @@ def foretell(lake: Lake, settings: Settings, market: Path, of: str, algorithm: s
     planted = planted_rows(lake, definition, episodes).persist()
     try:
         scored = _scored(planted, definition, settings, f"{lake.root}/scratch/{uuid4().hex}", algorithm)
+        met = planted.count()
     finally:
         planted.unpersist()
     own = settings.models
-    return [compared(scored, target, own.bootstrap_samples, own.seed) for target in TARGETS]
+    targets = [compared(scored, target, own.bootstrap_samples, own.seed) for target in TARGETS]
+    return Comparison(len(episodes), met, targets)
 
 
 def _scored(

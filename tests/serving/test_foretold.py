@@ -17,7 +17,7 @@ from smallcaps.serving.foretold import NO_GAIN, compared, foretell, planted_rows
 from smallcaps.sources.simulator.episodes import NOTHING
 from smallcaps.sources.simulator.layout import read_episodes
 from tests.microstructure.tables import as_table
-from tests.models.world import FIRST, LAST, SESSIONS, event_row
+from tests.models.world import FIRST, LAST, SESSIONS, event_row, world
 
 SAMPLES, SEED = 100, 1
 
@@ -61,9 +61,49 @@ def test_who_knows_half_has_some_of_it_who_knows_nothing_none_and_who_is_wrong_l
 
 def test_a_reversal_is_as_likely_as_what_is_left() -> None:
     rows = scored("all")
-    rows = rows.assign(target="reversal", happened=1 - rows["happened"])
-    told = rows.assign(probability=1 - NOTHING - rows["best_continuation"])
-    assert compared(told, "reversal", SAMPLES, SEED).share["auc"].value == pytest.approx(1)
+    left = 1 - NOTHING - rows["best_continuation"]
+    happened = (np.random.default_rng(4).random(len(rows)) < left).astype(int)
+    told = rows.assign(target="reversal", happened=happened, probability=left, base_rate=left.mean())
+    found = compared(told, "reversal", SAMPLES, SEED)
+    assert found.ours == found.best
+    assert found.share["log_loss_skill"].value == pytest.approx(1)
+    # Who takes what does not continue for a reversal is wrong where nothing follows.
+    wrong = told.assign(probability=1 - rows["best_continuation"])
+    assert compared(wrong, "reversal", SAMPLES, SEED).share["log_loss_skill"].value < 0.5
+
+
+def test_what_was_drawn_by_what_an_input_tells_is_foretold_nearly_as_well_as_can_be(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(8)
+    events, seen, episodes = [], set(), []
+    for event in world()[0]:
+        if (event["symbol"], event["session_date"]) in seen:
+            continue
+        seen.add((event["symbol"], event["session_date"]))
+        events.append(event)
+        best = 0.6 if event["strength"] > 1.5 else 0.1
+        drawn = random.random()
+        outcome = "continuation" if drawn < best else "reversal" if drawn < 1 - NOTHING else "nothing"
+        told = {name: event[name] for name in ("symbol", "direction")} | {"outcome": outcome, "best_continuation": best}
+        when = {
+            "session_date": event["session_date"].isoformat(),
+            "onset_ns": ns(event["ts"]),
+            "peak_ns": ns(event["ts"]),
+        }
+        episodes.append(told | when)
+    lake.replace("silver.calendar", calendar_frame(lake.spark, FIRST, LAST), None, "test")
+    lake.replace("gold.events", as_table(lake.spark, "gold.events", events), None, "test")
+    folds = settings.datasets["daily"].model_copy(update={"folds": 2})
+    few = settings.models.model_copy(update={"minimum_training_events": 60, "bootstrap_samples": 60})
+    own = settings.model_copy(update={"datasets": {"daily": folds}, "models": few})
+    place = market(tmp_path / "market", [*episodes, episodes[0] | {"symbol": "NOWHERE"}])
+    found = foretell(lake, own, place, "daily", "gradient_boosting")
+    assert (found.planted, found.met) == (len(episodes) + 1, len(episodes))
+    for one in found.targets:
+        assert 0.5 * len(episodes) < one.episodes < 0.8 * len(episodes)
+        assert one.best["auc"].value > 0.7
+        assert 0.6 < one.share["auc"].value < 1.05
 
 
 def ns(at: Any) -> int:
