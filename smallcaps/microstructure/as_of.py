@@ -1,12 +1,23 @@
 """The quotes in force at trades, or some time before or after them: an as-of join with one shuffle of either side.
 
-1. The names of a day are dealt into groups, and the rows of each are packed into Arrow messages, so that Spark shuffles and
-sorts messages instead of rows. Names are runs there, and the numbers of quotes are differences, so that messages are short.
-2. Each group is joined in numpy: the runs of its quotes are laid end to end and sorted only where that leaves them out of order,
-and there is a binary search for each offset. So neither many thin names nor wide trades nor many offsets cost much.
+1. The names of a day are dealt into groups and the day into slices, and the rows of each group and slice are packed into Arrow
+messages, so that Spark shuffles and sorts messages instead of rows. Names are runs there, and the numbers of quotes are
+differences, so that messages are short.
+2. Each group and slice is joined in numpy: the runs of its quotes are laid end to end and sorted only where that leaves them out
+of order, and there is a binary search for all offsets. So neither many thin names nor wide trades nor many offsets cost much, and
+a giant name is joined by several tasks.
+
+A trade lies in one slice, together with every quote that any of its offsets may need. Call the earlier of when a row was made and
+when it was published its early time, the later one its late time. A trade goes to the slice of its early time.
+- A quote is seen by no trade whose early time is before its own less the longest offset (0 at least): by none in a slice before
+that instant's.
+- A quote is seen by every trade whose early time is after its late time less the most negative offset (0 at most): by all in the
+slices after that instant's. Of such quotes each of these slices needs only the one made last.
+- So a quote goes to the slices from the first instant's to the second's, and to all later ones if none of its name that is packed
+with it, and whose second instant is in the same slice, was made later.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from zlib import crc32
 
@@ -18,13 +29,16 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
 TIME, PUBLISHED = "participant_ns", "sip_ns"
-GROUPS_A_DAY = 64
-"""What a task joins at once is a day's names by so many, however many days there are; a name's day is never divided."""
+GROUPS_A_DAY = 16
+"""What a task joins at once is a slice of a day's names by so many, however many days there are."""
+SLICES_BEGIN = (13, 16, 19)
+"""Hours, UTC, of a session's date at which its second slice and the later ones begin; the regular session has a part in three."""
+HOUR_NS = 3_600_000_000_000
 ROWS_PACKED = 1 << 19
-"""So many rows are packed at once, a message for each group among them."""
+"""So many rows are packed at once, a message for each group and slice among them."""
+_SLICES = len(SLICES_BEGIN) + 1
 _NAME, _DAY, _ORDER, _GROUP = "symbol", "session_date", "sequence_number", "_group"
 _PRICES = ("bid_price", "ask_price")
-_Form = Callable[[pa.Table, np.ndarray], pa.Table]
 _QUOTE = StructType(
     [StructField("bid", DoubleType()), StructField("ask", DoubleType()), StructField("quote_ns", LongType())]
 )
@@ -37,8 +51,8 @@ def with_quotes(trades: DataFrame, quotes: DataFrame, offsets_ns: Mapping[str, i
     by sequence_number counts. A quote that was published after the trade (of a later offset: after its publication + offset)
     could not be seen, and the one before it counts: what is known of a trade when it is published stays so.
 
-    `trades` have the name, day and times of silver.trades and any other columns, `quotes` are rows of silver.quotes. A group's
-    messages, compressed, must not exceed 2 GiB.
+    `trades` have the name, day and times of silver.trades and any other columns, `quotes` are rows of silver.quotes. The
+    messages of a group's slice, compressed, must not exceed 2 GiB.
     """
     offsets = dict(offsets_ns)
     schema = StructType([*trades.schema.fields, *(StructField(name, _QUOTE) for name in offsets)])
@@ -52,12 +66,12 @@ def with_quotes(trades: DataFrame, quotes: DataFrame, offsets_ns: Mapping[str, i
         return met.select(nothing.column_names)
 
     needed = quotes.select(_NAME, _DAY, TIME, PUBLISHED, _ORDER, *_PRICES)
-    tape, book = _packed(trades, dealt), _packed(needed, partial(dealt, form=in_short))
+    tape, book = _packed(trades, dealt), _packed(needed, partial(dealt, offsets_ns=[*offsets.values()]))
     return tape.groupBy(_GROUP).cogroup(book.groupBy(_GROUP)).applyInArrow(joined, schema)
 
 
 def _packed(rows: DataFrame, deal: Callable[[pa.Table], Iterator[tuple[int, pa.Table]]]) -> DataFrame:
-    """Rows as Arrow messages, each of a day and group."""
+    """Rows as Arrow messages, each of a day, group and slice."""
 
     def pack(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for some in _gathered(batches):
@@ -79,26 +93,64 @@ def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
-def dealt(rows: pa.Table, form: _Form = lambda rows, _: rows) -> Iterator[tuple[int, pa.Table]]:
-    """Rows by day and group, the rows of a name together and in their order, its name run-end encoded; the other columns in this
-    form, which is given where the rows of each day and group begin.
+def dealt(rows: pa.Table, offsets_ns: Collection[int] | None = None) -> Iterator[tuple[int, pa.Table]]:
+    """Trades by day, group and slice, the rows of a name together and in their order, its name run-end encoded. Where there are
+    offsets, quotes in short instead, in every slice whose trades may need them.
     """
-    # What is of one day and name is dealt as a whole: where rows come sorted by name that is little to sort.
-    days, named = rows[_DAY].cast(pa.int32()).to_numpy(), pc.run_end_encode(rows[_NAME].combine_chunks())
-    ends = np.union1d(named.run_ends, np.flatnonzero(np.diff(days)) + 1)
+    made, published = rows[TIME].to_numpy(), rows[PUBLISHED].to_numpy()
+    early, late = np.minimum(made, published), np.maximum(made, published)
+    days = rows[_DAY].cast(pa.int32()).to_numpy().astype(np.int64)
+    if offsets_ns is None:
+        first = last = _slices(early, days)
+    else:
+        first, last = _slices(early - max([0, *offsets_ns]), days), _slices(late - min([0, *offsets_ns]), days)
+    # What is of one day, name and slices is dealt as a whole: where rows come sorted by name and time that is little to sort.
+    named = pc.run_end_encode(rows[_NAME].combine_chunks())
+    labels = named.values.dictionary_encode()
+    of_names = np.array([crc32(name.encode()) % GROUPS_A_DAY for name in labels.dictionary.to_pylist()])
+
+    def name_at(row: np.ndarray) -> np.ndarray:
+        return np.asarray(labels.indices, np.int64)[np.searchsorted(named.run_ends, row, "right")]
+
+    ends = np.union1d(named.run_ends, np.flatnonzero(np.diff(days) | np.diff(first) | np.diff(last)) + 1)
     begins = np.append(0, ends[:-1])
-    names = named.values.take(pa.array(np.searchsorted(named.run_ends, begins, "right"))).dictionary_encode()
-    of_names = np.array([crc32(name.encode()) % GROUPS_A_DAY for name in names.dictionary.to_pylist()])
-    groups = days[begins].astype(np.int64) * GROUPS_A_DAY + of_names[names.indices]
-    order = np.lexsort((names.indices, groups))
-    groups, names = groups[order], names.take(pa.array(order)).dictionary_decode()
+    from_slice, to_slice = first[begins], last[begins] + 1
+    if offsets_ns is not None:
+        alike = (days[begins] * len(labels.dictionary) + name_at(begins)) * _SLICES + last[begins]
+        seen = _made_last(made, begins, alike)
+        begins, ends = np.append(begins, seen), np.append(ends, seen + 1)
+        from_slice, to_slice = np.append(from_slice, last[seen] + 1), np.append(to_slice, np.full(len(seen), _SLICES))
+    slices, _ = _rows_of(from_slice, to_slice)
+    begins, ends = (np.repeat(bounds, to_slice - from_slice) for bounds in (begins, ends))
+    names = name_at(begins)
+    groups = (days[begins] * GROUPS_A_DAY + of_names[names]) * _SLICES + slices
+    order = np.lexsort((begins, names, groups))
     moved, ends = _rows_of(begins[order], ends[order])
+    groups, names = groups[order], names[order]
+    whole = np.flatnonzero(np.append(np.diff(groups) | np.diff(names), 1))
+    groups, names, ends = groups[whole], labels.dictionary.take(pa.array(names[whole])), ends[whole]
     firsts = np.flatnonzero(np.diff(groups, prepend=groups[0] - 1))
     begins = np.append(0, ends)[firsts]
-    others = form(rows.drop_columns(_NAME).combine_chunks().take(pa.array(moved)), begins)
-    for first, last, begin in zip(firsts, [*firsts[1:], len(groups)], begins, strict=True):
-        runs = pa.RunEndEncodedArray.from_arrays(pa.array(ends[first:last] - begin, pa.int32()), names[first:last])
-        yield int(groups[first]), others.slice(begin, len(runs)).append_column(_NAME, runs)
+    others = rows.drop_columns(_NAME).combine_chunks().take(pa.array(moved))
+    if offsets_ns is not None:
+        others = in_short(others, begins)
+    for one, other, begin in zip(firsts, [*firsts[1:], len(groups)], begins, strict=True):
+        runs = pa.RunEndEncodedArray.from_arrays(pa.array(ends[one:other] - begin, pa.int32()), names[one:other])
+        yield int(groups[one]), others.slice(begin, len(runs)).append_column(_NAME, runs)
+
+
+def _slices(instants: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """The slice of its day in which each instant lies."""
+    since = instants - days * (24 * HOUR_NS)
+    return np.asarray(sum((since >= begin * HOUR_NS).view(np.int8) for begin in SLICES_BEGIN))
+
+
+def _made_last(made: np.ndarray, begins: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """The rows made last of each kind, of runs of rows that have a kind each."""
+    _, kinds = np.unique(kinds, return_inverse=True)
+    last = np.full(kinds.max() + 1, np.iinfo(np.int64).min)
+    np.maximum.at(last, kinds, np.maximum.reduceat(made, begins))
+    return np.flatnonzero(made == np.repeat(last[kinds], np.diff(begins, append=len(made))))
 
 
 def _rows_of(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -185,10 +237,12 @@ class Book:
         """Put in order the names that are not."""
         made, sequence = self._made, self._sequence
         back = (made[1:] < made[:-1]) | ((made[1:] == made[:-1]) & (sequence[1:] < sequence[:-1]))
-        if unsorted := [span for span in self._spans.values() if back[span.start : span.stop - 1].any()]:
+        back[[span.stop - 1 for span in self._spans.values()][:-1]] = False
+        if back.any():
             order = np.arange(len(made))
-            for span in unsorted:
-                order[span] = span.start + np.lexsort((sequence[span], made[span]))
+            for span in self._spans.values():
+                if back[span.start : span.stop - 1].any():
+                    order[span] = span.start + np.lexsort((sequence[span], made[span]))
             self._reorder(order)
 
     def _reorder(self, order: np.ndarray) -> None:
@@ -201,17 +255,17 @@ class Book:
         """`with_quotes` of trades that were dealt; they stay in their order."""
         made, published = trades[TIME].to_numpy(), trades[PUBLISHED].to_numpy()
         first = np.zeros(len(trades), dtype=np.int64)
-        places = {column: np.full(len(trades), -1) for column in offsets_ns}
+        asked = made + np.array([*offsets_ns.values()])[:, None]
+        places = np.zeros_like(asked)
         for name, begin, end in _runs(trades):
             if span := self._spans.get(name):
                 first[begin:end] = span.start
-                for column, offset in offsets_ns.items():
-                    # Where a trade and a quote have one instant the quote was not before the trade.
-                    before = np.searchsorted(self._made[span], made[begin:end] + offset, "left")
-                    places[column][begin:end] = span.start + before - 1
+                # Where a trade and a quote have one instant the quote was not before the trade.
+                places[:, begin:end] = self._made[span].searchsorted(asked[:, begin:end], "left")
+        places += first - 1
         met = trades.drop_columns(_NAME).append_column(_NAME, pc.run_end_decode(trades[_NAME]))
-        for column, offset in offsets_ns.items():
-            place, limit = places[column], published + max(offset, 0) - (offset > 0)
+        for place, (column, offset) in zip(places, offsets_ns.items(), strict=True):
+            limit = published + max(offset, 0) - (offset > 0)
             asked = np.arange(len(trades))
             while len(asked := asked[place[asked] >= first[asked]]):
                 asked = asked[self._published[place[asked]] > limit[asked]]
