@@ -136,7 +136,9 @@ def timed(title: str, spark: SparkSession, work: Callable[[], Any]) -> Any:
 
 
 def interval(estimate: "Estimate") -> str:
-    """A figure with its 95 % interval, where there is one."""
+    """A figure with its 95 % interval, where there is one; – where it cannot be told."""
+    if estimate.value != estimate.value:
+        return "–"
     if estimate.low != estimate.low:
         return f"{estimate.value:.3f}"
     return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"

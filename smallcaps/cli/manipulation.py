@@ -33,7 +33,6 @@ def manipulation_train_command(
         "episodes",
         "precision",
         "recall",
-        "of usual size",
         "F1",
         "false alarms a day",
         "minutes late",
@@ -41,12 +40,13 @@ def manipulation_train_command(
         "random",
     )
     for one in found:
-        figures = map(interval, (one.score.precision, one.score.recall, one.score.recall_of_usual, one.score.f1))
+        figures = map(interval, (one.score.precision, one.score.recall))
+        f1 = f"{one.score.f1.value:.2f}"
         delay = f"{one.score.delay[1]:.1f}" if one.score.delay else "–"
         rivals = (f"{rival.precision:.2f} / {rival.recall:.2f}" for rival in (one.naive, one.random))
         counts = (f"{one.score.alerts:,}", f"{one.score.episodes:,}")
         table.add_row(
-            one.kind, f"{one.threshold:g}", *counts, *figures, f"{one.false_alarms_a_day:.1f}", delay, *rivals
+            one.kind, f"{one.threshold:g}", *counts, *figures, f1, f"{one.false_alarms_a_day:.1f}", delay, *rivals
         )
     output.print(table)
     output.print(
