@@ -19,7 +19,7 @@ from smallcaps.microstructure.as_of import PUBLISHED, TIME, with_quotes
 from smallcaps.microstructure.job import Around, write_around_events
 from smallcaps.microstructure.signing import is_valid, mid, trade_sign, with_tick
 from smallcaps.microstructure.windows import ENDLESS_NS, NANOSECONDS, event_windows, in_any_window
-from smallcaps.refine.job import MONTH_BEFORE_DAYS
+from smallcaps.refine.baselines import MONTH_BEFORE_DAYS
 from smallcaps.refine.trade_sizes import earlier_quantiles
 
 INTERVAL_SECONDS, FEWEST_INTERVALS = 10, 20

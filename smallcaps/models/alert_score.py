@@ -15,6 +15,8 @@ from smallcaps.models.evaluation import Estimate
 
 SAMPLES, SEED = 2_000, 1
 """Draws of a bootstrap, and the seed of whatever is drawn here."""
+RANDOM_DRAWS = 20
+"""Of a rival that alerts at random."""
 BINS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Edges of the sizes of episodes, in usual sizes of their kind."""
 
@@ -147,6 +149,27 @@ def by_date(alerts: pd.DataFrame, windows: pd.DataFrame, dates: list[Any]) -> pd
         }
     )
     return counts.reindex(dates).fillna(0).astype(float)
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Precision, recall and F1 of another way to as many alerts."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+def mean_rival(draws: list[pd.DataFrame]) -> Rival:
+    """The mean over draws."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # In numpy's numbers, of which none by none is not a number and no error.
+        sums = [dict(zip(map(str, counts), counts.sum().to_numpy(float), strict=True)) for counts in draws]
+        return Rival(
+            float(np.mean([one["matched"] / one["alerts"] for one in sums])),
+            float(np.mean([one["matched"] / one["episodes"] for one in sums])),
+            float(np.mean([f1(one) for one in sums])),
+        )
 
 
 def score(alerts: pd.DataFrame, windows: pd.DataFrame, others: pd.DataFrame, dates: list[Any], bar: float) -> Score:

@@ -30,7 +30,7 @@ from smallcaps.models.context import FEATURES as CONTEXT
 from smallcaps.models.context import TABLES as CONTEXT_TABLES
 from smallcaps.models.context import with_context
 from smallcaps.models.event_sequence import channel_names, event_sequences
-from smallcaps.models.walk_forward import folds_of
+from smallcaps.models.walk_forward import fold_column, folds_of
 from smallcaps.version import code_version
 
 EVENT: dict[str, str] = {
@@ -144,10 +144,7 @@ def with_folds(rows: DataFrame, definition: DatasetSettings) -> tuple[DataFrame,
     Raises BadInput where there are too few.
     """
     folds = folds_of(rows, definition.folds, definition.embargo_sessions)
-    fold = F.lit(None).cast("int")
-    for one in folds:
-        fold = F.when(F.col("session_number").between(one.test_first, one.test_last), one.number).otherwise(fold)
-    return rows.withColumn("fold", fold), [vars(one) for one in folds]
+    return rows.withColumn("fold", fold_column(folds)), [vars(one) for one in folds]
 
 
 def content_hash(rows: DataFrame) -> str:

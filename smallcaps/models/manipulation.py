@@ -10,7 +10,6 @@ from datetime import date, timedelta
 
 import mlflow
 import pandas as pd
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -27,8 +26,8 @@ from smallcaps.models.past import as_columns, past_of, sessions_of
 from smallcaps.models.registry import CHAMPION, registered
 from smallcaps.models.scoring import with_probabilities
 from smallcaps.models.targets import MANIPULATION
-from smallcaps.models.walk_forward import walk_forward
-from smallcaps.refine.job import MONTH_BEFORE_DAYS
+from smallcaps.models.walk_forward import fold_column, walk_forward
+from smallcaps.refine.baselines import MONTH_BEFORE_DAYS
 from smallcaps.version import code_version
 
 KINDS = {"pump_and_dump": "run_30m", "spoof": "abs(imbalance_5m)"}
@@ -81,19 +80,19 @@ def train_manipulation(lake: Lake, settings: Settings, episodes: pd.DataFrame, f
     planted = episodes.assign(onset=episodes["onset_ns"] // 1_000, peak=episodes["peak_ns"] // 1_000)
     client = tracking.client_of(settings, lake)
     with recorded_run(lake, "manipulation train", {"from": first, "to": last}, settings.digest()) as run:
-        rows = labelled(surveyed(run, settings, first, last), planted).persist(StorageLevel.MEMORY_AND_DISK)
-        try:
-            with tracking.started_run(settings, lake, MANIPULATION, "gradient_boosting") as tracking_run:
-                final, scored, certain_before = _walk(rows, settings, f"{lake.root}/scratch/{run.run_id}")
-                with computed_once(scored) as scored:
-                    found = [one for kind in KINDS for one in measured(scored, planted, kind, settings.manipulation)]
-                    _log(run, settings, final, found, scored)
-                tags = {"algorithm": final.algorithm, "dataset": f"{first} to {last}"}
-                tags |= {"certain_before": str(certain_before), "newest_fold": str(settings.manipulation.folds)}
-                version = tracking.log_model(client, tracking_run, final, tags)
-                client.set_registered_model_alias(MANIPULATION, CHAMPION, version)
-        finally:
-            rows.unpersist()
+        minutes = labelled(surveyed(run, settings, first, last), planted)
+        with (
+            computed_once(minutes) as rows,
+            tracking.started_run(settings, lake, MANIPULATION, "gradient_boosting") as tracking_run,
+        ):
+            final, tested, certain_before = _walk(rows, settings, f"{lake.root}/scratch/{run.run_id}")
+            with computed_once(tested) as scored:
+                found = [one for kind in KINDS for one in measured(scored, planted, kind, settings.manipulation)]
+                _log(run, settings, final, found, scored)
+            tags = {"algorithm": final.algorithm, "dataset": f"{first} to {last}"}
+            tags |= {"certain_before": str(certain_before), "newest_fold": str(settings.manipulation.folds)}
+            version = tracking.log_model(client, tracking_run, final, tags)
+            client.set_registered_model_alias(MANIPULATION, CHAMPION, version)
         run.note = "; ".join(map(str, found))
         return found
 
@@ -161,11 +160,8 @@ def _walk(rows: DataFrame, settings: Settings, scratch: str) -> tuple[EventModel
             f"Too few episodes to train on: {' and '.join(KINDS)} must be there both early and late before a fold. Build a "
             "market with more days, names or episodes."
         )
-    number = F.lit(None).cast("int")
-    for fold in folds:
-        number = F.when(F.col("session_number").between(fold.test_first, fold.test_last), fold.number).otherwise(number)
     naive = [F.expr(f"cast({sql} AS double)").alias(f"naive_{kind}") for kind, sql in KINDS.items()]
-    asked = rows.select(*_PLACE, "event_id", *KINDS, *naive, number.alias("fold"), F.expr(_NO_SEQUENCE), "inputs")
+    asked = rows.select(*_PLACE, "event_id", *naive, fold_column(folds).alias("fold"), F.expr(_NO_SEQUENCE), "inputs")
     scored = with_probabilities(asked.where(F.col("fold").isin(list(models))), models)
     return final, scored, certain_before
 

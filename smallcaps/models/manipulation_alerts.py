@@ -1,6 +1,6 @@
 """Alerts of manipulation, and how good they are: beside the episodes that a simulated market planted, one to one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -10,10 +10,9 @@ from pyspark.sql import functions as F
 
 from smallcaps.config.settings import ManipulationSettings
 from smallcaps.errors import BadInput
-from smallcaps.models.alert_score import SEED, Score, by_date, score
+from smallcaps.models.alert_score import RANDOM_DRAWS, SEED, Rival, Score, by_date, mean_rival, score
 from smallcaps.models.evaluation import Estimate
 
-RANDOM_DRAWS = 20
 THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
 """Probabilities from which on a minute might alert, at which alerts are measured beside those of the settings."""
 MINUTE_US = 60_000_000
@@ -28,14 +27,6 @@ def alerts(scored: DataFrame, threshold: float, quiet_minutes: int) -> DataFrame
     before = F.unix_seconds("ts") - F.unix_seconds(F.lag("ts").over(order))
     quiet = F.coalesce(before > quiet_minutes * 60, F.lit(True))
     return likely.withColumn("_quiet", quiet).where("_quiet").drop("_quiet")
-
-
-@dataclass(frozen=True)
-class Rival:
-    """Precision and recall of another way to as many alerts."""
-
-    precision: float
-    recall: float
 
 
 @dataclass(frozen=True)
@@ -95,8 +86,8 @@ def measured(scored: DataFrame, planted: pd.DataFrame, kind: str, settings: Mani
                 len(dates),
                 len(days),
                 score(own, meant, windows, dates, MINUTE_US),
-                _rival([by_date(largest, meant, dates)]),
-                _rival([by_date(one.reset_index(drop=True), meant, dates) for one in drawn]),
+                mean_rival([by_date(largest, meant, dates)]),
+                mean_rival([by_date(one.reset_index(drop=True), meant, dates) for one in drawn]),
             )
         )
     return found
@@ -113,13 +104,6 @@ def _largest(minutes: pd.DataFrame, count: int, quiet_minutes: int) -> pd.DataFr
             times.setdefault(symbol, []).append(at)
             taken.append(place)
     return minutes.iloc[taken].sort_values(["at", "symbol"], ignore_index=True)
-
-
-def _rival(draws: Sequence[pd.DataFrame]) -> Rival:
-    """The mean over draws."""
-    sums = pd.DataFrame([counts.sum() for counts in draws])
-    precision, recall = (sums["matched"] / sums[of] for of in ("alerts", "episodes"))
-    return Rival(float(precision.mean()), float(recall.mean()))
 
 
 def figures(found: Found) -> Mapping[str, float]:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
 
 from smallcaps.errors import BadInput
 
@@ -38,6 +39,14 @@ def walk_forward(sessions: Sequence[int], folds: int, embargo: int) -> list[Fold
         )
         for number in range(1, folds + 1)
     ]
+
+
+def fold_column(folds: Sequence[Fold]) -> Column:
+    """In which fold's test a session_number lies; null: in none."""
+    fold = F.lit(None).cast("int")
+    for one in folds:
+        fold = F.when(F.col("session_number").between(one.test_first, one.test_last), one.number).otherwise(fold)
+    return fold
 
 
 def folds_of(rows: DataFrame, folds: int, embargo: int) -> list[Fold]:

@@ -11,6 +11,10 @@ from smallcaps.refine.adjustments import with_factor
 from smallcaps.refine.rounding import significant
 
 SESSIONS = 20
+MONTH_BEFORE_DAYS = 45
+"""Calendar days that hold the 20 sessions that membership, baselines, differences and large prints look back at, and the one
+before them.
+"""
 MINIMUM_SESSIONS = 10
 """With fewer behind it a median is none, nor is a curve of days of the usual length."""
 MINUTES = 960

@@ -42,6 +42,7 @@ from smallcaps.refine import (
     trade_sizes,
     universe,
 )
+from smallcaps.refine.baselines import MONTH_BEFORE_DAYS
 from smallcaps.refine.labels import calendar_frame
 from smallcaps.refine.securities import identify, identify_filer
 
@@ -56,10 +57,6 @@ BRONZE_SNAPSHOTS = (
 )
 JOB = "refine"
 SECURITIES = "silver.securities"
-MONTH_BEFORE_DAYS = 45
-"""Calendar days that hold the 20 sessions that membership, baselines, differences and large prints look back at, and the one
-before them.
-"""
 
 
 @dataclass(frozen=True)

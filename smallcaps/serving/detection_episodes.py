@@ -17,11 +17,10 @@ from pyspark.sql import functions as F
 from smallcaps.detectors.detect import INPUT_TABLE
 from smallcaps.detectors.registry import GRAINS, detectors_of
 from smallcaps.lake import Lake
-from smallcaps.models.alert_score import SEED, Score, by_date, clustered, f1, score
+from smallcaps.models.alert_score import RANDOM_DRAWS, SEED, Rival, Score, by_date, clustered, f1, mean_rival, score
 from smallcaps.models.evaluation import Estimate
 from smallcaps.sources.simulator.layout import read_episodes
 
-RANDOM_DRAWS = 20
 MINUTE_US = 60_000_000
 _DRIVES = ("flush_and_reversal", "squeeze", "pump_and_dump", "consolidation_break")
 
@@ -123,15 +122,6 @@ _BUCKET_US = 15 * MINUTE_US
 
 
 @dataclass(frozen=True)
-class Rival:
-    """Precision, recall and F1 of another way to as many alerts."""
-
-    precision: float
-    recall: float
-    f1: float
-
-
-@dataclass(frozen=True)
 class Found:
     """One detector's events among the market's own episodes. `lead`: its F1 less the naive rule's, on the same days."""
 
@@ -200,22 +190,10 @@ def _found(
         grain,
         target,
         score(alerts, meant, windows, dates, bar),
-        _rival([rival]),
-        _rival([by_date(one, meant, dates) for one in drawn]),
+        mean_rival([rival]),
+        mean_rival([by_date(one, meant, dates) for one in drawn]),
         lead,
     )
-
-
-def _rival(draws: list[pd.DataFrame]) -> Rival:
-    """The mean over draws."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        # In numpy's numbers, of which none by none is not a number and no error.
-        sums = [dict(zip(map(str, counts), counts.sum().to_numpy(float), strict=True)) for counts in draws]
-        return Rival(
-            float(np.mean([one["matched"] / one["alerts"] for one in sums])),
-            float(np.mean([one["matched"] / one["episodes"] for one in sums])),
-            float(np.mean([f1(one) for one in sums])),
-        )
 
 
 def _days(lake: Lake, grain: str) -> pd.DataFrame:

@@ -17,10 +17,10 @@ from markupsafe import Markup
 from smallcaps.config import Settings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake
-from smallcaps.models.alert_score import SAMPLES
+from smallcaps.models.alert_score import RANDOM_DRAWS, SAMPLES
 from smallcaps.models.evaluation import Estimate
 from smallcaps.serving import charts
-from smallcaps.serving.detection_episodes import RANDOM_DRAWS, Found, find_episodes
+from smallcaps.serving.detection_episodes import Found, find_episodes
 from smallcaps.serving.detection_plants import (
     BAR_FALSE,
     BAR_RECALL,

@@ -18,6 +18,7 @@ from smallcaps.config import Settings
 from smallcaps.config.settings import DatasetSettings
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake
+from smallcaps.lake.runs import computed_once
 from smallcaps.models.evaluation import Estimate, drawn_figures, interval
 from smallcaps.models.event_sequence import channel_names
 from smallcaps.models.frozen import INPUT_TABLES, definition_of, event_inputs, input_names, with_folds
@@ -67,12 +68,9 @@ def foretell(lake: Lake, settings: Settings, market: Path, of: str, algorithm: s
     definition = definition_of(settings, of)
     if not lake.exists("gold.events"):
         raise BadInput("gold.events not written yet. Run `smallcaps detect` first.")
-    planted = planted_rows(lake, definition, episodes).persist()
-    try:
+    with computed_once(planted_rows(lake, definition, episodes)) as planted:
         scored = _scored(planted, definition, settings, f"{lake.root}/scratch/{uuid4().hex}", algorithm)
         met = planted.count()
-    finally:
-        planted.unpersist()
     own = settings.models
     targets = [compared(scored, target, own.bootstrap_samples, own.seed) for target in TARGETS]
     return Comparison(len(episodes), met, targets)
