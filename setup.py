@@ -31,6 +31,7 @@ EXTRAS = {
     "quality": ["great-expectations>=1.9,<2"],
     "aws": ["boto3>=1.40"],
     "simulator": ["fastapi>=0.115", "uvicorn>=0.40"],
+    "streaming": ["confluent-kafka>=2.6,<3"],
     "dev": [
         "chispa>=0.11",
         "duckdb>=1.4",
@@ -50,7 +51,7 @@ EXTRAS = {
         "types-PyYAML",
     ],
 }
-EXTRAS["all"] = [need for extra in ("models", "report", "quality", "aws", "simulator") for need in EXTRAS[extra]]
+EXTRAS["all"] = [need for extra in ("models", "report", "quality", "aws", "simulator", "streaming") for need in EXTRAS[extra]]
 
 setup(
     name="smallcaps",

@@ -2,6 +2,7 @@
 
 from smallcaps.config.s3 import s3_endpoint, s3_region
 from smallcaps.config.settings import (
+    KafkaSettings,
     LiquidityFloor,
     ServiceSettings,
     Settings,
@@ -11,6 +12,7 @@ from smallcaps.config.settings import (
 )
 
 __all__ = [
+    "KafkaSettings",
     "LiquidityFloor",
     "ServiceSettings",
     "Settings",

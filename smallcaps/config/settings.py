@@ -59,6 +59,23 @@ class VendorSettings(ServiceSettings):
     bucket: str = Field(min_length=3, description="its name")
 
 
+class KafkaSettings(Section):
+    """The broker of the live tape. User and password, where it asks for them, come from the environment."""
+
+    servers: str = Field(min_length=1, description="host:port of some of its brokers, with commas between")
+    prefix: str = Field(pattern=r"^[A-Za-z0-9._-]*$", description="before the names of topics, where environments share it")
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(description="of SASL; null without it")
+    authority: str | None = Field(description="PEM file of who signed its certificate; null: the machine's own")
+    replication: int = Field(gt=0, description="copies of a topic that is made")
+
+    @model_validator(mode="after")
+    def _says_how(self) -> Self:
+        if self.protocol.startswith("SASL") != (self.mechanism is not None):
+            raise ValueError(f"protocol {self.protocol} and mechanism {self.mechanism} do not fit together")
+        return self
+
+
 class QualitySettings(Section):
     """The tables' quality suites."""
 
@@ -199,6 +216,7 @@ class Settings(BaseSettings):
     spark: SparkSettings
     vendor: VendorSettings
     fred: ServiceSettings
+    kafka: KafkaSettings
     quality: QualitySettings
     floor: LiquidityFloor
     universe: UniverseSettings
@@ -225,7 +243,7 @@ class Settings(BaseSettings):
 
     def digest(self) -> str:
         """SHA-256 (16 hex digits) of what is computed: places, the Spark session, services and suites are left out."""
-        places = {"environment", "lake", "cache", "tracking_uri", "spark", "vendor", "fred", "quality"}
+        places = {"environment", "lake", "cache", "tracking_uri", "spark", "vendor", "fred", "kafka", "quality"}
         content = self.model_dump(mode="json", exclude=places)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

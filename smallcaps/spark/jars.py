@@ -1,7 +1,7 @@
 """The pinned jars, fetched once into the cache by the Ivy that pyspark brings. No Maven, no resolution at run time.
 
-`conf/jars.lock` is flat: every jar is named with its version and SHA-256, so Ivy is asked for no dependencies and no
-POMs, and what arrives is checked.
+A lock file is flat: every jar is named with its version and SHA-256, so Ivy is asked for no dependencies and no POMs, and what
+arrives is checked. `conf/jars.lock` holds the session's, `conf/broker-jars.lock` those of a Kafka broker.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from smallcaps.config import configuration_folder
 from smallcaps.errors import BadData, FailedDependency
 
 FETCH_TIMEOUT_SECONDS = 600
+SESSION, BROKER = "jars.lock", "broker-jars.lock"
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ class Jar:
         return f"{self.artifact}-{self.version}.jar"
 
 
-def locked_jars() -> list[Jar]:
-    """Every jar of `conf/jars.lock`."""
+def locked_jars(lock: str = SESSION) -> list[Jar]:
+    """Every jar of a lock file in `conf/`."""
     jars = []
-    for line in (configuration_folder() / "jars.lock").read_text(encoding="utf-8").splitlines():
+    for line in (configuration_folder() / lock).read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             coordinate, sha256 = line.split()
             group, artifact, version = coordinate.split(":")
@@ -47,13 +48,13 @@ def locked_jars() -> list[Jar]:
     return jars
 
 
-def fetch_jars(cache: Path, artifacts: Collection[str] | None = None) -> list[Path]:
+def fetch_jars(cache: Path, artifacts: Collection[str] | None = None, lock: str = SESSION) -> list[Path]:
     """Paths of the locked jars (only of `artifacts`, if given) under `cache`/jars, fetched first where they are missing.
 
     Raises FailedDependency where the registry cannot be reached, BadData where a jar is not the one locked.
     """
     folder = cache / "jars"
-    jars = [jar for jar in locked_jars() if artifacts is None or jar.artifact in artifacts]
+    jars = [jar for jar in locked_jars(lock) if artifacts is None or jar.artifact in artifacts]
     if missing := [jar for jar in jars if not (folder / jar.file_name).is_file()]:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:

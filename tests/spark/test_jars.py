@@ -58,7 +58,7 @@ def test_a_jar_that_is_not_the_one_locked_is_refused(
     real = min(locked_jars(), key=lambda jar: (settings.cache / "jars" / jar.file_name).stat().st_size)
     (tmp_path / "ivy").symlink_to(settings.cache / "ivy")
     other = Jar(real.group, real.artifact, real.version, "0" * 64)
-    monkeypatch.setattr("smallcaps.spark.jars.locked_jars", lambda: [other])
+    monkeypatch.setattr("smallcaps.spark.jars.locked_jars", lambda _: [other])
     with pytest.raises(BadData, match=f"{real.file_name} is not the one locked"):
         fetch_jars(tmp_path)
     assert not (tmp_path / "jars" / real.file_name).exists()

@@ -1,0 +1,63 @@
+"""A real broker: topics are made once, what was acknowledged outlives a kill."""
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from smallcaps.config import KafkaSettings, Settings
+from smallcaps.errors import BadInput, FailedDependency
+from smallcaps.streaming.broker import Broker, free_port
+from smallcaps.streaming.kafka import Outlet, client_options, make_topics, partitions_of, spark_options
+
+
+def received(kafka: KafkaSettings, topic: str, count: int) -> list[bytes]:
+    """The first messages of partition 0."""
+    consumer = Consumer(client_options(kafka) | {"group.id": "test", "enable.auto.commit": False})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    try:
+        return [message.value() for message in consumer.consume(count, timeout=20)]
+    finally:
+        consumer.close()
+
+
+def test_what_was_acknowledged_outlives_a_kill(settings: Settings, tmp_path: Path) -> None:
+    broker = Broker(tmp_path, settings.cache).start()
+    try:
+        assert make_topics(broker.kafka, [("bars", 2, 1)]) == ["bars"]
+        assert make_topics(broker.kafka, [("bars", 2, 1), ("luld", 1, 1)]) == ["luld"]
+        assert partitions_of(broker.kafka, "bars") == [0, 1]
+        with Outlet(broker.kafka) as outlet:
+            for number in range(100):
+                outlet.send("luld", "A", b"%d" % number)
+        assert outlet.delivered == 100
+
+        broker.kill()
+        broker.start()
+
+        assert received(broker.kafka, "luld", 100) == [b"%d" % number for number in range(100)]
+        with pytest.raises(BadInput, match="has no topic trades"):
+            partitions_of(broker.kafka, "trades")
+    finally:
+        broker.stop()
+
+
+def test_without_a_broker_it_is_said_so(settings: Settings) -> None:
+    nobody = settings.kafka.model_copy(update={"servers": f"127.0.0.1:{free_port()}"})
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(FailedDependency, match="does not answer"):
+        patch.setattr("smallcaps.streaming.kafka.ANSWER_SECONDS", 0.5)
+        make_topics(nobody, [("bars", 1, 1)])
+
+
+def test_a_password_is_asked_for_and_shown_nowhere(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    secured = settings.kafka.model_copy(update={"protocol": "SASL_SSL", "mechanism": "PLAIN", "authority": "/ca.pem"})
+    monkeypatch.delenv("KAFKA_USERNAME", raising=False)
+    with pytest.raises(BadInput, match="KAFKA_USERNAME and KAFKA_PASSWORD"):
+        client_options(secured)
+    monkeypatch.setenv("KAFKA_USERNAME", "desk")
+    monkeypatch.setenv("KAFKA_PASSWORD", 'a "quoted" word')
+
+    assert client_options(secured)["ssl.ca.location"] == "/ca.pem"
+    options = spark_options(secured)
+    assert 'password="a \\"quoted\\" word"' in options["kafka.sasl.jaas.config"]
+    assert options["kafka.ssl.truststore.location"] == "/ca.pem"
