@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from smallcaps.config import load_settings
 from smallcaps.detectors.detect import EXPECTED_VIEW, expectations
+from smallcaps.detectors.tape import Tape
 from smallcaps.detectors.testing import Disorder, Stream, assert_invariant, copies
 from smallcaps.lake import Lake
 from smallcaps.spark import open_session
@@ -49,7 +50,7 @@ def main() -> None:
             here = here.crossJoin(F.broadcast(numbered)).withColumn("security_id", F.concat("security_id", "suffix"))
         expected[table] = here.localCheckpoint()
     started = time.monotonic()
-    stream = Stream(spark, rows.schema, [*KEY, "minute"], settings, "minute", expected)
+    stream = Stream(Tape(spark, rows.schema, [*KEY, "minute"], settings, "minute", expected))
     generator = np.random.default_rng(arguments.seed)
     found = assert_invariant(frame, arguments.pieces, generator, stream, Disorder())
     splittings = frame[KEY].drop_duplicates().shape[0]

@@ -63,7 +63,9 @@ class KafkaSettings(Section):
     """The broker of the live tape. User and password, where it asks for them, come from the environment."""
 
     servers: str = Field(min_length=1, description="host:port of some of its brokers, with commas between")
-    prefix: str = Field(pattern=r"^[A-Za-z0-9._-]*$", description="before the names of topics, where environments share it")
+    prefix: str = Field(
+        pattern=r"^[A-Za-z0-9._-]*$", description="before the names of topics, where environments share it"
+    )
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(description="of SASL; null without it")
     authority: str | None = Field(description="PEM file of who signed its certificate; null: the machine's own")

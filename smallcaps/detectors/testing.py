@@ -2,28 +2,24 @@
 
 1. `arriving` splits rows into pieces at random: late, doubled, wrong at first and revised, with pieces in which nothing
 comes. Any number of splittings are copies of the rows under names of their own, so that one statement a piece judges all.
-2. `replayed` plays the pieces to a `Stream`, which keeps rows, seeds and events, and now and then loses what a killed process
-would: what it had not written yet of a piece, or its seeds.
+2. `replayed` plays the pieces to a `Stream`: a tape that now and then loses what a killed process would, which is what it had not
+written yet of a piece, or its seeds.
 3. `assert_invariant` compares with the events of all rows at once, every column, to the bit.
 """
 
-import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructType
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql.pandas.types import to_arrow_schema
 
-from smallcaps.config import Settings
 from smallcaps.detectors.detect import events
-from smallcaps.detectors.pieces import advanced, events_from, rows_needed
 from smallcaps.detectors.registry import GRAINS
+from smallcaps.detectors.tape import Tape
 
 PIECE = "piece"
-LATE_ROWS = 30
-"""By so many rows a row may come late before its key is computed from the first row on."""
 
 
 @dataclass(frozen=True)
@@ -99,69 +95,42 @@ def replayed(
 
 
 class Stream:
-    """What a stream keeps: the rows of its keys as they last came, a seed of some keys, and the events that stand.
+    """A tape whose process is killed now and then, for some securities: what it had not written yet of a step is lost."""
 
-    `identity`: the columns that tell rows apart.
-    """
-
-    def __init__(
-        self,
-        spark: SparkSession,
-        schema: StructType,
-        identity: Sequence[str],
-        settings: Settings,
-        grain: str,
-        expected: Mapping[str, DataFrame] | None = None,
-    ) -> None:
-        self.spark, self.schema, self.identity = spark, schema, list(identity)
-        self.settings, self.grain, self.expected = settings, grain, expected
-        self.key, self.order = list(GRAINS[grain].key), GRAINS[grain].order
-        self.rows = pd.DataFrame(columns=schema.names)
-        self.events = pd.DataFrame(columns=[*self.key, "number"])
-        self.seeds: pd.DataFrame | None = None
-        self._seed_schema: StructType | None = None
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
 
     def step(self, came: pd.DataFrame, killed_after_events: set[str], killed_after_seeds: set[str]) -> None:
         """Take a piece in: events first, then seeds, rows last; of securities that are killed in between, not all of it."""
-        latest = came.drop_duplicates(self.identity, keep="last")
-        known = self.rows.merge(latest[self.identity], on=self.identity)
-        changed = _joined(latest, pd.concat([known, known])).drop_duplicates(keep=False)
-        if changed.empty:
+        tape = self.tape
+        piece = tape.piece(pa.Table.from_pandas(came, to_arrow_schema(tape.schema), preserve_index=False))
+        if piece is None:
             return
-        first = changed.groupby(self.key)[self.order].min().rename("first").reset_index()
-        rows = self._with(latest)
-        of_these = self.spark.createDataFrame(rows.merge(first[self.key], on=self.key)[self.schema.names], self.schema)
-        starts = self.spark.createDataFrame(first)
-        seeds = None if self.seeds is None else self.spark.createDataFrame(self.seeds, self._seed_schema)
-
-        found = events_from(of_these, starts, self.settings, self.grain, self.expected, seeds).toPandas()
-        since = self.events.merge(first, on=self.key, how="left")["first"].fillna(math.inf)
-        self.events = _joined(self.events[(self.events["number"] < since).to_numpy()], found)
-
-        keep = rows_needed(self.settings, self.grain) + LATE_ROWS
-        further = advanced(of_these, starts, self.settings, self.grain, keep, self.expected, seeds)
-        self._seed_schema = further.schema
-        new = pd.DataFrame(further.collect(), columns=further.columns)
-        old = new.iloc[:0] if self.seeds is None else self.seeds
-        self.seeds = _joined(
-            old[old["security_id"].isin(killed_after_events)], new[~new["security_id"].isin(killed_after_events)]
-        )
-
-        self.rows = self._with(latest[~latest["security_id"].isin(killed_after_events | killed_after_seeds)])
-
-    def _with(self, latest: pd.DataFrame) -> pd.DataFrame:
-        """The rows that are kept with newer ones in their place."""
-        return _joined(self.rows, latest).drop_duplicates(self.identity, keep="last", ignore_index=True)
+        tape.stand(piece, tape.events(piece))
+        before, seeds = tape.rows, tape.seeds
+        tape.keep(piece)
+        tape.seed()
+        if killed := killed_after_events | killed_after_seeds:
+            self._lose(killed, killed_after_events, before, seeds)
 
     def lose_seeds(self, securities: set[str]) -> None:
         """As where a checkpoint was deleted."""
-        if self.seeds is not None:
-            self.seeds = self.seeds[~self.seeds["security_id"].isin(securities)]
+        self.tape.seeds = _of(self.tape.seeds, securities, but=True)
+
+    def _lose(self, killed: set[str], unseeded: set[str], rows: pa.Table, seeds: pa.Table | None) -> None:
+        """Bring the rows of the killed back to what they were, and of the unseeded their seeds."""
+        tape = self.tape
+        tape.restore(pa.concat_tables([_of(tape.rows, killed, but=True), _of(rows, killed)]))
+        new, old = _of(tape.seeds, unseeded, but=True), _of(seeds, unseeded)
+        tape.seeds = new if old is None else old if new is None else pa.concat_tables([new, old])
 
 
-def _joined(first: pd.DataFrame, then: pd.DataFrame) -> pd.DataFrame:
-    """Both, one after the other; pandas would take types from a frame without rows."""
-    return then if first.empty else first if then.empty else pd.concat([first, then], ignore_index=True)
+def _of(rows: pa.Table | None, securities: set[str], but: bool = False) -> pa.Table | None:
+    """The rows of these securities, or of the others."""
+    if rows is None:
+        return None
+    among = pc.is_in(rows["security_id"], pa.array(sorted(securities), pa.string()))
+    return rows.filter(pc.invert(among) if but else among)
 
 
 def assert_invariant(
@@ -170,14 +139,12 @@ def assert_invariant(
     """Play the rows to an empty stream in pieces and compare its events with those of all rows at once: every column, to the
     bit. Returns how many events there were. Raises AssertionError that shows what differs.
     """
-    replayed(arriving(rows, stream.grain, pieces, generator, disorder), stream, generator, disorder)
+    tape = stream.tape
+    replayed(arriving(rows, tape.grain, pieces, generator, disorder), stream, generator, disorder)
     whole = events(
-        stream.spark.createDataFrame(rows[stream.schema.names], stream.schema),
-        stream.settings,
-        stream.grain,
-        stream.expected,
+        tape.spark.createDataFrame(rows[tape.schema.names], tape.schema), tape.settings, tape.grain, tape.expected
     )
-    expected = whole.toPandas().sort_values("event_id", ignore_index=True)
-    found = stream.events.sort_values("event_id", ignore_index=True)[expected.columns.tolist()]
-    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    expected = whole.toArrow().sort_by("event_id").to_pylist()
+    found = sorted(tape.events_that_stand(), key=lambda event: str(event["event_id"]))
+    assert [{name: event[name] for name in whole.columns} for event in found] == expected
     return len(expected)

@@ -80,7 +80,7 @@ class Broker:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise FailedDependency(
-                    f"The Kafka broker did not start on {self.address}. Is the port taken? What it said: {self.folder}/broker.log."
+                    f"The Kafka broker did not start on {self.address}. Is the port taken? See {self.folder}/broker.log."
                 )
         return self
 
@@ -134,7 +134,9 @@ class Broker:
         command = _command(jars, self.folder, main, arguments)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise FailedDependency(f"Kafka's {main} failed in {self.folder}: {done.stderr.strip() or done.stdout.strip()}")
+            raise FailedDependency(
+                f"Kafka's {main} failed in {self.folder}: {done.stderr.strip() or done.stdout.strip()}"
+            )
 
 
 def free_port() -> int:

@@ -6,7 +6,8 @@ from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from smallcaps.config import KafkaSettings
 from smallcaps.errors import BadInput, FailedDependency
@@ -97,7 +98,9 @@ def partitions_of(kafka: KafkaSettings, topic: str) -> list[int]:
     """The partitions of a topic. Raises BadInput where there is none of the name."""
     found = _listed(AdminClient(client_options(kafka)), kafka).topics.get(f"{kafka.prefix}{topic}")
     if found is None:
-        raise BadInput(f"Kafka at {kafka.servers} has no topic {kafka.prefix}{topic}. `smallcaps live topics` makes them.")
+        raise BadInput(
+            f"Kafka at {kafka.servers} has no topic {kafka.prefix}{topic}. `smallcaps live topics` makes them."
+        )
     return sorted(found.partitions)
 
 
@@ -114,8 +117,8 @@ class Outlet:
     with Outlet(kafka) as outlet:
         outlet.send("trades", "ABC", b"...")
 
-    A message that could not be delivered in DELIVERY_SECONDS is told by the next call as FailedDependency: at the latest by `flush`,
-    after which all have arrived.
+    A message that could not be delivered in DELIVERY_SECONDS is told by the next call as FailedDependency: at the latest by
+    `flush`, after which all have arrived.
     """
 
     def __init__(self, kafka: KafkaSettings, linger_ms: int = 5) -> None:
@@ -134,7 +137,12 @@ class Outlet:
         )
 
     def send(
-        self, topic: str, key: str | None, value: bytes, headers: dict[str, str] | None = None, at_ms: int | None = None
+        self,
+        topic: str,
+        key: str | None,
+        value: bytes,
+        headers: dict[str, str | bytes | None] | None = None,
+        at_ms: int | None = None,
     ) -> None:
         """Queue a message. Blocks while the queue is full."""
         more: dict[str, Any] = {} if at_ms is None else {"timestamp": at_ms}
@@ -179,7 +187,9 @@ class Outlet:
         if self._failed:
             said, count = self._failed[0], len(self._failed)
             self._failed.clear()
-            raise FailedDependency(f"Kafka at {self._kafka.servers} did not take {count} messages; the first, of {said}.")
+            raise FailedDependency(
+                f"Kafka at {self._kafka.servers} did not take {count} messages; the first, of {said}."
+            )
 
 
 def _words(error: KafkaException) -> str:

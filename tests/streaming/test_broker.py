@@ -42,10 +42,10 @@ def test_what_was_acknowledged_outlives_a_kill(settings: Settings, tmp_path: Pat
         broker.stop()
 
 
-def test_without_a_broker_it_is_said_so(settings: Settings) -> None:
+def test_without_a_broker_it_is_said_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = settings.kafka.model_copy(update={"servers": f"127.0.0.1:{free_port()}"})
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(FailedDependency, match="does not answer"):
-        patch.setattr("smallcaps.streaming.kafka.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("smallcaps.streaming.kafka.ANSWER_SECONDS", 0.5)
+    with pytest.raises(FailedDependency, match="does not answer"):
         make_topics(nobody, [("bars", 1, 1)])
 
 

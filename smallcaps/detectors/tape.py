@@ -1,0 +1,270 @@
+"""Detection while the rows arrive: the statement of the whole, over the rows that changed and a few before them.
+
+A `Tape` keeps the rows of a grain's keys (a security, or one on a day) as they last came, the events that stand by them, and of
+some keys a seed, which stands for the rows up to one. When rows are new or not as they were, the events from the first such row
+of a key on are computed again, of the rows before it that the look-back asks for and the seed of those before these. Where a
+seed stands too late for that (a row came very late) or is not there, of all rows of the key. The events are those of the whole,
+to the bit, whatever the pieces are in which the rows arrive (`testing.assert_invariant`).
+
+A step is `piece`, `events`, `stand`, `keep`; `seed` moves seeds on, whenever there is time. What is lost before `keep` can be
+done again from `piece` on.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
+
+from smallcaps.config import Settings
+from smallcaps.detectors.detect import numbered_events, rows_before, seeds_of
+from smallcaps.detectors.registry import GRAINS
+from smallcaps.errors import BadInput
+
+LATE_ROWS = 30
+"""By so many rows a row may come late before its key is computed from the first row on."""
+_NEVER = np.iinfo(np.int64).max
+_NOWHERE = np.iinfo(np.int64).min
+Event = dict[str, Any]
+Whole = NDArray[np.int64]
+
+
+def rows_needed(settings: Settings, grain: str) -> int:
+    """How many rows before a piece it takes beside a seed. Raises BadInput where none are enough."""
+    if (rows := rows_before(settings, grain)) is None:
+        raise BadInput(
+            f"A detector of the {grain} grain looks back through a window that is neither bounded nor carried on."
+        )
+    return rows
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows that are new or not as they were, and all rows of their keys as they are with them.
+
+    `first` gives the number of the first changed row by the place of its key; `replaced` are places among the tape's rows.
+    """
+
+    changed: pa.Table
+    rows: pa.Table
+    of: Whole
+    numbers: Whole
+    first: dict[int, int]
+    replaced: Whole
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a piece did to the events: some are new, some are otherwise than they were, some no longer happened."""
+
+    new: list[Event] = field(default_factory=list)
+    corrected: list[Event] = field(default_factory=list)
+    retracted: list[Event] = field(default_factory=list)
+
+
+class Tape:
+    """Rows of one grain as they arrive, in columns of `schema`, and the events that stand by them.
+
+    `identity`: the columns that tell rows apart. A row that comes again has the number it had. `expected` as for `detect.events`.
+    """
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        schema: StructType,
+        identity: Sequence[str],
+        settings: Settings,
+        grain: str,
+        expected: Mapping[str, DataFrame] | None = None,
+    ) -> None:
+        self.spark, self.schema, self.identity = spark, schema, list(identity)
+        self.settings, self.grain, self.expected = settings, grain, expected
+        self.key, self.order = list(GRAINS[grain].key), GRAINS[grain].order
+        self.needed = rows_needed(settings, grain)
+        self.rows = to_arrow_schema(schema).empty_table()
+        self.seeds: pa.Table | None = None
+        """The grain's key, `after` and what the running windows had come to; at most one a key."""
+        self.standing: dict[int, dict[str, Event]] = {}
+        """Events by the place of their key and their id."""
+        self.too_late = 0
+        """Rows that came when those they stand among had been forgotten."""
+        self._places: dict[tuple[Any, ...], int] = {}
+        self._of: Whole = np.empty(0, np.int64)
+        self._numbers: Whole = np.empty(0, np.int64)
+        self._complete_after: dict[int, int] = {}
+
+    def events_that_stand(self) -> list[Event]:
+        """All of them."""
+        return [event for of_key in self.standing.values() for event in of_key.values()]
+
+    def piece(self, came: pa.Table) -> Piece | None:
+        """What of the rows that came, the later ones of an identity counting, is new or not as it was; None where nothing is."""
+        if not len(came):
+            return None
+        came = came.select(self.schema.names)
+        last = {one: place for place, one in enumerate(_tuples(came, self.identity))}
+        came = came.take(sorted(last.values()))
+        of, numbers = self._placed(came), came[self.order].to_numpy().astype(np.int64)
+        since = np.full(len(self._places), _NEVER)
+        np.minimum.at(since, of, numbers)
+        near = np.flatnonzero(self._numbers >= since[self._of])
+        known = self.rows.take(near)
+        there_already = zip(near, _tuples(known, known.column_names), strict=True)
+        as_known = dict(zip(_tuples(known, self.identity), there_already, strict=True))
+        identities, values = _tuples(came, self.identity), _tuples(came, came.column_names)
+        there = [as_known.get(one) for one in identities]
+        differs = [one is None or one[1] != value for one, value in zip(there, values, strict=True)]
+        late = self._too_late(of, numbers) & np.array(differs)
+        self.too_late += int(late.sum())
+        places = np.flatnonzero(np.array(differs) & ~late)
+        if not len(places):
+            return None
+        first = np.full(len(self._places), _NEVER)
+        np.minimum.at(first, of[places], numbers[places])
+        replaced = np.array([one[0] for place in places if (one := there[place]) is not None], np.int64)
+        staying = (first != _NEVER)[self._of]
+        staying[replaced] = False
+        kept, changed = np.flatnonzero(staying), came.take(places)
+        return Piece(
+            changed,
+            pa.concat_tables([self.rows.take(kept), changed]),
+            np.append(self._of[kept], of[places]),
+            np.append(self._numbers[kept], numbers[places]),
+            {int(place): int(first[place]) for place in np.flatnonzero(first != _NEVER)},
+            replaced,
+        )
+
+    def events(self, piece: Piece) -> pa.Table:
+        """The events from the first changed row of each key on; with `number`, that of the event's row."""
+        first = np.full(len(self._places), _NEVER)
+        first[[*piece.first]] = [*piece.first.values()]
+        after, seeds = self._seeds_for(piece.of, piece.numbers, first)
+        needed = np.flatnonzero(piece.numbers > after[piece.of])
+        frame = self.spark.createDataFrame(piece.rows.take(needed), self.schema)
+        found = numbered_events(frame, self.settings, self.grain, self.expected, seeds).toArrow()
+        return found.filter(pa.array(found["number"].to_numpy() >= first[self._placed(found)]))
+
+    def stand(self, piece: Piece, found: pa.Table) -> Changes:
+        """Take the events of a piece in place of those that stood from its first rows on; returns what that changes."""
+        changes = Changes()
+        now: dict[int, dict[str, Event]] = {place: {} for place in piece.first}
+        for place, event in zip(self._placed(found), found.to_pylist(), strict=True):
+            now[int(place)][event["event_id"]] = event
+        for place, first in piece.first.items():
+            stood = self.standing.get(place, {})
+            before = {one: event for one, event in stood.items() if event["number"] >= first}
+            changes.retracted.extend(event for one, event in before.items() if one not in now[place])
+            changes.new.extend(event for one, event in now[place].items() if one not in before)
+            changes.corrected.extend(
+                event for one, event in now[place].items() if one in before and event != before[one]
+            )
+            self.standing[place] = {one: event for one, event in stood.items() if one not in before} | now[place]
+        return changes
+
+    def keep(self, piece: Piece) -> None:
+        """Keep the rows as they are with a piece. Seeds of rows that changed are let go."""
+        staying = np.ones(len(self.rows), bool)
+        staying[piece.replaced] = False
+        changed = self._placed(piece.changed)
+        self._set_rows(
+            pa.concat_tables([self.rows.filter(pa.array(staying)), piece.changed]),
+            np.append(self._of[staying], changed),
+            np.append(self._numbers[staying], piece.changed[self.order].to_numpy().astype(np.int64)),
+        )
+        if self.seeds is not None:
+            first = [piece.first.get(int(place), _NEVER) for place in self._placed(self.seeds)]
+            self.seeds = self.seeds.filter(pa.array(self.seeds["after"].to_numpy() < np.array(first, np.int64)))
+
+    def seed(self, spare: int = 0) -> None:
+        """Move the seeds of keys on that have over `spare` rows more than have to stay: the look-back and LATE_ROWS."""
+        after, _ = self._seeds_at()
+        later = np.flatnonzero(self._numbers > after[self._of])
+        pairs = np.unique(np.stack([self._of[later], self._numbers[later]]), axis=1)
+        ends = np.cumsum(np.bincount(pairs[0], minlength=len(self._places)))
+        counts = np.diff(ends, prepend=0)
+        stay = self.needed + LATE_ROWS
+        due = np.flatnonzero(counts > stay + spare)
+        if not len(due):
+            return
+        targets = {int(place): int(pairs[1][ends[place] - stay - 1]) for place in due}
+        is_due = np.zeros(len(self._places), bool)
+        is_due[due] = True
+        rows = later[is_due[self._of[later]]]
+        old = None if self.seeds is None else self.seeds.filter(pa.array(is_due[self._placed(self.seeds)]))
+        keys, names = [*self._places], [*self.key, "after"]
+        wanted = pa.Table.from_pylist(
+            [dict(zip(names, (*keys[place], number), strict=True)) for place, number in targets.items()]
+        )
+        frame = self.spark.createDataFrame(self.rows.take(rows), self.schema)
+        states = seeds_of(frame, self.settings, self.grain, self.expected, self._frame(old))
+        new = (
+            states.join(F.broadcast(self.spark.createDataFrame(wanted)), [*self.key, "after"])
+            .select(states.columns)
+            .toArrow()
+        )
+        stay_put = None if self.seeds is None else self.seeds.filter(pa.array(~is_due[self._placed(self.seeds)]))
+        self.seeds = new if stay_put is None else pa.concat_tables([stay_put, new])
+
+    def restore(self, rows: pa.Table) -> None:
+        """Make these its rows, as they were kept once."""
+        self._set_rows(rows, self._placed(rows), rows[self.order].to_numpy().astype(np.int64))
+
+    def forget(self) -> None:
+        """Let rows go that seeds stand for. A row that comes so late that it takes them is then too late."""
+        after, _ = self._seeds_at()
+        staying = np.flatnonzero(self._numbers > after[self._of])
+        self._complete_after |= {int(place): int(after[place]) for place in np.flatnonzero(after != _NOWHERE)}
+        self._set_rows(self.rows.take(staying), self._of[staying], self._numbers[staying])
+
+    def _set_rows(self, rows: pa.Table, of: Whole, numbers: Whole) -> None:
+        # A column of many chunks is slow to take rows from.
+        self.rows = rows.combine_chunks() if rows.num_columns and rows.column(0).num_chunks > 64 else rows
+        self._of, self._numbers = of, numbers
+
+    def _placed(self, rows: pa.Table) -> Whole:
+        """The place of each row's key; a new one has the next place."""
+        places = self._places
+        return np.array([places.setdefault(key, len(places)) for key in _tuples(rows, self.key)], np.int64)
+
+    def _too_late(self, of: Whole, numbers: Whole) -> NDArray[np.bool_]:
+        """Whether rows stand among some that were forgotten, or too few after them."""
+        late = np.zeros(len(of), bool)
+        if self._complete_after:
+            for row, (place, number) in enumerate(zip(of.tolist(), numbers.tolist(), strict=True)):
+                if (after := self._complete_after.get(place)) is not None:
+                    between = self._numbers[(self._of == place) & (self._numbers > after) & (self._numbers < number)]
+                    late[row] = len(np.unique(between)) < self.needed
+        return late
+
+    def _seeds_at(self) -> tuple[Whole, Whole]:
+        """By the place of a key, the number that its seed stands after, and its seed's place; of those without a seed neither."""
+        after, seed = np.full(len(self._places), _NOWHERE), np.full(len(self._places), -1)
+        if self.seeds is not None:
+            places = self._placed(self.seeds)
+            after[places], seed[places] = self.seeds["after"].to_numpy(), np.arange(len(places))
+        return after, seed
+
+    def _seeds_for(self, of: Whole, numbers: Whole, first: Whole) -> tuple[Whole, DataFrame | None]:
+        """Of the keys that rows change from `first` on, the seeds that leave enough rows before these."""
+        after, seed = self._seeds_at()
+        before = np.flatnonzero((numbers > after[of]) & (numbers < first[of]) & (seed[of] >= 0))
+        pairs = np.unique(np.stack([of[before], numbers[before]]), axis=1)
+        counts = np.bincount(pairs[0], minlength=len(self._places))
+        usable = (counts >= self.needed) & (seed >= 0) & (first != _NEVER)
+        after[~usable] = _NOWHERE
+        chosen = None if self.seeds is None or not usable.any() else self.seeds.take(seed[usable])
+        return after, self._frame(chosen)
+
+    def _frame(self, seeds: pa.Table | None) -> DataFrame | None:
+        return None if seeds is None or not len(seeds) else self.spark.createDataFrame(seeds)
+
+
+def _tuples(rows: pa.Table, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Rows as tuples of some columns."""
+    return list(zip(*(rows[name].to_pylist() for name in columns), strict=True))
