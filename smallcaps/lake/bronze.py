@@ -1,6 +1,6 @@
 """Bronze: what arrived, typed and nothing else. Every row names the file and line it came from."""
 
-from smallcaps.lake.declaration import Column, Table
+from smallcaps.lake.declaration import KAFKA, Column, Table
 
 SOURCE = (
     Column("source_sha256", "string", "SHA-256 of the raw file (ops.ledger) or body (bronze.bodies)", nullable=False),
@@ -81,7 +81,9 @@ def _bars(name: str, comment: str, columns: tuple[Column, ...] = _BAR, by_day: b
 
 BARS_1D = _bars("bronze.bars_1d", "Daily bars as traded, of day_aggs_v1 files or REST", by_day=False)
 BARS_1H = _bars("bronze.bars_1h", "One-hour bars as traded, of REST")
-BARS_1M = _bars("bronze.bars_1m", "One-minute bars as traded, of minute_aggs_v1 files or REST")
+BARS_1M = _bars(
+    "bronze.bars_1m", "One-minute bars as traded, of minute_aggs_v1 files, REST or the live feed", (*_BAR, *KAFKA)
+)
 BARS_1D_ADJUSTED = _bars(
     "bronze.bars_1d_adjusted", "Daily bars adjusted for splits by the vendor, to reconcile with", _ADJUSTED_BAR, False
 )
@@ -98,7 +100,7 @@ BARS_1D_GROUPED = _bars(
 )
 TRADES = Table(
     name="bronze.trades",
-    comment="Trades of the vendor's trades_v1 files or REST",
+    comment="Trades of the vendor's trades_v1 files, REST or the live feed",
     owner="ingest",
     columns=(
         SYMBOL,
@@ -116,6 +118,7 @@ TRADES = Table(
         Column("conditions", "array<int>", "Sale conditions; empty when none"),
         Column("correction", "int", "Vendor's correction code; 0 or null is normal"),
         *SOURCE,
+        *KAFKA,
     ),
     key=("symbol", "session_date", "source_sha256", "source_line"),
     partition_by=("session_date",),
@@ -123,7 +126,7 @@ TRADES = Table(
 )
 QUOTES = Table(
     name="bronze.quotes",
-    comment="Best bid and offer updates of the vendor's quotes_v1 files or REST",
+    comment="Best bid and offer updates of the vendor's quotes_v1 files, REST or the live feed",
     owner="ingest",
     columns=(
         SYMBOL,
@@ -141,6 +144,7 @@ QUOTES = Table(
         Column("conditions", "array<int>", "Quote conditions; empty when none"),
         Column("indicators", "array<int>", "Quote indicators; empty when none"),
         *SOURCE,
+        *KAFKA,
     ),
     key=("symbol", "session_date", "source_sha256", "source_line"),
     partition_by=("session_date",),
@@ -162,6 +166,7 @@ LULD = Table(
         ),
         Column("tape", "int", "1 NYSE, 2 Arca and American, 3 Nasdaq"),
         *SOURCE,
+        *KAFKA,
     ),
     key=("symbol", "session_date", "source_sha256", "source_line"),
     partition_by=("session_date",),
@@ -182,6 +187,7 @@ BOOK = Table(
         Column("bids", _LEVELS, "Levels of the bid, best first; empty where there is none", "$, shares"),
         Column("asks", _LEVELS, "Levels of the offer, best first; empty where there is none", "$, shares"),
         *SOURCE,
+        *KAFKA,
     ),
     key=("symbol", "session_date", "source_sha256", "source_line"),
     partition_by=("session_date",),

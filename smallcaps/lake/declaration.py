@@ -225,8 +225,16 @@ ENVELOPE = (
     Column("received_at", "timestamp", "When it came to us", "UTC", nullable=False),
 )
 """What every message begins with."""
+KAFKA = (
+    Column(
+        "kafka_topic", "string", "Topic of the live feed that it came over, and the topic's id; null where it did not"
+    ),
+    Column("kafka_partition", "int", "The topic's partition"),
+    Column("kafka_offset", "bigint", "Its place there: of rows with one key the last one holds"),
+)
+"""What a table has beside a topic's columns where messages land in it: none lands twice."""
 ORIGIN = {
-    "source_sha256": "SHA-256 of the frame, body or file that it came in",
+    "source_sha256": "SHA-256 of what it came in: the event itself, a body, a file",
     "source_line": "Its place in that, the first being 1; of a file the line",
 }
 """The columns that say where a row comes from mean this in a message: with the table's key they make it land once."""
@@ -259,7 +267,7 @@ class Topic:
     def columns(self) -> tuple[Column, ...]:
         """What a message holds."""
         first = (*ENVELOPE, *self.also)
-        named = [column.name for column in first]
+        named = [column.name for column in (*first, *KAFKA)]
         landed = (column for column in self.table.columns if column.name not in named)
         return (*first, *(replace(column, comment=ORIGIN.get(column.name, column.comment)) for column in landed))
 

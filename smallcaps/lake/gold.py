@@ -67,6 +67,57 @@ EVENTS = Table(
         ),
     ),
 )
+_KNOWN_SYMBOL = Column(
+    "is_known_symbol",
+    "boolean",
+    "The vendor listed the symbol before the day; one that it did not may be anything",
+    nullable=False,
+)
+_LIVE = (
+    Column("number", "bigint", "Minute of its bar, or its second, since 04:00 New York", nullable=False),
+    _KNOWN_SYMBOL,
+    Column(
+        "event_ns",
+        "bigint",
+        "When the last of what it rests on happened; of a bar its end",
+        "ns since 1970 UTC",
+        nullable=False,
+    ),
+    Column("received_at", "timestamp", "When the last of that came to us", "UTC", nullable=False),
+    Column("produced_at", "timestamp", "When that was put into its topic", "UTC", nullable=False),
+    Column("sent_at", "timestamp", "When the alert was given to the topic of alerts", "UTC", nullable=False),
+    Column("revision", "int", "0 for the event's first alert, one more for each that followed", nullable=False),
+)
+LIVE_EVENTS = Table(
+    name="gold.live_events",
+    comment="Events of the live tape that stand: what gold.events has of history, and how they came to be known",
+    owner="streaming",
+    columns=(*EVENTS.columns, *_LIVE),
+    key=("event_id",),
+    partition_by=("session_date",),
+    constraints=EVENTS.constraints,
+    is_kept=True,
+)
+EVENT_REVISIONS = Table(
+    name="gold.event_revisions",
+    comment="Every alert of the live tape: events as they were first known, corrected, and taken back",
+    owner="streaming",
+    columns=(
+        Column(
+            "kind",
+            "string",
+            "new: not known before, or taken back; corrected: it stands otherwise than was told; retracted: it no longer stands",
+            nullable=False,
+            values=("new", "corrected", "retracted"),
+        ),
+        *EVENTS.columns,
+        *_LIVE,
+    ),
+    key=("event_id", "revision"),
+    partition_by=("session_date",),
+    constraints=EVENTS.constraints,
+    is_kept=True,
+)
 _PLACE = "Among n earlier events of the detector: (those at most as large + ½) / (n + 1)"
 
 CORE_MANIFEST = Table(
@@ -570,6 +621,8 @@ REVIEWS = Table(
 
 TABLES = (
     EVENTS,
+    LIVE_EVENTS,
+    EVENT_REVISIONS,
     CORE_MANIFEST,
     EVENT_FEATURES,
     EVENT_SEQUENCES,

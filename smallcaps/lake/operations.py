@@ -71,6 +71,22 @@ QUARANTINE = Table(
     ),
     key=("quarantine_id",),
 )
+DEAD_LETTERS = Table(
+    name="ops.dead_letters",
+    comment="Messages of the live feed that could not be taken, as they came",
+    owner="streaming",
+    columns=(
+        Column("kafka_topic", "string", "Topic that it came over, and the topic's id", nullable=False),
+        Column("kafka_partition", "int", "The topic's partition", nullable=False),
+        Column("kafka_offset", "bigint", "Its place there", nullable=False),
+        Column("produced_at", "timestamp", "When it was put there", "UTC", nullable=False),
+        Column("rule", "string", "Rule it broke", nullable=False),
+        Column("reason", "string", "The rule in words", nullable=False),
+        Column("message_key", "binary", "Its key"),
+        Column("message", "binary", "What it said"),
+    ),
+    key=("kafka_topic", "kafka_partition", "kafka_offset"),
+)
 QUALITY_RESULTS = Table(
     name="ops.quality_results",
     comment="What the quality suites found, one row an expectation and table written",
@@ -166,4 +182,4 @@ DRIFT = Table(
     sort_by=("dataset", "kind", "name", "model", "period"),
 )
 
-TABLES = (RUNS, LEDGER, QUARANTINE, QUALITY_RESULTS, DIFFERENCES, DRIFT)
+TABLES = (RUNS, LEDGER, QUARANTINE, DEAD_LETTERS, QUALITY_RESULTS, DIFFERENCES, DRIFT)

@@ -1,6 +1,6 @@
 """Topics of the live feed: what goes over Kafka, in the columns of the table it lands in."""
 
-from smallcaps.lake import bronze, bronze_reference
+from smallcaps.lake import bronze, bronze_reference, gold
 from smallcaps.lake.declaration import Column, Topic
 
 DAY, WEEK = 24, 168
@@ -35,5 +35,14 @@ BOOK = Topic(
     12,
     2 * DAY,
 )
+ALERTS = Topic(
+    "alerts",
+    "What the detectors say of the live tape. Of an event the alert with the highest revision holds; one may come twice",
+    gold.EVENT_REVISIONS,
+    6,
+    WEEK,
+)
+DEAD_LETTERS = ("dead_letters", 1, WEEK)
+"""Name, partitions and hours of the topic of messages that could not be taken: each as it came, its headers say why."""
 
-TOPICS = (TRADES, QUOTES, BARS, LULD, NEWS, SECTOR, BOOK)
+TOPICS = (TRADES, QUOTES, BARS, LULD, NEWS, SECTOR, BOOK, ALERTS)
