@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StructField, StructType
 
 from smallcaps.config import Settings
 from smallcaps.detectors.detect import numbered_events, rows_before, seeds_of
@@ -83,11 +83,12 @@ class Tape:
         grain: str,
         expected: Mapping[str, DataFrame] | None = None,
     ) -> None:
-        self.spark, self.schema, self.identity = spark, schema, list(identity)
+        self.spark, self.identity = spark, list(identity)
+        self.schema = StructType([StructField(field.name, field.dataType) for field in schema.fields])
         self.settings, self.grain, self.expected = settings, grain, expected
         self.key, self.order = list(GRAINS[grain].key), GRAINS[grain].order
         self.needed = rows_needed(settings, grain)
-        self.rows = to_arrow_schema(schema).empty_table()
+        self.rows = to_arrow_schema(self.schema).empty_table()
         self.seeds: pa.Table | None = None
         """The grain's key, `after` and what the running windows had come to; at most one a key."""
         self.standing: dict[int, dict[str, Event]] = {}
@@ -103,11 +104,17 @@ class Tape:
         """All of them."""
         return [event for of_key in self.standing.values() for event in of_key.values()]
 
+    def told(self, events: Sequence[Event]) -> None:
+        """Take events for those that stand, which an earlier process told."""
+        for event in events:
+            key = tuple(event[name] for name in self.key)
+            self.standing.setdefault(self._places.setdefault(key, len(self._places)), {})[event["event_id"]] = event
+
     def piece(self, came: pa.Table) -> Piece | None:
         """What of the rows that came, the later ones of an identity counting, is new or not as it was; None where nothing is."""
         if not len(came):
             return None
-        came = came.select(self.schema.names)
+        came = _nullable(came.select(self.schema.names))
         last = {one: place for place, one in enumerate(_tuples(came, self.identity))}
         came = came.take(sorted(last.values()))
         of, numbers = self._placed(came), came[self.order].to_numpy().astype(np.int64)
@@ -156,9 +163,12 @@ class Tape:
         now: dict[int, dict[str, Event]] = {place: {} for place in piece.first}
         for place, event in zip(self._placed(found), found.to_pylist(), strict=True):
             now[int(place)][event["event_id"]] = event
+        last = np.full(len(self._places), _NOWHERE)
+        np.maximum.at(last, piece.of, piece.numbers)
         for place, first in piece.first.items():
             stood = self.standing.get(place, {})
-            before = {one: event for one, event in stood.items() if event["number"] >= first}
+            # Of rows that have not come yet nothing can be said, though an earlier process may have told of them.
+            before = {one: event for one, event in stood.items() if first <= event["number"] <= last[place]}
             changes.retracted.extend(event for one, event in before.items() if one not in now[place])
             changes.new.extend(event for one, event in now[place].items() if one not in before)
             changes.corrected.extend(
@@ -263,6 +273,11 @@ class Tape:
 
     def _frame(self, seeds: pa.Table | None) -> DataFrame | None:
         return None if seeds is None or not len(seeds) else self.spark.createDataFrame(seeds)
+
+
+def _nullable(rows: pa.Table) -> pa.Table:
+    """Rows whose columns may all be null: whether one may differs from plan to plan."""
+    return rows.cast(pa.schema([pa.field(column.name, column.type) for column in rows.schema]))
 
 
 def _tuples(rows: pa.Table, columns: Sequence[str]) -> list[tuple[Any, ...]]:

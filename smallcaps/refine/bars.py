@@ -5,7 +5,7 @@ from pyspark.sql import functions as F
 
 from smallcaps.lake import Rule, judge, judge_repeats
 from smallcaps.refine.adjustments import like_a_split, with_factor
-from smallcaps.refine.labels import label
+from smallcaps.refine.labels import label, relabel
 from smallcaps.refine.ticks import together
 
 _DAY_OF_START = "to_date(from_utc_timestamp(timestamp_micros(window_start_ns div 1000), 'America/New_York'))"
@@ -99,6 +99,13 @@ def judged_vendor_minutes(bars: DataFrame, calendar: DataFrame, resumptions: Dat
         _IS_AUCTION,
         "'vendor' AS source",
     )
+
+
+def relabelled_minutes(minutes: DataFrame, calendar: DataFrame, resumptions: DataFrame) -> DataFrame:
+    """Rows of silver.bars_1m as they are with other resumptions."""
+    named = [column for column in minutes.columns if column != "is_auction"]
+    again = relabel(minutes.select(named), calendar, "unix_micros(ts) * 1000L", resumptions)
+    return again.selectExpr("*", _IS_AUCTION).select(*minutes.columns)
 
 
 def once(minutes: DataFrame) -> DataFrame:

@@ -14,6 +14,11 @@ from smallcaps.refine.ticks import PAUSED
 
 HALTED, RESUMED = 17, 18
 _DAY = ("symbol", "session_date")
+_PAUSE = f"coalesce(array_contains(conditions, {PAUSED}), false)"
+SUSPECTED = f"{_PAUSE} OR (bid_price = 0 AND ask_price = 0)"
+"""SQL condition over quotes: without one of these a symbol was not halted, as far as quotes tell."""
+DARK = f"{_PAUSE} OR (bid_price = 0 AND ask_price = 0 AND session = 'regular')"
+"""SQL condition over labelled quotes: nobody can trade."""
 
 
 def feed_halts(luld: DataFrame) -> DataFrame:
@@ -28,12 +33,12 @@ def feed_halts(luld: DataFrame) -> DataFrame:
 
 def quote_halts(quotes: DataFrame, calendar: DataFrame) -> DataFrame:
     """The same of bronze.quotes."""
-    paused = f"coalesce(array_contains(conditions, {PAUSED}), false)"
-    suspected = quotes.where(f"{paused} OR (bid_price = 0 AND ask_price = 0)").select(*_DAY).distinct()
+    suspected = quotes.where(SUSPECTED).select(*_DAY).distinct()
     # Few symbols are halted on a day, and only their quotes have to be put in order.
     labelled = label(quotes.join(F.broadcast(suspected), [*_DAY], "left_semi"), calendar, "sip_ns")
-    dark = F.expr(f"{paused} OR (bid_price = 0 AND ask_price = 0 AND session = 'regular')")
-    return _stretches(labelled.where("session <> 'closed'").withColumn("is_dark", dark), F.col("is_dark"), "quotes")
+    return _stretches(
+        labelled.where("session <> 'closed'").withColumn("is_dark", F.expr(DARK)), F.col("is_dark"), "quotes"
+    )
 
 
 def _stretches(events: DataFrame, stopped: Column, source: str) -> DataFrame:

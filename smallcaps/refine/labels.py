@@ -71,3 +71,12 @@ def label(frame: DataFrame, calendar: DataFrame, instant_ns: str, resumptions: D
         .drop("resumed")
         .drop("pre_open_at", "post_close_at")
     )
+
+
+LABELS = ("session", "segment", "segment_start", "minute", "second")
+
+
+def relabel(frame: DataFrame, calendar: DataFrame, instant_ns: str, resumptions: DataFrame) -> DataFrame:
+    """A labelled frame as it is with other resumptions, in its own columns; `instant_ns` is SQL for the ns to label by."""
+    bare = frame.drop(*LABELS).withColumn("_instant", F.expr(instant_ns))
+    return label(bare, calendar, "_instant", resumptions).select(*frame.columns)

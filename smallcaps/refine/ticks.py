@@ -96,6 +96,16 @@ def judged_trades(
     judged = judge_repeats(
         judge(labelled, TRADE_RULES), declared("silver.trades").key, ("source_sha256", "source_line"), DUPLICATE
     )
+    return _as_silver(judged)
+
+
+def judged_live_trades(trades: DataFrame, calendar: DataFrame, resumptions: DataFrame | None = None) -> DataFrame:
+    """The same of trades of the live feed, each by itself: what cancels one and which comes again is known of many only."""
+    alone = trades.withColumns({"withdrawn_ns": F.lit(None).cast("bigint"), "is_whole_day": F.lit(True)})
+    return _as_silver(judge(label(alone, calendar, "sip_ns", resumptions), TRADE_RULES))
+
+
+def _as_silver(judged: DataFrame) -> DataFrame:
     return judged.select(
         *("_rule", "source_sha256", "source_line", "symbol", "session_date"),
         F.expr("timestamp_micros(sip_ns div 1000)").alias("ts"),

@@ -10,6 +10,8 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pyspark
+
 from smallcaps.config import KafkaSettings, configuration_folder
 from smallcaps.errors import BadInput, FailedDependency
 from smallcaps.spark.jars import BROKER, fetch_jars
@@ -59,13 +61,18 @@ class Broker:
     def start(self) -> "Broker":
         """Start it and wait until it answers. Raises FailedDependency where it does not."""
         require_java()
-        jars = os.pathsep.join(map(str, fetch_jars(self._cache, lock=BROKER)))
+        # Its log goes through what Spark's goes through, which has to be found first.
+        spark = Path(pyspark.__file__).parent / "jars"
+        logging = [*spark.glob("slf4j-api-*.jar"), *spark.glob("log4j-[acs]*.jar")]
+        jars = os.pathsep.join(map(str, [*logging, *fetch_jars(self._cache, lock=BROKER)]))
         self.folder.mkdir(parents=True, exist_ok=True)
         server = self.folder / "server.properties"
         log = self.folder / "log"
         if not (log / "meta.properties").is_file():
             self._write(server, log)
-            self._java(jars, "kafka.tools.StorageTool", ["format", "-t", _identifier(), "-c", str(server)])
+            self._java(
+                jars, "kafka.tools.StorageTool", ["format", f"--cluster-id={_identifier()}", f"--config={server}"]
+            )
         self._write(server, log)
         with (self.folder / "broker.out").open("ab") as out:
             self._process = subprocess.Popen(

@@ -154,6 +154,10 @@ class Outlet:
                 break
             except BufferError:
                 self._producer.poll(0.1)
+        self.send_waiting()
+
+    def send_waiting(self) -> None:
+        """See to what is queued, without waiting."""
         self._producer.poll(0)
         self._complain()
 

@@ -1,0 +1,70 @@
+"""Alerts: what the detectors say, as messages; and what an earlier process said."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from smallcaps.config import KafkaSettings
+from smallcaps.detectors.tape import Changes, Event
+from smallcaps.lake import declared
+from smallcaps.lake.quality import sound
+from smallcaps.lake.topics import ALERTS
+from smallcaps.streaming.kafka import Outlet, spark_options
+from smallcaps.streaming.messages import encoded, read
+
+_EVENT = [column.name for column in declared("gold.events").columns]
+NEW, CORRECTED, RETRACTED = "new", "corrected", "retracted"
+
+
+class Alerts:
+    """Alerts of one day: sent, and numbered by event.
+
+    `evidence` of an event is what `send` is given: when the last of what it rests on happened, came, and was put into its topic.
+    """
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self._revisions: dict[str, int] = {}
+        self.sent = {NEW: 0, CORRECTED: 0, RETRACTED: 0}
+
+    def told(self, spark: SparkSession, kafka: KafkaSettings, day: date, offsets: Mapping[str, str]) -> list[Event]:
+        """The events of the day that stand by what the topic has from `offsets` (options of Spark's source) on."""
+        raw = (
+            spark.read.format("kafka")
+            .options(**spark_options(kafka), **offsets)
+            .option("subscribe", f"{kafka.prefix}{ALERTS.name}")
+            .load()
+        )
+        rows = sound(read(raw, ALERTS)).where(F.col("session_date") == F.lit(day))
+        latest: dict[str, Event] = {}
+        for row in rows.orderBy("revision", "kafka_offset").toArrow().to_pylist():
+            self._revisions[row["event_id"]] = row["revision"]
+            latest[row["event_id"]] = row
+        return [
+            {name: row[name] for name in (*_EVENT, "number")} for row in latest.values() if row["kind"] != RETRACTED
+        ]
+
+    def send(self, changes: Changes, evidence: Iterable[Mapping[str, Any]], known: frozenset[str]) -> None:
+        """Send what changed and wait until it has arrived. `evidence` in the order of new, corrected, retracted events;
+        `known` are the symbols that the vendor lists.
+        """
+        kinds = ((NEW, changes.new), (CORRECTED, changes.corrected), (RETRACTED, changes.retracted))
+        told = [(kind, event) for kind, events in kinds for event in events]
+        for (kind, event), rests_on in zip(told, evidence, strict=True):
+            revision = self._revisions.get(event["event_id"], -1) + 1
+            self._revisions[event["event_id"]] = revision
+            row = {
+                **event,
+                **rests_on,
+                "kind": kind,
+                "revision": revision,
+                "is_known_symbol": event["symbol"] in known,
+                "sent_at": datetime.now(UTC),
+            }
+            self._outlet.send(ALERTS.name, event["symbol"], encoded(row, ALERTS))
+            self.sent[kind] += 1
+        if told:
+            self._outlet.flush()

@@ -1,0 +1,236 @@
+"""Detection on the live tape: Kafka's bars and trades through the batch statement, alerts into Kafka.
+
+The log is the state. A process that starts reads the day from its first message on, and what was told of it from the topic of
+alerts: events that were told and stand are not told again, those that no longer stand are taken back. So nothing depends on a
+checkpoint, and what was killed, upgraded or set otherwise is started again and goes on.
+
+A micro-batch: messages are read and judged, labelled and named by the functions that refine history, and given to a tape for
+each grain (detectors/tape.py). What it says is new, corrected or retracted is sent before the batch counts as done.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.streaming.query import StreamingQuery
+from pyspark.sql.types import StructType
+
+from smallcaps.calendar.sessions import NEW_YORK
+from smallcaps.config import Settings
+from smallcaps.detectors.detect import EXPECTED_VIEW, INPUT_TABLE, statement_of
+from smallcaps.detectors.registry import GRAINS
+from smallcaps.detectors.tape import Event, Tape
+from smallcaps.detectors.window_calls import words
+from smallcaps.lake import Lake, declared
+from smallcaps.lake.declaration import Topic
+from smallcaps.lake.quality import sound
+from smallcaps.lake.topics import BARS, LULD, QUOTES, TRADES
+from smallcaps.refine.bars import judged_vendor_minutes, relabelled_minutes
+from smallcaps.refine.labels import calendar_frame, relabel
+from smallcaps.refine.securities import identify
+from smallcaps.refine.ticks import judged_live_trades
+from smallcaps.streaming.alerts import Alerts
+from smallcaps.streaming.halted import Halts
+from smallcaps.streaming.kafka import Outlet, spark_options
+from smallcaps.streaming.messages import read
+
+TOPIC: dict[str, Topic] = {"minute": BARS, "trade": TRADES}
+"""The topic that a grain's rows come from."""
+SPARE_ROWS = {"minute": 15, "trade": 120}
+"""So many rows more than have to stay a key may have before its seed is moved on: each move costs a pass over them."""
+Evidence = dict[str, Any]
+"""Of a message: when it happened (event_ns), came to us (received_at) and was put into its topic (produced_at)."""
+_EVIDENCE = "concat_ws('|', event_ns, unix_micros(received_at), unix_micros(kafka_at))"
+_IDENTITY = "coalesce(security_id, concat('T:', symbol, ':', session_date))"
+"""As `securities.unlisted` names a symbol that nobody listed, on the day on which it is seen first."""
+MOST_MESSAGES = 200_000
+"""Of a micro-batch; more only while a process catches up."""
+
+
+@dataclass(frozen=True)
+class Day:
+    """What is known of a session before it opens, in the driver's hands."""
+
+    day: date
+    calendar: DataFrame
+    securities: DataFrame
+    known: frozenset[str]
+    expected: Mapping[str, DataFrame]
+
+
+def load_day(lake: Lake, day: date) -> Day:
+    """The session's calendar, who the symbols are on it, and what is to be expected of them."""
+    spark = lake.spark
+    whose = _local(spark, lake.read("silver.securities").where(f"valid_from <= DATE'{day}'"))
+    expected = {
+        table: _local(spark, lake.read(table).where(F.col("session_date") == F.lit(day)))
+        for table in EXPECTED_VIEW
+        if lake.exists(table)
+    }
+    known = whose.where(F.coalesce("valid_to", F.lit(date(9999, 12, 30))) > F.lit(day)).select("symbol").collect()
+    return Day(day, calendar_frame(spark, day, day), whose, frozenset(row.symbol for row in known), expected)
+
+
+def _local(spark: SparkSession, frame: DataFrame) -> DataFrame:
+    """A small frame in the driver's hands: no batch reads files."""
+    return spark.createDataFrame(frame.toArrow(), frame.schema)
+
+
+class Detection:
+    """The detectors of some grains over the messages of one day."""
+
+    def __init__(self, lake: Lake, settings: Settings, day: date, grains: Sequence[str], outlet: Outlet) -> None:
+        self.spark, self.settings, self.grains = lake.spark, settings, list(grains)
+        self.context = load_day(lake, day)
+        self.tapes = {grain: self._tape(grain) for grain in grains}
+        self.halts = Halts(lake.spark, day, self.context.calendar)
+        self.alerts = Alerts(outlet)
+        self.batches = 0
+
+    def _tape(self, grain: str) -> Tape:
+        table = declared(INPUT_TABLE[grain])
+        used = words(str(statement_of(self.settings, grain))) | {*table.key, *GRAINS[grain].key}
+        schema = StructType([field for field in table.schema.fields if field.name in used])
+        return Tape(self.spark, schema, table.key, self.settings, grain, self.context.expected)
+
+    def resume(self, offsets: Mapping[str, str]) -> None:
+        """Take up what was told of the day before this process began."""
+        told = self.alerts.told(self.spark, self.settings.kafka, self.context.day, offsets)
+        for grain, tape in self.tapes.items():
+            tape.told([event for event in told if event["grain"] == grain])
+
+    def step(self, batch: DataFrame, number: int) -> None:
+        """A micro-batch of Kafka's rows."""
+        prefix = self.settings.kafka.prefix
+        raw = batch.persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            of = {topic.name: raw.where(F.col("topic") == f"{prefix}{topic.name}") for topic in topics_of(self.grains)}
+            changed = self.halts.take(of[LULD.name], of[QUOTES.name])
+            for grain, tape in self.tapes.items():
+                rows, evidence = self._rows(grain, of[TOPIC[grain].name])
+                if changed:
+                    again = self._relabelled(grain, tape, changed)
+                    rows = pa.concat_tables([again, rows.select(again.column_names)], promote_options="default")
+                    evidence = [*[None] * len(again), *evidence]
+                self._detect(grain, tape, rows, evidence)
+            for grain, tape in self.tapes.items():
+                tape.seed(SPARE_ROWS[grain])
+                if grain == "trade":
+                    tape.forget()
+        finally:
+            raw.unpersist()
+        self.batches += 1
+
+    def _rows(self, grain: str, raw: DataFrame) -> tuple[pa.Table, list[Evidence | None]]:
+        """Sound rows of a grain's topic in the order of their arrival, in the columns of its tape; and what each rests on."""
+        said = sound(read(raw, TOPIC[grain])).where(F.col("session_date") == F.lit(self.context.day))
+        # What a row came with goes past the functions of history in the columns of its source.
+        marked = said.withColumns({"source_sha256": F.expr(_EVIDENCE), "source_line": F.col("kafka_offset")})
+        judge_rows = judged_vendor_minutes if grain == "minute" else judged_live_trades
+        rows = sound(judge_rows(marked, self.context.calendar, self.halts.frame()))
+        named = identify(rows, self.context.securities).withColumn("security_id", F.expr(_IDENTITY))
+        names = self.tapes[grain].schema.names
+        found = named.select(*names, "source_sha256", "source_line").toArrow().sort_by("source_line")
+        return found.select(names), [_evidence(text) for text in found["source_sha256"].to_pylist()]
+
+    def _relabelled(self, grain: str, tape: Tape, symbols: set[str]) -> pa.Table:
+        """The rows of symbols that went on, or did not after all, as they are now."""
+        of_these = tape.rows.filter(pc.is_in(tape.rows["symbol"], pa.array(sorted(symbols), pa.string())))
+        frame, resumed = self.spark.createDataFrame(of_these, tape.schema), self.halts.frame(symbols)
+        if grain == "minute":
+            return relabelled_minutes(frame, self.context.calendar, resumed).toArrow()
+        return relabel(frame, self.context.calendar, "sip_ns", resumed).toArrow()
+
+    def _detect(self, grain: str, tape: Tape, rows: pa.Table, evidence: Sequence[Evidence | None]) -> None:
+        piece = tape.piece(rows)
+        if piece is None:
+            return
+        changes = tape.stand(piece, tape.events(piece))
+        told = [*changes.new, *changes.corrected, *changes.retracted]
+        if told:
+            self.alerts.send(changes, self._rests_on(rows, evidence, tape, told), self.context.known)
+        tape.keep(piece)
+
+    def _rests_on(
+        self, rows: pa.Table, evidence: Sequence[Evidence | None], tape: Tape, events: Sequence[Event]
+    ) -> list[Evidence]:
+        """For each event the evidence that came last among the batch's rows of its key up to its own."""
+        wanted = {tuple(event[name] for name in tape.key) for event in events}
+        keys = zip(*(rows[name].to_pylist() for name in tape.key), strict=True)
+        of_key: dict[tuple[Any, ...], list[tuple[int, Evidence]]] = {}
+        for key, number, one in zip(keys, rows[tape.order].to_pylist(), evidence, strict=True):
+            if key in wanted and one is not None:
+                of_key.setdefault(key, []).append((number, one))
+        found = []
+        for event in events:
+            known = of_key.get(tuple(event[name] for name in tape.key), [])
+            # Where a resumption alone changed the labels of rows, it is the news: nothing else came.
+            upto = [one for number, one in known if number <= event["number"]] or [one for _, one in known]
+            found.append(max(upto, key=lambda one: one["event_ns"], default=_of_event(event)))
+        return found
+
+
+def _evidence(text: str) -> Evidence:
+    event_ns, received, produced = map(int, text.split("|"))
+    return {"event_ns": event_ns, "received_at": _instant(received), "produced_at": _instant(produced)}
+
+
+def _of_event(event: Event) -> Evidence:
+    now = datetime.now(UTC)
+    return {"event_ns": int(event["known_at"].timestamp()) * 10**9, "received_at": now, "produced_at": now}
+
+
+def _instant(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)
+
+
+def topics_of(grains: Sequence[str]) -> list[Topic]:
+    """The topics that detectors of these grains listen to."""
+    return [*(TOPIC[grain] for grain in grains), LULD, QUOTES]
+
+
+def day_began(day: date | None) -> dict[str, str]:
+    """Options of Spark's source: from the messages on that came on New York's `day`; None: from the first that is kept."""
+    if day is None:
+        return {"startingOffsets": "earliest"}
+    midnight = datetime(day.year, day.month, day.day, tzinfo=NEW_YORK)
+    return {
+        "startingTimestamp": str(int(midnight.timestamp() * 1000)),
+        "startingOffsetsByTimestampStrategy": "latest",
+    }
+
+
+@contextmanager
+def detecting(detection: Detection, trigger: str, since: Mapping[str, str]) -> Iterator[StreamingQuery]:
+    """The query, which goes on until the block ends or it fails; `since` as `day_began` makes it, `trigger` as `0 seconds`."""
+    kafka, spark = detection.settings.kafka, detection.spark
+    detection.resume(since)
+    subscribed = ",".join(f"{kafka.prefix}{topic.name}" for topic in topics_of(detection.grains))
+    stream = (
+        spark.readStream.format("kafka")
+        .options(**spark_options(kafka), **since)
+        .option("subscribe", subscribed)
+        .option("maxOffsetsPerTrigger", MOST_MESSAGES)
+        .option("failOnDataLoss", "false")
+        .load()
+    )
+    with tempfile.TemporaryDirectory(prefix="detection-") as scratch:
+        query = (
+            stream.writeStream.queryName(f"detection {'-'.join(detection.grains)}")
+            .option("checkpointLocation", scratch)
+            .trigger(processingTime=trigger)
+            .foreachBatch(detection.step)
+            .start()
+        )
+        try:
+            yield query
+        finally:
+            query.stop()
