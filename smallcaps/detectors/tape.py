@@ -98,7 +98,7 @@ class Tape:
         self._places: dict[tuple[Any, ...], int] = {}
         self._of: Whole = np.empty(0, np.int64)
         self._numbers: Whole = np.empty(0, np.int64)
-        self._complete_after: dict[int, int] = {}
+        self._taken_after: dict[int, int] = {}
 
     def events_that_stand(self) -> list[Event]:
         """All of them."""
@@ -127,7 +127,7 @@ class Tape:
         identities, values = _tuples(came, self.identity), _tuples(came, came.column_names)
         there = [as_known.get(one) for one in identities]
         differs = [one is None or one[1] != value for one, value in zip(there, values, strict=True)]
-        late = self._too_late(of, numbers) & np.array(differs)
+        late = np.array(differs) & self._too_late(of, numbers)
         self.too_late += int(late.sum())
         places = np.flatnonzero(np.array(differs) & ~late)
         if not len(places):
@@ -195,14 +195,12 @@ class Tape:
         """Move the seeds of keys on that have over `spare` rows more than have to stay: the look-back and LATE_ROWS."""
         after, _ = self._seeds_at()
         later = np.flatnonzero(self._numbers > after[self._of])
-        pairs = np.unique(np.stack([self._of[later], self._numbers[later]]), axis=1)
-        ends = np.cumsum(np.bincount(pairs[0], minlength=len(self._places)))
-        counts = np.diff(ends, prepend=0)
+        pairs, begins, counts = self._by_key(later)
         stay = self.needed + LATE_ROWS
         due = np.flatnonzero(counts > stay + spare)
         if not len(due):
             return
-        targets = {int(place): int(pairs[1][ends[place] - stay - 1]) for place in due}
+        targets = {int(place): int(pairs[1][begins[place] + counts[place] - stay - 1]) for place in due}
         is_due = np.zeros(len(self._places), bool)
         is_due[due] = True
         rows = later[is_due[self._of[later]]]
@@ -229,8 +227,10 @@ class Tape:
         """Let rows go that seeds stand for. A row that comes so late that it takes them is then too late."""
         after, _ = self._seeds_at()
         staying = np.flatnonzero(self._numbers > after[self._of])
-        self._complete_after |= {int(place): int(after[place]) for place in np.flatnonzero(after != _NOWHERE)}
         self._set_rows(self.rows.take(staying), self._of[staying], self._numbers[staying])
+        pairs, begins, counts = self._by_key(np.arange(len(staying)))
+        for place in np.flatnonzero((after != _NOWHERE) & (counts >= self.needed)):
+            self._taken_after[int(place)] = int(pairs[1][begins[place] + self.needed - 1])
 
     def _set_rows(self, rows: pa.Table, of: Whole, numbers: Whole) -> None:
         # A column of many chunks is slow to take rows from.
@@ -243,14 +243,16 @@ class Tape:
         return np.array([places.setdefault(key, len(places)) for key in _tuples(rows, self.key)], np.int64)
 
     def _too_late(self, of: Whole, numbers: Whole) -> NDArray[np.bool_]:
-        """Whether rows stand among some that were forgotten, or too few after them."""
-        late = np.zeros(len(of), bool)
-        if self._complete_after:
-            for row, (place, number) in enumerate(zip(of.tolist(), numbers.tolist(), strict=True)):
-                if (after := self._complete_after.get(place)) is not None:
-                    between = self._numbers[(self._of == place) & (self._numbers > after) & (self._numbers < number)]
-                    late[row] = len(np.unique(between)) < self.needed
-        return late
+        """Whether rows stand among some that were forgotten, or have too few before them since."""
+        taken_after = np.full(len(self._places), _NOWHERE)
+        taken_after[[*self._taken_after]] = [*self._taken_after.values()]
+        return np.asarray(numbers <= taken_after[of])
+
+    def _by_key(self, rows: Whole) -> tuple[NDArray[np.int64], Whole, Whole]:
+        """Keys' places and numbers of some rows, each once and in order; where each key's begin, and how many it has."""
+        pairs = np.unique(np.stack([self._of[rows], self._numbers[rows]]), axis=1)
+        counts = np.bincount(pairs[0], minlength=len(self._places))
+        return pairs, np.cumsum(counts) - counts, counts
 
     def _seeds_at(self) -> tuple[Whole, Whole]:
         """By the place of a key, the number that its seed stands after, and its seed's place; of those without a seed neither."""
