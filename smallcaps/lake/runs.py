@@ -250,6 +250,10 @@ class Run:
                 raise
         return self._commit_files(name, files, within, lost, where)
 
+    def append(self, name: str, frame: DataFrame) -> Commit:
+        """Add rows that are the run's own."""
+        return self._record(self.lake.append(name, frame, self.run_id))
+
     def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Commit:
         """Add rows in the driver's hands that are the run's own."""
         return self._record(self.lake.append_rows(name, rows, self.run_id))

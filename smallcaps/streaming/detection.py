@@ -8,7 +8,6 @@ A micro-batch: messages are read and judged, labelled and named by the functions
 each grain (detectors/tape.py). What it says is new, corrected or retracted is sent before the batch counts as done.
 """
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,8 +38,9 @@ from smallcaps.refine.securities import identify
 from smallcaps.refine.ticks import judged_live_trades
 from smallcaps.streaming.alerts import Alerts
 from smallcaps.streaming.halted import Halts
-from smallcaps.streaming.kafka import Outlet, spark_options
+from smallcaps.streaming.kafka import Outlet
 from smallcaps.streaming.messages import read
+from smallcaps.streaming.query import streaming
 
 TOPIC: dict[str, Topic] = {"minute": BARS, "trade": TRADES}
 """The topic that a grain's rows come from."""
@@ -211,26 +211,9 @@ def day_began(day: date | None) -> dict[str, str]:
 @contextmanager
 def detecting(detection: Detection, trigger: str, since: Mapping[str, str]) -> Iterator[StreamingQuery]:
     """The query, which goes on until the block ends or it fails; `since` as `day_began` makes it, `trigger` as `0 seconds`."""
-    kafka, spark = detection.settings.kafka, detection.spark
     detection.resume(since)
-    subscribed = ",".join(f"{kafka.prefix}{topic.name}" for topic in topics_of(detection.grains))
-    stream = (
-        spark.readStream.format("kafka")
-        .options(**spark_options(kafka), **since)
-        .option("subscribe", subscribed)
-        .option("maxOffsetsPerTrigger", MOST_MESSAGES)
-        .option("failOnDataLoss", "false")
-        .load()
-    )
-    with tempfile.TemporaryDirectory(prefix="detection-") as scratch:
-        query = (
-            stream.writeStream.queryName(f"detection {'-'.join(detection.grains)}")
-            .option("checkpointLocation", scratch)
-            .trigger(processingTime=trigger)
-            .foreachBatch(detection.step)
-            .start()
-        )
-        try:
-            yield query
-        finally:
-            query.stop()
+    topics = [topic.name for topic in topics_of(detection.grains)]
+    options: dict[str, str | int] = {**since, "maxOffsetsPerTrigger": MOST_MESSAGES}
+    name = f"detection-{'-'.join(detection.grains)}"
+    with streaming(detection.spark, detection.settings.kafka, name, topics, options, trigger, detection.step) as query:
+        yield query

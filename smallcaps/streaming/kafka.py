@@ -5,8 +5,8 @@ from collections.abc import Collection
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from smallcaps.config import KafkaSettings
@@ -104,6 +104,41 @@ def partitions_of(kafka: KafkaSettings, topic: str) -> list[int]:
     return sorted(found.partitions)
 
 
+Place = tuple[str, int]
+"""A topic, as we name it, and a partition of it."""
+
+
+def topic_ids(kafka: KafkaSettings, topics: Collection[str]) -> dict[str, str]:
+    """Of each topic its name and the id that the broker gave it when it was made: one that is made anew has another.
+
+    Raises BadInput where there is none of the name.
+    """
+    names = {f"{kafka.prefix}{topic}": topic for topic in topics}
+    described = AdminClient(client_options(kafka)).describe_topics(TopicCollection([*names]))
+    found = {}
+    for name, outcome in described.items():
+        try:
+            found[names[name]] = f"{name}:{outcome.result(ANSWER_SECONDS).topic_id}"
+        except KafkaException as error:
+            raise BadInput(f"Kafka at {kafka.servers} tells nothing of topic {name}: {_words(error)}.") from error
+    return found
+
+
+def watermarks(kafka: KafkaSettings, topics: Collection[str]) -> dict[Place, tuple[int, int]]:
+    """Of each partition the offset of its first message that is kept, and that of the one to come."""
+    admin = AdminClient(client_options(kafka))
+    places = [(topic, partition) for topic in topics for partition in partitions_of(kafka, topic)]
+    ends: list[dict[Place, int]] = []
+    for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call]
+        asked = {TopicPartition(f"{kafka.prefix}{topic}", partition): spec for topic, partition in places}
+        told = admin.list_offsets(asked, request_timeout=ANSWER_SECONDS)
+        ends.append({(one.topic, one.partition): outcome.result().offset for one, outcome in told.items()})
+    return {
+        (topic, partition): (ends[0][f"{kafka.prefix}{topic}", partition], ends[1][f"{kafka.prefix}{topic}", partition])
+        for topic, partition in places
+    }
+
+
 def _listed(admin: AdminClient, kafka: KafkaSettings) -> Any:
     try:
         return admin.list_topics(timeout=ANSWER_SECONDS)
@@ -139,7 +174,7 @@ class Outlet:
     def send(
         self,
         topic: str,
-        key: str | None,
+        key: str | bytes | None,
         value: bytes,
         headers: dict[str, str | bytes | None] | None = None,
         at_ms: int | None = None,

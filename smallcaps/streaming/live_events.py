@@ -1,0 +1,58 @@
+"""Alerts → gold: every alert once (gold.event_revisions), and the events that stand (gold.live_events)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.streaming.query import StreamingQuery
+
+from smallcaps.config import Settings
+from smallcaps.lake import Run, sql_literal
+from smallcaps.lake.quality import sound
+from smallcaps.lake.topics import ALERTS
+from smallcaps.streaming.alerts import RETRACTED
+from smallcaps.streaming.messages import read
+from smallcaps.streaming.query import streaming
+
+REVISIONS, STANDING = "gold.event_revisions", "gold.live_events"
+MOST_ALERTS = 2_000
+
+
+class LiveEvents:
+    """Alerts on their way into gold. One that comes twice, or again from the topic's beginning, changes nothing."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.lake = run, run.lake
+
+    def step(self, batch: DataFrame, number: int) -> None:
+        """A micro-batch of the topic's rows."""
+        alerts = sound(read(batch, ALERTS)).persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            told = alerts.select("event_id", "session_date").distinct().collect()
+            if not told:
+                return
+            self.run.add_missing(REVISIONS, alerts.select(*[column.name for column in ALERTS.table.columns]))
+        finally:
+            alerts.unpersist()
+        days = ", ".join(f"DATE'{day}'" for day in sorted({row.session_date for row in told}))
+        ids = ", ".join(sorted(sql_literal(row.event_id) for row in told))
+        where = f"session_date IN ({days}) AND event_id IN ({ids})"
+        self.run.replace(STANDING, standing(self.lake.read(REVISIONS).where(where)), where)
+
+
+def standing(revisions: DataFrame) -> DataFrame:
+    """Rows of gold.live_events: of each event the last alert, if it did not take it back."""
+    latest_first = Window.partitionBy("event_id").orderBy(F.desc("revision"))
+    last = revisions.withColumn("_place", F.row_number().over(latest_first)).where("_place = 1")
+    return last.where(F.col("kind") != RETRACTED).drop("_place", "kind", "run_id")
+
+
+@contextmanager
+def keeping(run: Run, settings: Settings, trigger: str) -> Iterator[StreamingQuery]:
+    """The query, which goes on until the block ends or it fails. It begins with the topic's first alert: they are few."""
+    options: dict[str, str | int] = {"startingOffsets": "earliest", "maxOffsetsPerTrigger": MOST_ALERTS}
+    work = LiveEvents(run)
+    with streaming(run.lake.spark, settings.kafka, "live-events", [ALERTS.name], options, trigger, work.step) as query:
+        yield query
