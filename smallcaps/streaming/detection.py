@@ -136,9 +136,13 @@ class Detection:
         marked = said.withColumns({"source_sha256": F.expr(_EVIDENCE), "source_line": F.col("kafka_offset")})
         judge_rows = judged_vendor_minutes if grain == "minute" else judged_live_trades
         rows = sound(judge_rows(marked, self.context.calendar, self.halts.frame()))
-        named = identify(rows, self.context.securities).withColumn("security_id", F.expr(_IDENTITY))
         names = self.tapes[grain].schema.names
-        found = named.select(*names, "source_sha256", "source_line").toArrow().sort_by("source_line")
+        found = (
+            named(rows, self.context.securities)
+            .select(*names, "source_sha256", "source_line")
+            .toArrow()
+            .sort_by("source_line")
+        )
         return found.select(names), [_evidence(text) for text in found["source_sha256"].to_pylist()]
 
     def _relabelled(self, grain: str, tape: Tape, symbols: set[str]) -> pa.Table:
@@ -176,6 +180,11 @@ class Detection:
             upto = [one for number, one in known if number <= event["number"]] or [one for _, one in known]
             found.append(max(upto, key=lambda one: one["event_ns"], default=_of_event(event)))
         return found
+
+
+def named(rows: DataFrame, securities: DataFrame) -> DataFrame:
+    """`rows` with security_id, also of symbols that nobody listed."""
+    return identify(rows, securities).withColumn("security_id", F.expr(_IDENTITY))
 
 
 def _evidence(text: str) -> Evidence:

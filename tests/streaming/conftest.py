@@ -1,0 +1,59 @@
+"""A simulated day in a lake, its events by the batch job, and a broker."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from smallcaps.config import Settings
+from smallcaps.detectors.detect import detect
+from smallcaps.ingest.flatfiles import ingest_flatfiles
+from smallcaps.lake import TOPICS, Lake
+from smallcaps.lake.topics import DEAD_LETTERS
+from smallcaps.refine.job import refine
+from smallcaps.sources.polygon.bucket import Folder
+from smallcaps.sources.simulator.layout import tape_days
+from smallcaps.streaming.broker import Broker
+from smallcaps.streaming.kafka import make_topics
+
+GRAINS = ("minute", "trade")
+
+
+@dataclass(frozen=True)
+class Market:
+    """A lake, the day of which there are ticks, and what the batch job found on it, by id."""
+
+    lake: Lake
+    settings: Settings
+    day: date
+    events: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def market(
+    spark: SparkSession, settings: Settings, simulated_market: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Market:
+    """The demo's market, refined, and the events of its last day."""
+    here = settings.model_copy(update={"lake": str(tmp_path_factory.mktemp("live") / "lake")})
+    lake = Lake(here.lake, spark)
+    days = tape_days(simulated_market, "day")
+    kinds = ("day_aggs_v1", "minute_aggs_v1", "trades_v1", "quotes_v1")
+    ingest_flatfiles(lake, here, Folder(str(simulated_market)), kinds, days[0], days[-1], None)
+    refine(lake, here, days[0], days[-1])
+    for grain in GRAINS:
+        detect(lake, here, grain, days[-1], days[-1])
+    found = lake.read("gold.events").drop("run_id").toArrow().to_pylist()
+    return Market(lake, here, days[-1], {event["event_id"]: event for event in found})
+
+
+@pytest.fixture
+def broker(settings: Settings, tmp_path: Path) -> Iterator[Broker]:
+    """A broker of the test's own, with our topics in few partitions."""
+    with Broker(tmp_path / "broker", settings.cache) as running:
+        make_topics(running.kafka, [(topic.name, 3, topic.retention_hours) for topic in TOPICS.values()])
+        make_topics(running.kafka, [DEAD_LETTERS])
+        yield running
