@@ -87,6 +87,25 @@ DEAD_LETTERS = Table(
     ),
     key=("kafka_topic", "kafka_partition", "kafka_offset"),
 )
+STREAM_PROGRESS = Table(
+    name="ops.stream_progress",
+    comment="How the queries of the live tape got on, one row a micro-batch with messages",
+    owner="streaming",
+    columns=(
+        RUN_ID,
+        Column("query", "string", "Its name", nullable=False),
+        Column("batch", "bigint", "Number of the micro-batch, from 0 for each start", nullable=False),
+        Column("began_at", "timestamp", "When it began", "UTC", nullable=False),
+        Column("messages", "bigint", "Messages in it", "messages", nullable=False),
+        Column("seconds", "double", "Length", "s", nullable=False),
+        Column(
+            "behind", "bigint", "Messages of the partition furthest behind that had come and were not in it", "messages"
+        ),
+        Column("alerts", "bigint", "Alerts that the process has sent so far; null where it sends none"),
+        Column("too_late", "bigint", "Rows so far that came too late to be looked at; null where none are"),
+    ),
+    key=("run_id", "query", "batch"),
+)
 QUALITY_RESULTS = Table(
     name="ops.quality_results",
     comment="What the quality suites found, one row an expectation and table written",
@@ -182,4 +201,4 @@ DRIFT = Table(
     sort_by=("dataset", "kind", "name", "model", "period"),
 )
 
-TABLES = (RUNS, LEDGER, QUARANTINE, DEAD_LETTERS, QUALITY_RESULTS, DIFFERENCES, DRIFT)
+TABLES = (RUNS, LEDGER, QUARANTINE, DEAD_LETTERS, STREAM_PROGRESS, QUALITY_RESULTS, DIFFERENCES, DRIFT)

@@ -113,7 +113,8 @@ def topic_ids(kafka: KafkaSettings, topics: Collection[str]) -> dict[str, str]:
     Raises BadInput where there is none of the name.
     """
     names = {f"{kafka.prefix}{topic}": topic for topic in topics}
-    described = AdminClient(client_options(kafka)).describe_topics(TopicCollection([*names]))
+    admin = AdminClient(client_options(kafka))
+    described = admin.describe_topics(TopicCollection([*names]))
     found = {}
     for name, outcome in described.items():
         try:
