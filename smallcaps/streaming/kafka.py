@@ -154,6 +154,10 @@ class Outlet:
                 break
             except BufferError:
                 self._producer.poll(0.1)
+        self.look()
+
+    def look(self) -> None:
+        """Hear what has become of messages: for when there is nothing to send."""
         self._producer.poll(0)
         self._complain()
 
