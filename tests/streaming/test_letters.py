@@ -13,12 +13,12 @@ from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from smallcaps.ingest.body_rows import REASONS
-from smallcaps.lake import TOPICS
+from smallcaps.lake import RULE, TOPICS
 from smallcaps.sources.polygon.endpoints import CHANNELS, ENDPOINTS
 from smallcaps.sources.polygon.events import Event, read_frame
 from smallcaps.sources.polygon.rest import Body
 from smallcaps.streaming.letters import ARROW, DEAD_BYTES, Letter, dead_letter, letters
-from smallcaps.streaming.messages import LARGEST_BYTES, encoded
+from smallcaps.streaming.messages import LARGEST_BYTES, encoded, read
 from smallcaps.streaming.news import article_letters
 from tests.sources.test_events import BAND, BAR, QUOTE, TRADE
 
@@ -59,6 +59,23 @@ def test_every_message_is_of_its_topics_json_schema(spark: SparkSession) -> None
     assert [letter.topic for letter in found] == ["trades", "quotes", "bars", "sector", "luld", "news", "news"]
     for letter in found:
         Draft202012Validator(json.loads(TOPICS[letter.topic].json_schema)).validate(said(letter))
+
+
+@pytest.mark.slow
+def test_every_message_is_taken_by_who_reads_the_topics(spark: SparkSession) -> None:
+    body = Body("", 200, b"", datetime(2026, 6, 9, 3, tzinfo=UTC))
+    nobody = ARTICLE | {"id": "N2", "tickers": []}
+    # Fixtures of September, as of June.
+    june = [MINUTE | {"s": TRADE["t"] - 60_000, "e": TRADE["t"]}, BAND | {"t": TRADE["t"]}]
+    found = [*of(TRADE, QUOTE, *june, june[0] | {"sym": "SPY"}), *article_letters([ARTICLE, nobody], body)]
+    assert len(found) == 8
+    for letter in found:
+        row = (None if letter.key is None else letter.key.encode(), letter.value, 0, 1, datetime(2026, 6, 17))
+        raw = spark.createDataFrame(
+            [row], "key binary, value binary, partition int, offset bigint, timestamp timestamp"
+        )
+        (taken,) = read(raw, TOPICS[letter.topic]).collect()
+        assert (taken[RULE], taken["source_sha256"]) == (None, said(letter)["source_sha256"])
 
 
 def test_a_trade_is_told_as_declared() -> None:
