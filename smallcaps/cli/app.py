@@ -32,6 +32,7 @@ from smallcaps.cli.console import DAY, From, To, days_from_to, messages, opened,
 from smallcaps.cli.dataset import dataset_app
 from smallcaps.cli.doctor import EXTRAS, examine
 from smallcaps.cli.forecast import foretell, show
+from smallcaps.cli.live import live_app
 from smallcaps.cli.manipulation import manipulation_app
 from smallcaps.cli.model import model_app, score_command, train_command
 from smallcaps.cli.review import review_app
@@ -92,6 +93,7 @@ app.add_typer(ingest_app, name="ingest")
 app.add_typer(detect_app, name="detect")
 app.add_typer(detectors_app, name="detectors")
 app.add_typer(manifest_app, name="manifest")
+app.add_typer(live_app, name="live")
 app.add_typer(simulate_app, name="simulate")
 app.add_typer(review_app, name="review")
 app.add_typer(dataset_app, name="dataset")

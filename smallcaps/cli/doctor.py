@@ -25,6 +25,7 @@ EXTRAS = {
     "quality": ("great_expectations",),
     "aws": ("boto3",),
     "simulator": ("fastapi", "uvicorn"),
+    "streaming": ("confluent_kafka",),
 }
 
 

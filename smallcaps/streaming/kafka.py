@@ -189,10 +189,10 @@ class Outlet:
                 break
             except BufferError:
                 self._producer.poll(0.1)
-        self.send_waiting()
+        self.look()
 
-    def send_waiting(self) -> None:
-        """See to what is queued, without waiting."""
+    def look(self) -> None:
+        """Hear what has become of messages: for when there is nothing to send."""
         self._producer.poll(0)
         self._complain()
 

@@ -143,7 +143,7 @@ def _played(
             first, started = began = began or (at_ns, time.monotonic())
             due = started + (at_ns - first) / 1e9 / speed
             while (wait := due - time.monotonic()) > 0:
-                outlet.send_waiting()
+                outlet.look()
                 time.sleep(min(wait, 0.05))
         outlet.send(topic, key, value.encode())
         sent[topic] = sent.get(topic, 0) + 1
