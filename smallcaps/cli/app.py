@@ -32,7 +32,7 @@ from smallcaps.cli.console import DAY, From, To, days_from_to, messages, opened,
 from smallcaps.cli.dataset import dataset_app
 from smallcaps.cli.doctor import EXTRAS, examine
 from smallcaps.cli.forecast import foretell, show
-from smallcaps.cli.live import live_app
+from smallcaps.cli.live import live_app, parity_command, replay_command
 from smallcaps.cli.manipulation import manipulation_app
 from smallcaps.cli.model import model_app, score_command, train_command
 from smallcaps.cli.review import review_app
@@ -101,6 +101,8 @@ app.add_typer(model_app, name="model")
 app.add_typer(manipulation_app, name="manipulation")
 app.command("train")(train_command)
 app.command("score")(score_command)
+app.command("replay")(replay_command)
+app.command("parity")(parity_command)
 
 Symbols = Annotated[str | None, typer.Option(help="Only these, comma-separated; case matters.")]
 AsOf = Annotated[

@@ -1,8 +1,12 @@
 """`smallcaps live …`: the live tape over Kafka."""
 
+import hashlib
 import json
-import os
-import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +14,21 @@ import typer
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from smallcaps.cli.console import messages, output
-from smallcaps.config import load_settings
-from smallcaps.errors import BadInput, FailedDependency
-from smallcaps.lake import TOPICS
+from smallcaps.calendar.sessions import NEW_YORK
+from smallcaps.cli.console import DAY, messages, opened, output, started, timed
+from smallcaps.config import Settings, load_settings
+from smallcaps.errors import BadData, BadInput, FailedDependency
+from smallcaps.lake import TOPICS, Lake, recorded_run
 from smallcaps.lake.topics import DEAD_LETTERS
 from smallcaps.log import write_log
 from smallcaps.sources.polygon.credentials import read_key
+
+GRAINS = ("minute", "trade")
+BOTH = ",".join(GRAINS)
+Day = Annotated[datetime | None, typer.Option("--date", formats=DAY, help="Session; default: New York's today.")]
+Grains = Annotated[str, typer.Option(help="Which detectors: minute, trade or both, with a comma between.")]
+Seconds = Annotated[float | None, typer.Option(help="How long; default: until interrupted.")]
+Trigger = Annotated[float, typer.Option(help="Seconds from the start of a micro-batch to the next at least.", min=0)]
 
 live_app = typer.Typer(help="The live tape, over Kafka.", no_args_is_help=True)
 
@@ -46,6 +58,7 @@ def live_ingest_command(
 ) -> None:
     """Take the vendor's live feed and its news to Kafka, until interrupted (Ctrl-C, SIGTERM); then all has arrived."""
     from smallcaps.streaming.feed import ingest_live
+    from smallcaps.streaming.process import running_as
 
     names = None if symbols is None else [name for name in symbols.split(",") if name]
     if names == []:
@@ -54,7 +67,16 @@ def live_ingest_command(
     key = read_key(settings.vendor.secret)
     log = write_log(settings.cache / "logs")
     messages.print(f"{settings.vendor.feed} to Kafka at {settings.kafka.servers}; counts are in {log}", soft_wrap=True)
-    statistics = ingest_live(settings, key, names, seconds, news_seconds or None)
+    with running_as(_parts(settings), "ingest") as part:
+        statistics = ingest_live(
+            settings,
+            key,
+            names,
+            seconds,
+            news_seconds or None,
+            stop=part.stopping,
+            told=lambda facts: part.say(**facts),
+        )
     output.print_json(json.dumps(statistics.facts()))
 
 
@@ -65,16 +87,263 @@ def live_broker_command(
 ) -> None:
     """Run a Kafka broker on this machine until interrupted: one node, for development."""
     from smallcaps.streaming.broker import Broker
+    from smallcaps.streaming.process import running_as
 
-    cache = load_settings().cache
-    broker = Broker(folder or cache / "broker", cache, port)
-    # As after Ctrl-C: the broker is a process of its own and must not stay behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    settings = load_settings()
+    with running_as(_parts(settings), "broker") as part:
         with messages.status("starting the broker"):
-            broker.start()
-        output.print(f"Kafka is at {broker.address}", soft_wrap=True)
-        os.waitid(os.P_PID, broker.pid, os.WEXITED | os.WNOWAIT)
-    finally:
-        broker.stop()
-    raise FailedDependency(f"The broker has ended by itself; see {broker.folder}/broker.log.")
+            broker = Broker(folder or settings.cache / "broker", settings.cache, port).start()
+        try:
+            output.print(f"Kafka is at {broker.address}", soft_wrap=True)
+            while not part.stopping.wait(1):
+                if not broker.is_running:
+                    raise FailedDependency(f"The broker has ended by itself; see {broker.folder}/broker.log.")
+                part.say(address=broker.address)
+        finally:
+            broker.stop()
+
+
+@live_app.command("detect")
+def live_detect_command(
+    day: Day = None,
+    grains: Grains = BOTH,
+    trigger: Trigger = 0.0,
+    seconds: Seconds = None,
+    whole: Annotated[
+        bool,
+        typer.Option("--from-earliest", help="Read topics from their beginning, not from the session's midnight on."),
+    ] = False,
+) -> None:
+    """Run the detectors over bars and trades as they come and send alerts, until interrupted."""
+    from smallcaps.streaming.detection import Detection, day_began, detecting
+    from smallcaps.streaming.kafka import Outlet
+    from smallcaps.streaming.process import attend, running_as
+
+    lake, settings = _streaming()
+    session, chosen = _session(day), _grains(grains)
+    with (
+        running_as(_parts(settings), "detect") as part,
+        recorded_run(lake, "live detect", {"date": session, "grains": grains}, settings.digest()) as run,
+        Outlet(settings.kafka) as outlet,
+    ):
+        detection = Detection(lake, settings, session, chosen, outlet)
+        with detecting(detection, f"{trigger:g} seconds", day_began(None if whole else _today())) as query:
+            attend(part, run, [query], seconds, detection.facts)
+        run.note = json.dumps(detection.facts())
+    output.print_json(json.dumps(detection.facts()))
+
+
+@live_app.command("land")
+def live_land_command(trigger: Trigger = 10.0, seconds: Seconds = None) -> None:
+    """Write every message into bronze and every alert into gold, each once, until interrupted."""
+    from smallcaps.streaming.kafka import Outlet
+    from smallcaps.streaming.landing import Landing, landing
+    from smallcaps.streaming.live_events import keeping
+    from smallcaps.streaming.process import attend, running_as
+
+    lake, settings = _streaming()
+    with (
+        running_as(_parts(settings), "land") as part,
+        recorded_run(lake, "live land", {}, settings.digest()) as run,
+        Outlet(settings.kafka) as outlet,
+    ):
+        work = Landing(run, settings, outlet)
+        pace = f"{trigger:g} seconds"
+        with landing(work, pace) as messages_query, keeping(run, settings, pace) as alerts_query:
+            attend(part, run, [messages_query, alerts_query], seconds, work.facts)
+    output.print_json(json.dumps(work.facts()))
+
+
+@live_app.command("up")
+def live_up_command(
+    replayed: Annotated[
+        datetime | None,
+        typer.Option("--replay", formats=DAY, help="Play this day of the lake instead of the vendor's feed."),
+    ] = None,
+    speed: Annotated[float, typer.Option(help="How many times as fast as it was.", min=0)] = 1.0,
+    grains: Grains = BOTH,
+) -> None:
+    """Start all parts on this machine: a broker where the settings' is this machine's, landing, detection, the feed."""
+    from smallcaps.streaming.kafka import answers
+
+    settings = load_settings()
+    folder = _parts(settings)
+    host, _, port = settings.kafka.servers.partition(":")
+    if not answers(settings.kafka, 2):
+        if host != "127.0.0.1":
+            raise FailedDependency(f"Kafka at {settings.kafka.servers} does not answer.")
+        _start(folder, "broker", ["live", "broker", "--port", port])
+        _wait(lambda: answers(settings.kafka, 1), "broker", folder)
+    live_topics_command()
+    day = [] if replayed is None else ["--date", f"{replayed:%Y-%m-%d}"]
+    _start(folder, "land", ["live", "land"])
+    _start(folder, "detect", ["live", "detect", "--grains", grains, *day])
+    for name in ("land", "detect"):
+        _wait(lambda name=name: _has_said(folder, name), name, folder)  # type: ignore[misc]
+    if replayed is None:
+        _start(folder, "ingest", ["live", "ingest"])
+    else:
+        _start(folder, "replay", ["replay", f"{replayed:%Y-%m-%d}", "--speed", f"{speed:g}"])
+    live_status_command()
+
+
+@live_app.command("status")
+def live_status_command() -> None:
+    """How the parts are. Exit code 4 where one is not well."""
+    from smallcaps.streaming.process import Limits, states
+
+    found, now = states(_parts(load_settings())), datetime.now(UTC)
+    table = RichTable("part", "process", "since", "said", "how it is", "alarms", title="The live tape")
+    alarms = []
+    for state in found:
+        wrong = state.alarms(now, Limits())
+        alarms += wrong
+        facts = ", ".join(
+            f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in state.facts.items()
+        )
+        ago = f"{(now - state.said_at).total_seconds():.0f} s ago"
+        table.add_row(
+            state.part, str(state.pid), f"{state.began_at:%H:%M:%S}", ago, facts, escape("; ".join(wrong)) or "well"
+        )
+    output.print(table if found else "Nothing is up. `smallcaps live up` starts it.")
+    if alarms:
+        raise FailedDependency("; ".join(alarms))
+
+
+@live_app.command("down")
+def live_down_command() -> None:
+    """Stop all parts in order, the feed first and the broker last."""
+    from smallcaps.streaming.process import states, stop
+
+    folder = _parts(load_settings())
+    found = sorted(states(folder), key=lambda state: _ORDER.index(state.part))
+    for state in found:
+        with messages.status(f"stopping {state.part}"):
+            in_order = stop(state, folder)
+        output.print(f"{state.part}: {'stopped' if in_order else 'killed, since it did not stop'}")
+    if not found:
+        output.print("Nothing is up.")
+
+
+def replay_command(
+    day: Annotated[datetime, typer.Argument(formats=DAY, help="Session, YYYY-MM-DD.")],
+    speed: Annotated[float, typer.Option(help="How many times as fast as it was, 0: as fast as it goes.", min=0)] = 1.0,
+    symbols: Annotated[str | None, typer.Option(help="Only these, comma-separated; case matters.")] = None,
+    late: Annotated[float, typer.Option(help="Share of messages that come late.")] = 0.0,
+    doubled: Annotated[float, typer.Option(help="Share that comes twice.")] = 0.0,
+    dropped: Annotated[float, typer.Option(help="Share that never comes.")] = 0.0,
+    revised: Annotated[float, typer.Option(help="Share of bars that come wrong first.")] = 0.0,
+    lateness: Annotated[float, typer.Option(help="Seconds of the day by which late ones are late at most.")] = 30.0,
+    seed: Annotated[int, typer.Option(help="Of what goes wrong.")] = 1,
+) -> None:
+    """Play a day of the lake into the topics, in the order in which it was published."""
+    from smallcaps.streaming.kafka import Outlet
+    from smallcaps.streaming.process import running_as
+    from smallcaps.streaming.replay import Disorder, replay
+
+    disorder = Disorder(late, doubled, dropped, revised, lateness, seed)
+    names = None if symbols is None else [name for name in symbols.split(",") if name]
+    lake, settings = opened()
+    with running_as(_parts(settings), "replay") as part, Outlet(settings.kafka) as outlet:
+
+        def play() -> dict[str, int]:
+            return replay(
+                lake,
+                settings,
+                outlet,
+                day.date(),
+                speed or None,
+                disorder=disorder,
+                symbols=names,
+                told=lambda sent, of: part.say(sent=sent, of=of),
+                stopping=part.stopping,
+            )
+
+        timed(f"replay {day:%Y-%m-%d}", lake.spark, play)
+
+
+def parity_command(
+    day: Annotated[datetime, typer.Argument(formats=DAY, help="Session, YYYY-MM-DD.")],
+    grains: Grains = BOTH,
+) -> None:
+    """Compare what the live tape told of a day with the batch job over the same messages (any difference: exit code 3), and with
+    history.
+    """
+    from smallcaps.streaming.parity import Comparison, parity
+
+    lake, settings = opened()
+    found = parity(lake, settings, day.date(), _grains(grains))
+
+    def show(title: str, rows: Sequence[Comparison]) -> None:
+        table = RichTable("detector", "same", "missing live", "only live", "different", title=title)
+        for row in rows:
+            table.add_row(row.detector, *(f"{count:,}" for count in (row.both, row.missing, row.extra, row.different)))
+        output.print(table)
+
+    show(f"Implementation, {found.day}: the batch job over what landed against what was told", found.implementation)
+    if found.arrival is not None:
+        show("Arrival: history against what was told", found.arrival)
+    for words, seconds in (("the exchange's stamp", found.from_exchange), ("its way into Kafka", found.from_kafka)):
+        if seconds is not None:
+            p50, p95, p99, most = seconds
+            output.print(
+                f"Alerts after {words}: p50 {p50:.2f} s, p95 {p95:.2f} s, p99 {p99:.2f} s, at most {most:.2f} s"
+            )
+    if found.differences:
+        raise BadData(f"{found.differences} events of {found.day} were told otherwise than the batch job has them.")
+
+
+_ORDER = ("replay", "ingest", "detect", "land", "broker")
+"""In which parts are stopped."""
+_START_SECONDS = 120.0
+
+
+def _streaming() -> tuple[Lake, Settings]:
+    """The lake of the settings without suites, which take longer than a micro-batch may."""
+    settings = load_settings()
+    return Lake(settings.lake, started(settings)), settings
+
+
+def _parts(settings: Settings) -> Path:
+    """Where the parts on this machine say how they are: those of one lake and one broker together."""
+    of = "|".join((settings.lake, settings.kafka.servers, settings.kafka.prefix))
+    return settings.cache / "live" / hashlib.sha256(of.encode()).hexdigest()[:12]
+
+
+def _today() -> date:
+    return datetime.now(NEW_YORK).date()
+
+
+def _session(day: datetime | None) -> date:
+    return _today() if day is None else day.date()
+
+
+def _grains(names: str) -> list[str]:
+    chosen = [name for name in names.split(",") if name]
+    if not chosen or set(chosen) - {*GRAINS}:
+        raise BadInput(f"--grains {names} are not among {', '.join(GRAINS)}.")
+    return chosen
+
+
+def _start(folder: Path, name: str, arguments: Sequence[str]) -> None:
+    """A part as a process of its own, whose words go to a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.log").open("wb") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "smallcaps.cli.app", *arguments], stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def _wait(is_up: Callable[[], bool], name: str, folder: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    with messages.status(f"starting {name}"):
+        while not is_up():
+            if time.monotonic() > deadline:
+                raise FailedDependency(f"{name} did not start within {_START_SECONDS:.0f} s; see {folder}/{name}.log.")
+            time.sleep(0.2)
+
+
+def _has_said(folder: Path, name: str) -> bool:
+    from smallcaps.streaming.process import states
+
+    return any(state.part == name and state.facts for state in states(folder))

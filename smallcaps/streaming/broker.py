@@ -58,6 +58,11 @@ class Broker:
             raise BadInput("The broker has not been started.")
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> "Broker":
         """Start it and wait until it answers. Raises FailedDependency where it does not."""
         require_java()

@@ -107,6 +107,16 @@ class Detection:
         for grain, tape in self.tapes.items():
             tape.told([event for event in told if event["grain"] == grain])
 
+    def facts(self) -> dict[str, Any]:
+        """How it gets on."""
+        return {
+            "day": self.context.day.isoformat(),
+            "batches": self.batches,
+            "alerts": sum(self.alerts.sent.values()),
+            **self.alerts.sent,
+            "too_late": sum(tape.too_late for tape in self.tapes.values()),
+        }
+
     def step(self, batch: DataFrame, number: int) -> None:
         """A micro-batch of Kafka's rows."""
         prefix = self.settings.kafka.prefix

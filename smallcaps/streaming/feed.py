@@ -7,7 +7,6 @@
 """
 
 import asyncio
-import signal
 import threading
 import time
 from collections import Counter
@@ -74,11 +73,13 @@ def ingest_live(
     patience: Patience = PATIENCE,
     stop: threading.Event | None = None,
     clock: Callable[[], int] = time.time_ns,
+    told: Callable[[dict[str, Any]], None] = lambda facts: None,
 ) -> LiveStatistics:
     """Take the feed's trades, quotes, minute bars and limit bands to Kafka, of all symbols or of these, and news every
     `news_seconds`.
 
-    Ends after `seconds`, when `stop` is set, or by SIGINT or SIGTERM. `clock` gives now in ns UTC. Raises BadInput where
+    Ends after `seconds`, or when `stop` is set. `clock` gives now in ns UTC, `told` is given the statistics every TELL_SECONDS.
+    Raises BadInput where
     topics are missing or the vendor refuses, FailedDependency where vendor or broker stay away; what was received is sent
     before.
     """
@@ -97,7 +98,7 @@ def ingest_live(
         threading.Thread(target=poll_news, args=asking, name="news", daemon=True).start()
     with Outlet(settings.kafka) as outlet:
         refill = Refill(client, vendor.connections)
-        intake = _Intake(outlet, feed, refill, news, clock)
+        intake = _Intake(outlet, feed, refill, news, clock, told)
         try:
             ended = asyncio.run(intake.listen(seconds, stop))
             outlet.flush()
@@ -120,7 +121,9 @@ class _Intake:
         refill: Refill,
         news: SimpleQueue[list[Letter]],
         clock: Callable[[], int],
+        told: Callable[[dict[str, Any]], None],
     ) -> None:
+        self._told = told
         self._outlet, self._feed, self._refill, self._news, self._clock = outlet, feed, refill, news, clock
         self._seen = Seen()
         self._symbols: set[str] = set()
@@ -131,9 +134,6 @@ class _Intake:
 
     async def listen(self, seconds: float | None, stop: threading.Event) -> SmallcapsError | None:
         """Take what comes until the end; returns the error by which the feed ended. Raises what the outlet does."""
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, stop.set)
         end = float("inf") if seconds is None else time.monotonic() + seconds
         ended = None
         async with self._feed:
@@ -215,4 +215,5 @@ class _Intake:
         statistics.lag, statistics.longest_lag = self._lag, self._longest_lag
         self._lag = self._longest_lag = None
         tell(f"live ingest: {statistics}", **statistics.facts())
+        self._told(statistics.facts())
         self._told_at, self._told_messages = now, statistics.messages.total()

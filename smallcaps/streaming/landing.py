@@ -8,6 +8,7 @@ of that name, with the reason.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
@@ -57,8 +58,14 @@ class Landing:
             wanted.setdefault(f"{self.settings.kafka.prefix}{topic}", {})[str(partition)] = max(low, following)
         return json.dumps(wanted)
 
+    def facts(self) -> dict[str, Any]:
+        """How it gets on."""
+        return {"landed": self.landed, "refused": self.refused}
+
     def step(self, batch: DataFrame, number: int) -> None:
         """A micro-batch of Kafka's rows."""
+        # It has a session of its own, by whose settings its writes are signed.
+        self.lake.spark = batch.sparkSession
         raw = batch.persist(StorageLevel.MEMORY_AND_DISK)
         try:
             there = {row.topic for row in raw.select("topic").distinct().collect()}

@@ -28,6 +28,8 @@ class LiveEvents:
 
     def step(self, batch: DataFrame, number: int) -> None:
         """A micro-batch of the topic's rows."""
+        # It has a session of its own, by whose settings its writes are signed.
+        self.lake.spark = batch.sparkSession
         alerts = sound(read(batch, ALERTS)).persist(StorageLevel.MEMORY_AND_DISK)
         try:
             told = alerts.select("event_id", "session_date").distinct().collect()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import reduce
 from pathlib import Path
+from threading import Event
 
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
@@ -26,6 +27,7 @@ from smallcaps.streaming.messages import written
 
 MINUTE_NS = 60_000_000_000
 ROWS_AT_ONCE = 5_000
+TELL_SECONDS = 2.0
 REPLAYED = (BARS, TRADES, QUOTES, LULD)
 
 
@@ -101,9 +103,11 @@ def replay(
     disorder: Disorder | None = None,
     symbols: Sequence[str] | None = None,
     told: Callable[[int, int], None] = lambda sent, total: None,
+    stopping: Event | None = None,
 ) -> dict[str, int]:
-    """Play the day; returns the messages sent by topic. `speed` times as fast as it was; None: as fast as it goes.
+    """Play the day, until `stopping` is set; returns the messages sent by topic.
 
+    `speed` times as fast as it was; None: as fast as it goes.
     `told` is called with messages sent and their total. Raises BadInput where the lake has none of the day.
     """
     if speed is not None and speed <= 0:
@@ -130,27 +134,36 @@ def replay(
         total = sum(pq.ParquetFile(file).metadata.num_rows for file in files)
         if not total:
             raise BadInput(f"The lake has nothing of {day} to replay ({', '.join(topic.name for topic in topics)}).")
-        return _played(files, outlet, speed, total, told)
+        return _played(files, outlet, speed, total, told, stopping or Event())
 
 
 def _played(
-    files: Sequence[Path], outlet: Outlet, speed: float | None, total: int, told: Callable[[int, int], None]
+    files: Sequence[Path],
+    outlet: Outlet,
+    speed: float | None,
+    total: int,
+    told: Callable[[int, int], None],
+    stopping: Event,
 ) -> dict[str, int]:
     sent: dict[str, int] = {}
     began: tuple[int, float] | None = None
+    told_at = 0.0
     for topic, key, value, at_ns in _messages(files):
         if speed is not None:
             first, started = began = began or (at_ns, time.monotonic())
             due = started + (at_ns - first) / 1e9 / speed
-            while (wait := due - time.monotonic()) > 0:
+            while (wait := due - time.monotonic()) > 0 and not stopping.is_set():
                 outlet.look()
                 time.sleep(min(wait, 0.05))
+        if stopping.is_set():
+            break
         outlet.send(topic, key, value.encode())
         sent[topic] = sent.get(topic, 0) + 1
-        if not (count := sum(sent.values())) % ROWS_AT_ONCE:
-            told(count, total)
+        if time.monotonic() - told_at > TELL_SECONDS:
+            told_at = time.monotonic()
+            told(sum(sent.values()), total)
     outlet.flush()
-    told(total, total)
+    told(sum(sent.values()), total)
     return sent
 
 
