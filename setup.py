@@ -51,7 +51,9 @@ EXTRAS = {
         "types-PyYAML",
     ],
 }
-EXTRAS["all"] = [need for extra in ("models", "report", "quality", "aws", "simulator", "streaming") for need in EXTRAS[extra]]
+EXTRAS["all"] = [
+    need for extra in ("models", "report", "quality", "aws", "simulator", "streaming") for need in EXTRAS[extra]
+]
 
 setup(
     name="smallcaps",

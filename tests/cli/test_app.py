@@ -33,7 +33,7 @@ ON_SPARK = {
         "model report",
         "model truth",
     ),
-    *("manipulation train", "manipulation score"),
+    *("manipulation train", "manipulation score", "live detect", "live land", "replay", "parity"),
     *("dataset build", "dataset rebuild", "dataset diff", "dataset list"),
     *("manifest plan", "ingest windows", "detectors account", "sequences"),
 }
@@ -41,7 +41,7 @@ ALIASES = {"ingest --all"}
 WITHOUT = {
     *("doctor", "jars", "version", "detectors list", "detectors sql", "detectors explain"),
     *("simulate serve", "simulate facts", "review serve"),
-    *("live topics", "live ingest", "live broker"),
+    *("live topics", "live ingest", "live broker", "live up", "live status", "live down"),
 }
 
 
