@@ -72,7 +72,8 @@ def read(raw: DataFrame, topic: Topic) -> DataFrame:
         F.col("partition").alias("kafka_partition"),
         F.col("offset").alias("kafka_offset"),
         F.col("timestamp").alias("kafka_at"),
-        F.from_json(text, nullable, options).alias("said"),
+        # Behind a generator a message is parsed once; else it would be for each rule and column.
+        F.inline(F.array(F.struct(F.from_json(text, nullable, options).alias("said")))),
     ).select("*", "said.*")
     columns = [*(column.name for column in topic.columns), *CARRIED, "message_key", "message"]
     return judge(parsed, rules_of(topic)).select(*columns, RULE)

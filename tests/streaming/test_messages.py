@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 from pyspark.sql import DataFrame, SparkSession
 
 from smallcaps.lake import RULE
+from smallcaps.lake.quality import sound
 from smallcaps.lake.topics import ALERTS, BARS, LULD, NEWS, QUOTES, TRADES
 from smallcaps.streaming.messages import LARGEST_BYTES, encoded, read, written
 
@@ -98,3 +99,8 @@ def test_every_topic_of_ours_can_be_read(spark: SparkSession) -> None:
     for topic in (TRADES, QUOTES, BARS, LULD, NEWS, ALERTS):
         (row,) = read(raw(spark, (b"A", b"{}")), topic).collect()
         assert row[RULE] == "missing_value"
+
+
+def test_a_message_is_parsed_once_however_many_rules_look_at_it(spark: SparkSession, capsys: Any) -> None:
+    sound(read(raw(spark, (b"ABCw", said())), TRADES)).where("session_date > DATE'2026-01-01'").explain()
+    assert capsys.readouterr().out.count("from_json") == 1

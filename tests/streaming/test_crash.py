@@ -1,0 +1,149 @@
+"""kill -9, at random, of detection, landing, replay and broker, as the processes that they are: nothing is lost or told twice."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from smallcaps.config import Settings
+from smallcaps.lake import Lake
+from smallcaps.lake.topics import ALERTS, BARS, LULD, QUOTES, TRADES
+from smallcaps.streaming.broker import Broker
+from smallcaps.streaming.kafka import watermarks
+from smallcaps.streaming.parity import compared, parity
+from tests.streaming.conftest import GRAINS, Market
+
+KILLS = 4
+SEED = 3
+PLAYED = (BARS.name, TRADES.name, QUOTES.name, LULD.name)
+
+
+class Parts:
+    """The product's processes, on a lake and a broker."""
+
+    def __init__(self, lake: str, broker: Broker, folder: Path) -> None:
+        self._folder = folder
+        self._own = {
+            **os.environ,
+            "SMALLCAPS_LAKE": lake,
+            "SMALLCAPS_KAFKA__SERVERS": broker.address,
+            "SMALLCAPS_SPARK__DRIVER_MEMORY": "1g",
+            "SMALLCAPS_SPARK__SHUFFLE_PARTITIONS": "2",
+        }
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, *arguments: str) -> None:
+        with (self._folder / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                [sys.executable, "-m", "smallcaps.cli.app", *arguments],
+                stdout=log,
+                stderr=log,
+                env=self._own,
+                start_new_session=True,
+            )
+
+    def kill(self, name: str) -> None:
+        """The process and its Java, at once."""
+        process = self.running.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def said(self, name: str) -> str:
+        return (self._folder / f"{name}.log").read_text()[-2_000:]
+
+
+@contextmanager
+def parts(lake: str, broker: Broker, folder: Path) -> Iterator[Parts]:
+    started = Parts(lake, broker, folder)
+    try:
+        yield started
+    finally:
+        for name in [*started.running]:
+            started.kill(name)
+
+
+def until(is_so: Callable[[], bool], seconds: float, words: Callable[[], str]) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, words()
+        time.sleep(1)
+
+
+@pytest.mark.slow
+def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
+    market: Market, settings: Settings, broker: Broker, tmp_path: Path
+) -> None:
+    own = market.settings.model_copy(update={"kafka": broker.kafka})
+    day = market.day.isoformat()
+    commands = {
+        "detect": ("live", "detect", "--date", day, "--from-earliest"),
+        "land": ("live", "land", "--trigger", "2"),
+        "replay": ("replay", day, "--speed", "1500", "--late", "0.02", "--revised", "0.02", "--doubled", "0.02"),
+    }
+    luck = random.Random(SEED)
+    with parts(own.lake, broker, tmp_path) as running:
+        for name, words in commands.items():
+            running.start(name, *words)
+        until(
+            lambda: sum(high for _, high in watermarks(own.kafka, PLAYED).values()) > 1_000,
+            120,
+            lambda: running.said("replay"),
+        )
+        victims = [
+            "detect",
+            "land",
+            "broker",
+            "replay",
+            *luck.choices(["detect", "land", "broker"], k=max(0, KILLS - 4)),
+        ]
+        for victim in victims:
+            time.sleep(luck.uniform(1, 15))
+            if victim == "broker":
+                broker.kill()
+                broker.start()
+            else:
+                running.kill(victim)
+                running.start(victim, *commands[victim])
+        assert running.running["replay"].wait(300) == 0, running.said("replay")
+
+        lake = Lake(own.lake, market.lake.spark)
+
+        def is_over() -> bool:
+            for name in ("detect", "land"):
+                assert running.running[name].poll() is None, running.said(name)
+            if not lake.exists("gold.live_events"):
+                return False
+            found = {row.event_id for row in lake.read("gold.live_events").select("event_id").collect()}
+            return found == set(market.events) and landed(lake) == sent(own)
+
+        until(is_over, 300, lambda: f"{running.said('detect')}\n{running.said('land')}\n{landed(lake)} of {sent(own)}")
+
+    columns = list(next(iter(market.events.values())))
+    stands = lake.read("gold.live_events").select(*columns).toArrow().to_pylist()
+    assert {event["event_id"]: event for event in stands} == market.events
+    places = lake.read("bronze.trades").where("kafka_offset IS NOT NULL")
+    assert places.count() == places.select("kafka_topic", "kafka_partition", "kafka_offset").distinct().count()
+    told = lake.read("gold.event_revisions").select("event_id", "revision").collect()
+    assert len(told) == len({(row.event_id, row.revision) for row in told})
+    assert sum(high for _, high in watermarks(own.kafka, [ALERTS.name]).values()) >= len(told)
+    report = parity(lake, own, market.day, GRAINS)
+    assert report.differences == 0
+    assert report.arrival == compared(market.events, market.events)
+
+
+def landed(lake: Lake) -> int:
+    """Messages in bronze."""
+    tables = [name for name in ("bronze.bars_1m", "bronze.trades", "bronze.quotes", "bronze.luld") if lake.exists(name)]
+    return sum(lake.read(name).where("kafka_offset IS NOT NULL").count() for name in tables)
+
+
+def sent(settings: Settings) -> int:
+    """Messages in the topics."""
+    return sum(high - low for low, high in watermarks(settings.kafka, PLAYED).values())
