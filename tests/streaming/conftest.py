@@ -21,6 +21,11 @@ from smallcaps.streaming.broker import Broker
 from smallcaps.streaming.kafka import make_topics
 
 GRAINS = ("minute", "trade")
+REFINED = (
+    *("silver.calendar", "silver.securities", "silver.adjustments", "silver.bars_1d", "silver.halts", "silver.trades"),
+    *("silver.bars_1m", "silver.universe", "silver.baselines", "silver.session_volumes", "silver.volume_curves"),
+)
+"""What detection needs, and what that is made of."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ def market(
     days = tape_days(simulated_market, "day")
     kinds = ("day_aggs_v1", "minute_aggs_v1", "trades_v1", "quotes_v1")
     ingest_flatfiles(lake, here, Folder(str(simulated_market)), kinds, days[0], days[-1], None)
-    refine(lake, here, days[0], days[-1])
+    refine(lake, here, days[0], days[-1], REFINED)
     for grain in GRAINS:
         detect(lake, here, grain, days[-1], days[-1])
     found = lake.read("gold.events").drop("run_id").toArrow().to_pylist()

@@ -52,8 +52,9 @@ class Parts:
     def kill(self, name: str) -> None:
         """The process and its Java, at once."""
         process = self.running.pop(name)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def said(self, name: str) -> str:
         return (self._folder / f"{name}.log").read_text()[-2_000:]
