@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import date
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
@@ -150,8 +151,8 @@ def expectations(lake: Lake) -> dict[str, DataFrame]:
 
 
 def _critical_counts(spark: SparkSession, parameters: dict[str, float]) -> DataFrame:
-    rows = critical_counts(parameters["tail_probability"], parameters["dispersion"])
-    return spark.createDataFrame(rows, "key int, value int")
+    keys, values = zip(*critical_counts(parameters["tail_probability"], parameters["dispersion"]), strict=True)
+    return spark.createDataFrame(pa.table({"key": pa.array(keys, pa.int32()), "value": pa.array(values, pa.int32())}))
 
 
 def detect(lake: Lake, settings: Settings, grain: str, first: date, last: date) -> int:

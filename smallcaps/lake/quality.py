@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -31,12 +30,13 @@ class Rule:
 def judge(frame: DataFrame, rules: Sequence[Rule]) -> DataFrame:
     """`frame` with column `_rule`. A rule already broken stays; the first of `rules` counts otherwise."""
     already = F.col(RULE) if RULE in frame.columns else F.lit(None).cast("string")
-    verdict = reduce(
-        lambda chain, rule: chain.when(F.coalesce(F.expr(rule.broken), F.lit(True)), F.lit(rule.name)),
-        rules,
-        F.when(already.isNotNull(), already),
-    )
-    return frame.withColumn(RULE, verdict)
+    return frame.withColumn(RULE, F.coalesce(already, verdict(rules)))
+
+
+def verdict(rules: Sequence[Rule]) -> Column:
+    """The first of the rules that a row breaks; null where it breaks none."""
+    broken = " ".join(f"WHEN coalesce(({rule.broken}), true) THEN '{rule.name}'" for rule in rules)
+    return F.expr(f"CASE {broken} END")
 
 
 def judge_repeats(frame: DataFrame, key: Sequence[str], order: Sequence[str], name: str) -> DataFrame:

@@ -122,10 +122,13 @@ class Detection:
         prefix = self.settings.kafka.prefix
         raw = batch.persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            of = {topic.name: raw.where(F.col("topic") == f"{prefix}{topic.name}") for topic in topics_of(self.grains)}
-            changed = self.halts.take(of[LULD.name], of[QUOTES.name])
+            came = {row.topic.removeprefix(prefix) for row in raw.select("topic").distinct().collect()}
+            of = {name: raw.where(F.col("topic") == f"{prefix}{name}") for name in came}
+            changed = self.halts.take(of.get(LULD.name), of.get(QUOTES.name))
             for grain, tape in self.tapes.items():
-                rows, evidence = self._rows(grain, of[TOPIC[grain].name])
+                if TOPIC[grain].name not in came and not changed:
+                    continue
+                rows, evidence = self._rows(grain, of.get(TOPIC[grain].name))
                 if changed:
                     again = self._relabelled(grain, tape, changed)
                     rows = pa.concat_tables([again, rows.select(again.column_names)], promote_options="default")
@@ -139,8 +142,10 @@ class Detection:
             raw.unpersist()
         self.batches += 1
 
-    def _rows(self, grain: str, raw: DataFrame) -> tuple[pa.Table, list[Evidence | None]]:
+    def _rows(self, grain: str, raw: DataFrame | None) -> tuple[pa.Table, list[Evidence | None]]:
         """Sound rows of a grain's topic in the order of their arrival, in the columns of its tape; and what each rests on."""
+        if raw is None:
+            return self.tapes[grain].rows.slice(0, 0), []
         said = sound(read(raw, TOPIC[grain])).where(F.col("session_date") == F.lit(self.context.day))
         # What a row came with goes past the functions of history in the columns of its source.
         marked = said.withColumns({"source_sha256": F.expr(_EVIDENCE), "source_line": F.col("kafka_offset")})

@@ -15,6 +15,7 @@ from smallcaps.refine.labels import label
 from smallcaps.streaming.messages import read
 
 _QUOTE = ("symbol", "session_date", "sip_ns", "sequence_number", "conditions", "bid_price", "ask_price")
+_SAID = ["symbol", "session_date", "sip_ns", "sequence_number", "indicators"]
 _IS_DARK = "is_dark"
 _LABELLED_LAST = "session <> 'closed'"
 
@@ -27,23 +28,27 @@ class Halts:
 
     def __init__(self, spark: SparkSession, day: date, calendar: DataFrame) -> None:
         self.spark, self.day, self.calendar = spark, day, calendar
-        self._said = to_arrow_schema(LULD.table.schema).empty_table()
+        self._said = to_arrow_schema(LULD.table.schema).empty_table().select(_SAID)
         self._turns: pa.Table | None = None
         self._states: dict[str, tuple[tuple[int, int], bool]] = {}
         self.resumed: dict[str, list[int]] = {}
         """Minutes since 04:00 at which trading went on, by symbol."""
 
-    def take(self, luld: DataFrame, quotes: DataFrame) -> set[str]:
-        """Take messages of a batch (Kafka's rows); returns the symbols whose resumptions are not as they were."""
-        said = self._of_day(read(luld, LULD)).where(f"arrays_overlap(indicators, array({HALTED}, {RESUMED}))")
-        news = said.select(*[name for name in self._said.column_names if name in said.columns]).toArrow()
-        turned = self._turned(quotes)
-        if not len(news) and not turned:
+    def take(self, luld: DataFrame | None, quotes: DataFrame | None) -> set[str]:
+        """Take a batch of Kafka's rows, where there are any; returns the symbols whose resumptions are not as they were."""
+        heard = luld is not None and self._heard(luld)
+        turned = quotes is not None and self._turned(quotes)
+        if not heard and not turned:
             return set()
-        if len(news):
-            self._said = pa.concat_tables([self._said, news], promote_options="default")
         before, self.resumed = self.resumed, self._resumed()
         return {name for name in before.keys() | self.resumed.keys() if before.get(name) != self.resumed.get(name)}
+
+    def _heard(self, luld: DataFrame) -> bool:
+        """Take halts and resumptions; whether there were any."""
+        said = self._of_day(read(luld, LULD)).where(f"arrays_overlap(indicators, array({HALTED}, {RESUMED}))")
+        rows = said.select(_SAID).toArrow()
+        self._said = pa.concat_tables([self._said, rows], promote_options="default")
+        return len(rows) > 0
 
     def frame(self, symbols: Iterable[str] | None = None) -> DataFrame:
         """symbol, session_date and resumed, as `labels.label` wants them."""
@@ -88,12 +93,9 @@ class Halts:
         return rows.sort_by([("sip_ns", "ascending"), ("sequence_number", "ascending")])
 
     def _resumed(self) -> dict[str, list[int]]:
-        halts = feed_halts(self.spark.createDataFrame(self._said.select(_SAID)))
+        halts = feed_halts(self.spark.createDataFrame(self._said))
         if self._turns is not None:
             halts = halts.unionByName(
                 quote_halts(self.spark.createDataFrame(self._turns.select(_QUOTE)), self.calendar)
             )
         return {row.symbol: row.resumed for row in resumptions(merged(halts), self.calendar).collect()}
-
-
-_SAID = ["symbol", "session_date", "sip_ns", "sequence_number", "indicators"]

@@ -4,14 +4,16 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from smallcaps.lake import RULE, Rule, judge
+from smallcaps.lake import RULE, Rule, declared_topic
 from smallcaps.lake.declaration import KAFKA, Topic
+from smallcaps.lake.quality import verdict
 
 LARGEST_BYTES = 64 * 1024
 """No message of ours is larger; longer news texts are cut by the vendor."""
@@ -61,22 +63,30 @@ def read(raw: DataFrame, topic: Topic) -> DataFrame:
     """Rows of Kafka's source (key, value, partition, offset, timestamp) as judged rows: the topic's columns, CARRIED,
     message_key and message.
     """
+    parsing, judged = _columns(topic.name)
+    # Behind a generator a message is parsed once; else it would be for each rule and column.
+    return raw.select(parsing).select("*", "said.*").select(judged)
+
+
+@cache
+def _columns(name: str) -> tuple[list[Column], list[Column]]:
+    """The columns of the two steps of reading a topic, made once: each takes dozens of calls of Java."""
+    topic = declared_topic(name)
     schema = StructType([*topic.schema.fields, StructField(_CORRUPT, StringType())])
     nullable = StructType([StructField(field.name, field.dataType) for field in schema.fields])
     options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT}
     # Larger ones are not looked into.
     text = F.expr(f"CASE WHEN octet_length(value) <= {LARGEST_BYTES} THEN cast(value AS string) END")
-    parsed = raw.select(
+    parsing = [
         F.col("key").alias("message_key"),
         F.col("value").alias("message"),
         F.col("partition").alias("kafka_partition"),
         F.col("offset").alias("kafka_offset"),
         F.col("timestamp").alias("kafka_at"),
-        # Behind a generator a message is parsed once; else it would be for each rule and column.
         F.inline(F.array(F.struct(F.from_json(text, nullable, options).alias("said")))),
-    ).select("*", "said.*")
-    columns = [*(column.name for column in topic.columns), *CARRIED, "message_key", "message"]
-    return judge(parsed, rules_of(topic)).select(*columns, RULE)
+    ]
+    names = [*(column.name for column in topic.columns), *CARRIED, "message_key", "message"]
+    return parsing, [*map(F.col, names), verdict(rules_of(topic)).alias(RULE)]
 
 
 def written(frame: DataFrame, topic: Topic) -> DataFrame:

@@ -1,5 +1,7 @@
 """Tape speed: ten seconds with more trades than clustered arrivals at the usual rate would ever bring."""
 
+from functools import cache
+
 import numpy as np
 from scipy.stats import nbinom
 
@@ -30,6 +32,7 @@ DETECTOR = Detector(
 )
 
 
+@cache
 def critical_counts(tail_probability: float, dispersion: float) -> list[tuple[int, int]]:
     """(10·λ, c): the least count c with P(X ≥ c) < `tail_probability` for a negative binomial X of mean λ and variance
     `dispersion`·λ; for λ = 0.1, 0.2, … `LARGEST_EXPECTED`.

@@ -1,0 +1,248 @@
+"""How long after its evidence an alert is in its topic: minute bars and a tape at a given rate, broker and producer beside.
+
+python benchmarks/live_latency.py [--symbols 2000] [--rates 5000] [--seconds 180] [--warm-minutes 70]
+
+Bars of every symbol come together each minute, trades (a fifth) and quotes all the time; one bar and one trade in a thousand
+begin a burst of volume or of trades. An hour of bars and a third of a minute of the tape come first and are not counted. Messages
+are stamped as of a past session; measured is the time from the evidence's way into Kafka to the alert's, by the clocks of both,
+beside it the length of micro-batches and how long detection took to catch up at the end.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+from confluent_kafka import Consumer, TopicPartition
+
+from smallcaps.config import KafkaSettings, Settings, load_settings
+from smallcaps.lake import TOPICS, Lake
+from smallcaps.lake.topics import DEAD_LETTERS
+from smallcaps.spark import open_session
+from smallcaps.streaming.broker import Broker
+from smallcaps.streaming.detection import Detection, day_began, detecting
+from smallcaps.streaming.kafka import Outlet, client_options, make_topics, partitions_of, watermarks
+
+DAY = date(2026, 10, 30)
+OPEN_NS = int(datetime(2026, 10, 30, 13, 30, tzinfo=UTC).timestamp()) * 10**9
+MINUTE_NS = 60 * 10**9
+TRADES_OF = 5
+"""One of so many messages of the tape is a trade."""
+SOURCE = f'"session_date":"{DAY}","schema_version":1,"source_sha256":"{"0" * 64}","source_line":1'
+
+
+def stamp(ns: int) -> str:
+    return datetime.fromtimestamp(ns // 1000 / 1e6, UTC).isoformat(timespec="microseconds")
+
+
+class Producer:
+    """Makes the messages."""
+
+    def __init__(self, outlet: Outlet, symbols: int) -> None:
+        self.outlet, self.names, self.luck = outlet, [f"S{number:04d}" for number in range(symbols)], random.Random(1)
+        self.prices = dict.fromkeys(self.names, 5.0)
+        self.sequence = 0
+        self.bursting: list[tuple[str, int]] = []
+
+    def bars(self, minute: int) -> None:
+        """A bar of every symbol, of the minute that is over."""
+        start = OPEN_NS + minute * MINUTE_NS
+        for name in self.names:
+            move = self.luck.gauss(0, 0.004)
+            loud = self.luck.random() < 0.001
+            self.prices[name] = price = min(15.0, max(1.5, self.prices[name] * (1 + move)))
+            volume = self.luck.randint(500, 3000) * (60 if loud else 1)
+            self.outlet.send(
+                "bars",
+                name,
+                f'{{"event_ns":{start + MINUTE_NS},"received_at":"{stamp(start + MINUTE_NS)}","symbol":"{name}",'
+                f'"window_start_ns":{start},"open":{price:.4f},"high":{price * 1.002:.4f},"low":{price * 0.998:.4f},'
+                f'"close":{price:.4f},"volume":{volume},{SOURCE}}}'.encode(),
+            )
+
+    def tick(self, at_ns: int) -> None:
+        """A trade or a quote of some symbol."""
+        self.sequence += 1
+        name = self.luck.choice(self.names)
+        if self.sequence % TRADES_OF:
+            body = (
+                f'"bid_price":{self.prices[name] - 0.01:.2f},"bid_size":100,"ask_price":{self.prices[name]:.2f},"ask_size":100,'
+                '"conditions":[],"indicators":[]'
+            )
+            self._send("quotes", name, at_ns, body)
+            return
+        if self.luck.random() < 0.001:
+            self.bursting.append((name, 30))
+        if self.bursting:
+            name, left = self.bursting.pop()
+            if left > 1:
+                self.bursting.append((name, left - 1))
+        body = f'"trade_id":"{self.sequence}","exchange":12,"price":{self.prices[name]:.2f},"size":100,"conditions":[]'
+        self._send("trades", name, at_ns, body)
+
+    def _send(self, topic: str, name: str, at_ns: int, body: str) -> None:
+        said = (
+            f'{{"event_ns":{at_ns},"received_at":"{stamp(at_ns)}","symbol":"{name}","sip_ns":{at_ns},"participant_ns":{at_ns},'
+            f'"sequence_number":{self.sequence},{body},{SOURCE}}}'
+        )
+        self.outlet.send(topic, name, said.encode())
+
+
+def produce(kafka: KafkaSettings, symbols: int, rate: int, warm_minutes: int, seconds: int) -> None:
+    """Warm up, say so, wait for a line, then keep the rate."""
+    with Outlet(kafka) as outlet:
+        producer = Producer(outlet, symbols)
+        for minute in range(warm_minutes):
+            producer.bars(minute)
+        begin = OPEN_NS + warm_minutes * MINUTE_NS
+        for number in range(20 * rate):
+            producer.tick(begin - 20 * 10**9 + number * 10**9 // rate)
+        outlet.flush()
+        print("warm", flush=True)
+        sys.stdin.readline()
+        started, done, minutes = time.monotonic(), 0, 0
+        while (elapsed := time.monotonic() - started) < seconds:
+            while done < elapsed * rate:
+                producer.tick(begin + int(done / rate * 1e9))
+                done += 1
+            if elapsed >= 60 * minutes + 5:
+                producer.bars(warm_minutes + minutes)
+                minutes += 1
+            outlet.look()
+            time.sleep(0.005)
+        print(f"sent {done / (time.monotonic() - started):.0f} a second", flush=True)
+
+
+def prepare(lake: Lake, symbols: int) -> None:
+    """What is to be expected of the symbols, and who they are."""
+    spark = lake.spark
+    names = spark.range(symbols).selectExpr("format_string('S%04d', id) AS symbol")
+    lake.replace(
+        "silver.securities",
+        names.selectExpr(
+            "symbol",
+            "concat('X:', symbol) AS security_id",
+            "DATE'2020-01-01' AS valid_from",
+            "cast(NULL AS date) AS valid_to",
+            *(
+                f"cast(NULL AS {field.dataType.simpleString()}) AS {field.name}"
+                for field in lake.empty("silver.securities").schema
+                if field.name
+                not in ("symbol", "security_id", "valid_from", "valid_to", "run_id", "identity_source", "first_seen")
+            ),
+            "'figi' AS identity_source",
+            "DATE'2020-01-01' AS first_seen",
+        ),
+        None,
+        "benchmark",
+    )
+    lake.replace(
+        "silver.baselines",
+        names.selectExpr(
+            "concat('X:', symbol) AS security_id",
+            "symbol",
+            f"DATE'{DAY}' AS session_date",
+            f"TIMESTAMP'{DAY} 08:00:00' AS known_at",
+            "20 AS bars",
+            "20 AS counted_bars",
+            "700000D AS median_volume",
+            "2000D AS median_trades",
+        ),
+        None,
+        "benchmark",
+    )
+
+
+def alerts(kafka: KafkaSettings) -> list[tuple[str, float, float]]:
+    """Of first alerts the grain, the seconds from the evidence's way into Kafka to the alert's, and when the former was."""
+    consumer = Consumer(client_options(kafka) | {"group.id": "benchmark"})
+    ends = watermarks(kafka, ["alerts"])
+    consumer.assign([TopicPartition("alerts", partition, 0) for partition in partitions_of(kafka, "alerts")])
+    found = []
+    for message in consumer.consume(sum(high for _, high in ends.values()), timeout=30):
+        said = json.loads(message.value())
+        if said["revision"] == 0:
+            produced = datetime.fromisoformat(said["produced_at"]).timestamp()
+            found.append((said["grain"], message.timestamp()[1] / 1000 - produced, produced))
+    consumer.close()
+    return found
+
+
+def measure(settings: Settings, lake: Lake, folder: Path, arguments: argparse.Namespace, rate: int) -> None:
+    """One rate, on a broker of its own."""
+    with Broker(folder / f"broker-{rate}", settings.cache) as broker:
+        settings = settings.model_copy(update={"kafka": broker.kafka})
+        make_topics(broker.kafka, [(topic.name, 4, 48) for topic in TOPICS.values()] + [DEAD_LETTERS])
+        options = ["--produce", broker.address, "--symbols", str(arguments.symbols), "--rates", str(rate)]
+        options += ["--seconds", str(arguments.seconds), "--warm-minutes", str(arguments.warm_minutes)]
+        producer = subprocess.Popen(
+            [sys.executable, __file__, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert producer.stdout is not None
+        assert producer.stdin is not None
+        assert producer.stdout.readline() == "warm\n"
+        with Outlet(settings.kafka, linger_ms=0) as outlet:
+            detection = Detection(lake, settings, DAY, arguments.grains.split(","), outlet)
+            with detecting(detection, "0 seconds", day_began(None)) as query:
+                query.processAllAvailable()
+                began = time.time()
+                producer.stdin.write("go\n")
+                producer.stdin.flush()
+                last, lengths, sizes = -1, [], []
+                while producer.poll() is None:
+                    time.sleep(0.2)
+                    progress = query.lastProgress
+                    if progress and progress["batchId"] != last and progress["numInputRows"]:
+                        last = progress["batchId"]
+                        lengths.append(progress["durationMs"]["triggerExecution"] / 1000)
+                        sizes.append(progress["numInputRows"])
+                ended = time.time()
+                query.processAllAvailable()
+                caught_up = time.time() - ended
+        said = producer.stdout.read().strip()
+        counted = [(grain, seconds) for grain, seconds, at in alerts(broker.kafka) if at >= began]
+        print(
+            f"{rate:,} a second, {arguments.symbols:,} bars a minute ({said}): micro-batches {statistics.median(lengths):.2f} s, "
+            f"at most {max(lengths):.2f} s; caught up {caught_up:.1f} s after the end",
+            flush=True,
+        )
+        for grain in ("minute", "trade"):
+            seconds = [one for name, one in counted if name == grain]
+            if seconds:
+                p50, p99 = np.quantile(seconds, [0.5, 0.99])
+                print(
+                    f"  {grain}: {len(seconds)} alerts, p50 {p50:.2f} s, p99 {p99:.2f} s, at most {max(seconds):.2f} s",
+                    flush=True,
+                )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--symbols", type=int, default=2_000)
+    parser.add_argument("--rates", type=int, nargs="+", default=[5_000])
+    parser.add_argument("--seconds", type=int, default=180)
+    parser.add_argument("--warm-minutes", type=int, default=70)
+    parser.add_argument("--grains", default="minute,trade")
+    parser.add_argument("--produce", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.produce:
+        kafka = load_settings().kafka.model_copy(update={"servers": arguments.produce})
+        produce(kafka, arguments.symbols, arguments.rates[0], arguments.warm_minutes, arguments.seconds)
+        return
+    with tempfile.TemporaryDirectory() as root:
+        settings = load_settings(lake=f"{root}/lake")
+        lake = Lake(settings.lake, open_session(settings, "latency"))
+        prepare(lake, arguments.symbols)
+        for rate in arguments.rates:
+            measure(settings, lake, Path(root), arguments, rate)
+
+
+if __name__ == "__main__":
+    main()
