@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SEQUENCE := $(VENV)/.sequence
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sequence demo test test-fast check lock dictionary clean
+.PHONY: help setup sequence demo live-demo test test-fast check lock dictionary clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ $(READY): requirements.lock setup.py conf/jars.lock
 
 demo: $(READY) ## Run the main job on the sample and say where the report is
 	$(BIN)/smallcaps demo
+
+live-demo: $(READY) ## Replay a simulated session through Kafka: alerts as they come, then parity and recall
+	$(BIN)/smallcaps live demo
 
 $(SEQUENCE): requirements-sequence.lock $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-sequence.lock

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -225,6 +227,87 @@ def live_down_command() -> None:
         output.print("Nothing is up.")
 
 
+@live_app.command("demo")
+def live_demo_command(
+    root: Annotated[Path, typer.Option(help="Where its market and lake lie.")] = Path("lake/live"),
+    speed: Annotated[float, typer.Option(help="How many times as fast as it was.", min=1)] = 400.0,
+) -> None:
+    """Replay a simulated session through broker, landing and detection, show alerts as they come, and end with the report."""
+    from rich.live import Live
+
+    from smallcaps import live_demo
+    from smallcaps.sources.simulator.layout import tape_days
+    from smallcaps.streaming.broker import Broker
+    from smallcaps.streaming.kafka import make_topics
+    from smallcaps.streaming.process import states, stop
+
+    market = root / "market"
+    settings = load_settings(lake=str(root / "lake"))
+    lake = Lake(settings.lake, started(settings))
+    for title, work in live_demo.steps(lake, settings, market):
+        timed(title, lake.spark, work)
+    day = tape_days(market, "day")[-1]
+    with tempfile.TemporaryDirectory(prefix="broker-") as scratch, Broker(Path(scratch), settings.cache) as broker:
+        settings = settings.model_copy(update={"kafka": broker.kafka})
+        make_topics(
+            broker.kafka, [*((topic.name, 4, topic.retention_hours) for topic in TOPICS.values()), DEAD_LETTERS]
+        )
+        folder = _parts(settings)
+        own = {
+            "SMALLCAPS_LAKE": settings.lake,
+            "SMALLCAPS_KAFKA__SERVERS": broker.address,
+            "SMALLCAPS_SPARK__DRIVER_MEMORY": "1g",
+        }
+        try:
+            _start(folder, "land", ["live", "land", "--trigger", "5"], own)
+            _start(folder, "detect", ["live", "detect", "--date", f"{day}", "--from-earliest"], own)
+            for name in ("land", "detect"):
+                _wait(lambda name=name: _has_said(folder, name), name, folder)  # type: ignore[misc]
+            alerts: list[dict[str, Any]] = []
+            with (
+                live_demo.replaying(lake, settings, day, speed) as sent,
+                Live(console=output, refresh_per_second=2) as view,
+            ):
+                told_at = time.monotonic()
+                for came in live_demo.told_alerts(settings.kafka):
+                    told_at = time.monotonic() if came else told_at
+                    alerts += came
+                    view.update(_told(alerts, day, sent(), live_demo.part(folder, "detect").facts))
+                    if live_demo.is_done(folder, sent(), told_at):
+                        break
+        finally:
+            for state in states(folder):
+                stop(state, folder)
+    recalled = RichTable("planted", "episodes", "told", "median seconds from the onset", title=f"Episodes of {day}")
+    for one in live_demo.recall(lake, market, day):
+        seconds = "–" if one.median_seconds is None else f"{one.median_seconds:.0f}"
+        recalled.add_row(one.kind, str(one.planted), str(one.told), seconds)
+    output.print(recalled)
+    _report(lake, settings, day, list(GRAINS))
+
+
+def _told(alerts: Sequence[dict[str, Any]], day: date, sent: tuple[int, int], facts: Mapping[str, Any]) -> RichTable:
+    """The last alerts, and how far the session is."""
+    from smallcaps.live_demo import latency
+
+    behind = f"{facts.get('behind', 0):,} behind"
+    title = f"{day}: {sent[0]:,} of {sent[1]:,} messages, {len(alerts):,} alerts, detection {behind}"
+    table = RichTable("known at (UTC)", "symbol", "detector", "", "strength", "price", "", "after", title=title)
+    for alert in alerts[-15:]:
+        arrow = {1: "[green]▲[/green]", -1: "[red]▼[/red]"}.get(alert["direction"], "")
+        table.add_row(
+            alert["known_at"][11:19],
+            escape(alert["symbol"]),
+            alert["detector"],
+            arrow,
+            f"{alert['strength']:.2f}",
+            f"{alert['price']:.2f}",
+            "" if alert["kind"] == "new" else alert["kind"],
+            f"{latency(alert):.1f} s",
+        )
+    return table
+
+
 def replay_command(
     day: Annotated[datetime, typer.Argument(formats=DAY, help="Session, YYYY-MM-DD.")],
     speed: Annotated[float, typer.Option(help="How many times as fast as it was, 0: as fast as it goes.", min=0)] = 1.0,
@@ -269,10 +352,15 @@ def parity_command(
     """Compare what the live tape told of a day with the batch job over the same messages (any difference: exit code 3), and with
     history.
     """
+    lake, settings = opened()
+    _report(lake, settings, day.date(), _grains(grains))
+
+
+def _report(lake: Lake, settings: Settings, day: date, grains: list[str]) -> None:
+    """Print a day's parity. Raises BadData where the implementation differs."""
     from smallcaps.streaming.parity import Comparison, parity
 
-    lake, settings = opened()
-    found = parity(lake, settings, day.date(), _grains(grains))
+    found = parity(lake, settings, day, grains)
 
     def show(title: str, rows: Sequence[Comparison]) -> None:
         table = RichTable("detector", "same", "missing live", "only live", "different", title=title)
@@ -290,7 +378,7 @@ def parity_command(
                 f"Alerts after {words}: p50 {p50:.2f} s, p95 {p95:.2f} s, p99 {p99:.2f} s, at most {most:.2f} s"
             )
     if found.differences:
-        raise BadData(f"{found.differences} events of {found.day} were told otherwise than the batch job has them.")
+        raise BadData(f"{found.differences} events of {day} were told otherwise than the batch job has them.")
 
 
 _ORDER = ("replay", "ingest", "detect", "land", "broker")
@@ -325,12 +413,16 @@ def _grains(names: str) -> list[str]:
     return chosen
 
 
-def _start(folder: Path, name: str, arguments: Sequence[str]) -> None:
-    """A part as a process of its own, whose words go to a file."""
+def _start(folder: Path, name: str, arguments: Sequence[str], own: Mapping[str, str] | None = None) -> None:
+    """A part as a process of its own, whose words go to a file; `own` are variables of its environment."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.log").open("wb") as log:
         subprocess.Popen(
-            [sys.executable, "-m", "smallcaps.cli.app", *arguments], stdout=log, stderr=log, start_new_session=True
+            [sys.executable, "-m", "smallcaps.cli.app", *arguments],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, **(own or {})},
         )
 
 
