@@ -102,6 +102,11 @@ class Grain:
         return any("UNBOUNDED PRECEDING" in window for window in self.windows.values())
 
     @property
+    def looks_back_by_number(self) -> bool:
+        """Whether bounded windows reach back by so many numbers of the order, not by so many rows."""
+        return all("UNBOUNDED PRECEDING" in window or " RANGE " in window for window in self.windows.values())
+
+    @property
     def stays_in_session(self) -> bool:
         """Whether no window leaves the session of its row."""
         return all("session_date" in window.split("ORDER BY")[0] for window in self.windows.values())

@@ -28,7 +28,7 @@ from smallcaps.detectors.registry import GRAINS
 from smallcaps.errors import BadInput
 
 LATE_ROWS = 30
-"""By so many rows a row may come late before its key is computed from the first row on."""
+"""By so many rows (or numbers) a row may come late before its key is computed from the first row on."""
 _NEVER = np.iinfo(np.int64).max
 _NOWHERE = np.iinfo(np.int64).min
 Event = dict[str, Any]
@@ -36,7 +36,10 @@ Whole = NDArray[np.int64]
 
 
 def rows_needed(settings: Settings, grain: str) -> int:
-    """How many rows before a piece it takes beside a seed. Raises BadInput where none are enough."""
+    """How many rows (or numbers, where the grain looks back by these) before a piece it takes beside a seed.
+
+    Raises BadInput where none are enough.
+    """
     if (rows := rows_before(settings, grain)) is None:
         raise BadInput(
             f"A detector of the {grain} grain looks back through a window that is neither bounded nor carried on."
@@ -88,6 +91,7 @@ class Tape:
         self.settings, self.grain, self.expected = settings, grain, expected
         self.key, self.order = list(GRAINS[grain].key), GRAINS[grain].order
         self.needed = rows_needed(settings, grain)
+        self._by_number = GRAINS[grain].looks_back_by_number
         self.rows = to_arrow_schema(self.schema).empty_table()
         self.seeds: pa.Table | None = None
         """The grain's key, `after` and what the running windows had come to; at most one a key."""
@@ -192,15 +196,23 @@ class Tape:
             self.seeds = self.seeds.filter(pa.array(self.seeds["after"].to_numpy() < np.array(first, np.int64)))
 
     def seed(self, spare: int = 0) -> None:
-        """Move the seeds of keys on that have over `spare` rows more than have to stay: the look-back and LATE_ROWS."""
+        """Move seeds on once a key has over `spare` rows besides those that have to stay, the look-back and LATE_ROWS; with it of
+        all keys that have half as many.
+        """
         after, _ = self._seeds_at()
         later = np.flatnonzero(self._numbers > after[self._of])
         pairs, begins, counts = self._by_key(later)
         stay = self.needed + LATE_ROWS
-        due = np.flatnonzero(counts > stay + spare)
-        if not len(due):
+        if self._by_number:
+            numbers = np.append(pairs[1], _NOWHERE)
+            lasts = numbers[begins + counts - 1]
+            goes = np.bincount(pairs[0], pairs[1] <= (lasts - stay)[pairs[0]], len(counts)).astype(np.int64)
+        else:
+            goes = np.maximum(counts - stay, 0)
+        if not (goes > spare).any():
             return
-        targets = {int(place): int(pairs[1][begins[place] + counts[place] - stay - 1]) for place in due}
+        due = np.flatnonzero(goes > spare // 2)
+        targets = {int(place): int(pairs[1][begins[place] + goes[place] - 1]) for place in due}
         is_due = np.zeros(len(self._places), bool)
         is_due[due] = True
         rows = later[is_due[self._of[later]]]
@@ -229,8 +241,11 @@ class Tape:
         staying = np.flatnonzero(self._numbers > after[self._of])
         self._set_rows(self.rows.take(staying), self._of[staying], self._numbers[staying])
         pairs, begins, counts = self._by_key(np.arange(len(staying)))
-        for place in np.flatnonzero((after != _NOWHERE) & (counts >= self.needed)):
-            self._taken_after[int(place)] = int(pairs[1][begins[place] + self.needed - 1])
+        for place in np.flatnonzero((after != _NOWHERE) & (counts > 0)):
+            if self._by_number:
+                self._taken_after[int(place)] = int(after[place]) + self.needed
+            elif counts[place] >= self.needed:
+                self._taken_after[int(place)] = int(pairs[1][begins[place] + self.needed - 1])
 
     def _set_rows(self, rows: pa.Table, of: Whole, numbers: Whole) -> None:
         # A column of many chunks is slow to take rows from.
@@ -268,7 +283,10 @@ class Tape:
         before = np.flatnonzero((numbers > after[of]) & (numbers < first[of]) & (seed[of] >= 0))
         pairs = np.unique(np.stack([of[before], numbers[before]]), axis=1)
         counts = np.bincount(pairs[0], minlength=len(self._places))
-        usable = (counts >= self.needed) & (seed >= 0) & (first != _NEVER)
+        enough = counts >= self.needed
+        if self._by_number:
+            enough = first - np.where(seed >= 0, after, 0) > self.needed
+        usable = enough & (seed >= 0) & (first != _NEVER)
         after[~usable] = _NOWHERE
         chosen = None if self.seeds is None or not usable.any() else self.seeds.take(seed[usable])
         return after, self._frame(chosen)

@@ -44,8 +44,8 @@ from smallcaps.streaming.query import streaming
 
 TOPIC: dict[str, Topic] = {"minute": BARS, "trade": TRADES}
 """The topic that a grain's rows come from."""
-SPARE_ROWS = {"minute": 15, "trade": 120}
-"""So many rows more than have to stay a key may have before its seed is moved on: each move costs a pass over them."""
+SPARE_ROWS = {"minute": 16, "trade": 240}
+"""So many rows (seconds with trades) more than have to stay a key may have before seeds are moved on, which costs a pass."""
 Evidence = dict[str, Any]
 """Of a message: when it happened (event_ns), came to us (received_at) and was put into its topic (produced_at)."""
 _EVIDENCE = "concat_ws('|', event_ns, unix_micros(received_at), unix_micros(kafka_at))"

@@ -68,6 +68,49 @@ def test_trade_events_are_those_of_the_whole_day_whatever_the_pieces(spark: Spar
     assert assert_invariant(frame.toPandas(), 4, np.random.default_rng(4), stream, Disorder()) == 6
 
 
+def thin_tape(generator: np.random.Generator, names: int) -> pd.DataFrame:
+    """A regular session of names that trade about once in a minute, with bursts now and then."""
+    opening = pd.Timestamp("2026-01-05 14:30", tz="UTC")
+    days = []
+    for number in range(names):
+        quiet = np.flatnonzero(generator.random(23_400) < 1 / 60)
+        bursts = [start + generator.integers(0, 10, 120) for start in generator.integers(2_000, 23_000, 8)]
+        since = np.sort(np.concatenate([quiet, *bursts]))
+        price = 5 + np.cumsum(generator.normal(0, 0.01, len(since))).round(2)
+        day = {"second": since + 19_800, "ts": opening + pd.to_timedelta(since * 1_000 + 1, "ms"), "price": price}
+        days.append(pd.DataFrame(day).assign(symbol=f"T{number}", sequence_number=np.arange(len(since)) + 1))
+    same = {"session_date": date(2026, 1, 5), "session": "regular", "segment": 1, "segment_start": 19_800}
+    return pd.concat(days, ignore_index=True).assign(**same, size=100.0, eligible=True)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiled")
+def test_of_a_thin_tape_little_is_kept_and_the_events_are_those_of_the_whole_day(
+    spark: SparkSession, settings: Settings
+) -> None:
+    frame = trade_frame(spark, thin_tape(np.random.default_rng(6), 6))
+    rows = frame.toArrow().sort_by("sip_ns")
+    identity = ("security_id", "session_date", "sip_ns", "sequence_number")
+    tape = Tape(spark, frame.schema, identity, settings, "trade")
+    # Seconds are counted, not rows: after a quarter of an hour and a margin a trade is not needed any more.
+    most, told = 0, 0
+    for begin in range(0, len(rows), 150):
+        piece = tape.piece(rows.slice(begin, 150))
+        assert piece is not None
+        told += len(tape.stand(piece, tape.events(piece)).retracted)
+        tape.keep(piece)
+        tape.seed(8)
+        tape.forget()
+        most = max(most, len(tape.rows))
+    whole = numbered_events(frame, settings, "trade").toArrow().sort_by("event_id").to_pylist()
+    assert len(whole) > 20
+    assert sorted(tape.events_that_stand(), key=lambda event: event["event_id"]) == whole
+    assert (told, tape.too_late) == (0, 0)
+    assert most < len(rows) / 3
+    stream = Stream(Tape(spark, frame.schema, identity, settings, "trade"))
+    assert assert_invariant(frame.toPandas(), 5, np.random.default_rng(7), stream, Disorder()) == len(whole)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("compiled")
 def test_daily_events_are_those_of_all_days_whatever_the_pieces(spark: SparkSession, settings: Settings) -> None:
