@@ -156,6 +156,19 @@ def live_land_command(trigger: Trigger = 10.0, seconds: Seconds = None) -> None:
     output.print_json(json.dumps(work.facts()))
 
 
+@live_app.command("notify")
+def live_notify_command() -> None:
+    """Tell people of alerts by webhook (ALERT_WEBHOOK_URL) and mail (section notify of the settings), until interrupted."""
+    from smallcaps.streaming.notify import notify_people
+    from smallcaps.streaming.process import running_as
+
+    settings = load_settings()
+    write_log(settings.cache / "logs")
+    with running_as(_parts(settings), "notify") as part:
+        statistics = notify_people(settings, part.stopping, lambda facts: part.say(**facts))
+    output.print_json(json.dumps(vars(statistics)))
+
+
 @live_app.command("up")
 def live_up_command(
     replayed: Annotated[
@@ -381,7 +394,7 @@ def _report(lake: Lake, settings: Settings, day: date, grains: list[str]) -> Non
         raise BadData(f"{found.differences} events of {day} were told otherwise than the batch job has them.")
 
 
-_ORDER = ("replay", "ingest", "detect", "land", "broker")
+_ORDER = ("replay", "ingest", "detect", "notify", "land", "broker")
 """In which parts are stopped."""
 _START_SECONDS = 120.0
 

@@ -4,6 +4,7 @@ from smallcaps.config.s3 import s3_endpoint, s3_region
 from smallcaps.config.settings import (
     KafkaSettings,
     LiquidityFloor,
+    NotifySettings,
     ServiceSettings,
     Settings,
     VendorSettings,
@@ -14,6 +15,7 @@ from smallcaps.config.settings import (
 __all__ = [
     "KafkaSettings",
     "LiquidityFloor",
+    "NotifySettings",
     "ServiceSettings",
     "Settings",
     "VendorSettings",

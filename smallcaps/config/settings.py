@@ -78,6 +78,17 @@ class KafkaSettings(Section):
         return self
 
 
+class NotifySettings(Section):
+    """Who is told of alerts outside of Kafka. The webhook's address and the mail server's password come from the environment."""
+
+    least_strength: float = Field(ge=1, description="of an event; weaker ones are told to nobody")
+    detectors: tuple[str, ...] = Field(description="which; none named: all")
+    per_minute: int = Field(gt=0, description="messages to each; what comes beyond is told together")
+    mail_server: str | None = Field(pattern=r"^[^:/]+:[0-9]+$", description="host:port of SMTP; null: no mail")
+    mail_from: str = Field(description="sender")
+    mail_to: tuple[str, ...] = Field(description="who gets mail")
+
+
 class QualitySettings(Section):
     """The tables' quality suites."""
 
@@ -219,6 +230,7 @@ class Settings(BaseSettings):
     vendor: VendorSettings
     fred: ServiceSettings
     kafka: KafkaSettings
+    notify: NotifySettings
     quality: QualitySettings
     floor: LiquidityFloor
     universe: UniverseSettings
@@ -245,7 +257,18 @@ class Settings(BaseSettings):
 
     def digest(self) -> str:
         """SHA-256 (16 hex digits) of what is computed: places, the Spark session, services and suites are left out."""
-        places = {"environment", "lake", "cache", "tracking_uri", "spark", "vendor", "fred", "kafka", "quality"}
+        places = {
+            "environment",
+            "lake",
+            "cache",
+            "tracking_uri",
+            "spark",
+            "vendor",
+            "fred",
+            "kafka",
+            "notify",
+            "quality",
+        }
         content = self.model_dump(mode="json", exclude=places)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
