@@ -177,15 +177,12 @@ class Outlet:
         key: str | bytes | None,
         value: bytes,
         headers: dict[str, str | bytes | None] | None = None,
-        at_ms: int | None = None,
     ) -> None:
         """Queue a message. Blocks while the queue is full."""
-        more: dict[str, Any] = {} if at_ms is None else {"timestamp": at_ms}
+        name = f"{self._kafka.prefix}{topic}"
         while True:
             try:
-                self._producer.produce(
-                    f"{self._kafka.prefix}{topic}", value, key, headers=headers, on_delivery=self._told, **more
-                )
+                self._producer.produce(name, value, key, headers=headers, on_delivery=self._told)
                 break
             except BufferError:
                 self._producer.poll(0.1)
