@@ -199,11 +199,6 @@ class Outlet:
             self._complain()
         self._complain()
 
-    @property
-    def waiting(self) -> int:
-        """Messages that have not arrived yet."""
-        return len(self._producer)
-
     def __enter__(self) -> "Outlet":
         return self
 
