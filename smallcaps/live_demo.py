@@ -42,7 +42,7 @@ REFINED = (
 """What detection needs to know before the open, and what the replay plays."""
 GRAINS = ("minute", "trade")
 DISORDER = Disorder(late=0.01, doubled=0.01, revised=0.01, lateness_seconds=45)
-QUIET_SECONDS = 8.0
+QUIET_SECONDS = 15.0
 """Detection that is not behind and has told nothing for so long is done."""
 
 
@@ -71,14 +71,14 @@ def steps(lake: Lake, settings: Settings, market: Path) -> list[tuple[str, Calla
 
 @contextmanager
 def replaying(lake: Lake, settings: Settings, day: date, speed: float) -> Iterator[Callable[[], tuple[int, int]]]:
-    """The session, played beside the block; yields what gives messages sent and their total (0 until that is known).
-
-    Raises, at the block's end, what the replay failed of.
+    """The session, played beside the block; yields what gives messages sent and their total (0 until that is known), and raises
+    what the replay failed of.
     """
-    sent, stopping, failed = [0, 0], threading.Event(), []
+    sent, stopping = [0, 0], threading.Event()
+    failed: list[Exception] = []
 
-    def told(so_far: int, total: int) -> None:
-        sent[:] = [so_far, total]
+    def told(count: int, total: int) -> None:
+        sent[:] = [count, total]
 
     def play() -> None:
         try:
@@ -87,15 +87,18 @@ def replaying(lake: Lake, settings: Settings, day: date, speed: float) -> Iterat
         except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
             failed.append(error)
 
+    def so_far() -> tuple[int, int]:
+        if failed:
+            raise failed[0]
+        return sent[0], sent[1]
+
     thread = threading.Thread(target=play, name="replay", daemon=True)
     thread.start()
     try:
-        yield lambda: (sent[0], sent[1])
+        yield so_far
     finally:
         stopping.set()
         thread.join()
-    if failed:
-        raise failed[0]
 
 
 def told_alerts(kafka: KafkaSettings) -> Iterator[list[dict[str, Any]]]:

@@ -147,11 +147,13 @@ def live_land_command(trigger: Trigger = 10.0, seconds: Seconds = None) -> None:
     with (
         running_as(_parts(settings), "land") as part,
         recorded_run(lake, "live land", {}, settings.digest()) as run,
+        # A lake of its own: each query sees tables through the session that Spark gives it.
+        recorded_run(Lake(settings.lake, lake.spark), "live alerts", {}, settings.digest()) as run_of_alerts,
         Outlet(settings.kafka) as outlet,
     ):
         work = Landing(run, settings, outlet)
         pace = f"{trigger:g} seconds"
-        with landing(work, pace) as messages_query, keeping(run, settings, pace) as alerts_query:
+        with landing(work, pace) as messages_query, keeping(run_of_alerts, settings, pace) as alerts_query:
             attend(part, run, [messages_query, alerts_query], seconds, work.facts)
     output.print_json(json.dumps(work.facts()))
 
@@ -428,15 +430,21 @@ def _grains(names: str) -> list[str]:
 
 def _start(folder: Path, name: str, arguments: Sequence[str], own: Mapping[str, str] | None = None) -> None:
     """A part as a process of its own, whose words go to a file; `own` are variables of its environment."""
+    from smallcaps.streaming.process import states, write_state
+
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.log").open("wb") as log:
-        subprocess.Popen(
+    if any(state.part == name and state.is_running for state in states(folder)):
+        raise BadInput(f"{name} is running already. `smallcaps live down` stops it.")
+    with (folder / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(
             [sys.executable, "-m", "smallcaps.cli.app", *arguments],
             stdout=log,
             stderr=log,
             start_new_session=True,
             env={**os.environ, **(own or {})},
         )
+    # So that it can be stopped before it says anything itself.
+    write_state(folder / f"{name}.json", process.pid, datetime.now(UTC), {})
 
 
 def _wait(is_up: Callable[[], bool], name: str, folder: Path) -> None:

@@ -190,8 +190,7 @@ def _fit(run: Run, rows: DataFrame, grain: str, days: str) -> DataFrame:
     """Rows without the days of securities that have a row beyond the grain's limits; such rows of `days` go to quarantine."""
     limits = GRAINS[grain].limits
     judged = judge(rows, limits)
-    beyond = judged.where(F.col(RULE).isNotNull())
-    if beyond.isEmpty():
+    if judged.where(F.col(RULE).isNotNull()).isEmpty():
         return rows
     run.quarantine(refused(judged.where(days), INPUT_TABLE[grain], {rule.name: rule.reason for rule in limits}))
     WARNINGS.warning(
@@ -200,6 +199,12 @@ def _fit(run: Run, rows: DataFrame, grain: str, days: str) -> DataFrame:
         INPUT_TABLE[grain],
         " or ".join(rule.name for rule in limits),
     )
+    return within_limits(rows, grain)
+
+
+def within_limits(rows: DataFrame, grain: str) -> DataFrame:
+    """Rows without the days of securities that have a row beyond what the grain's statement computes with."""
+    beyond = judge(rows, GRAINS[grain].limits).where(F.col(RULE).isNotNull())
     lost = beyond.select("security_id", "session_date").distinct()
     return rows.join(F.broadcast(lost), ["security_id", "session_date"], "left_anti")
 

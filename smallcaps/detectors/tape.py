@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructField, StructType
@@ -27,8 +27,10 @@ from smallcaps.detectors.detect import numbered_events, rows_before, seeds_of
 from smallcaps.detectors.registry import GRAINS
 from smallcaps.errors import BadInput
 
-LATE_ROWS = 30
-"""By so many rows (or numbers) a row may come late before its key is computed from the first row on."""
+LATE_ROWS, LATE_NUMBERS = 30, 300
+"""By so many rows (or numbers, where the grain looks back by these) a row may come late before its key is computed from the first
+row on, or it is too late where earlier rows have been forgotten.
+"""
 _NEVER = np.iinfo(np.int64).max
 _NOWHERE = np.iinfo(np.int64).min
 Event = dict[str, Any]
@@ -108,11 +110,12 @@ class Tape:
         """All of them."""
         return [event for of_key in self.standing.values() for event in of_key.values()]
 
-    def told(self, events: Sequence[Event]) -> None:
-        """Take events for those that stand, which an earlier process told."""
-        for event in events:
-            key = tuple(event[name] for name in self.key)
-            self.standing.setdefault(self._places.setdefault(key, len(self._places)), {})[event["event_id"]] = event
+    def bar(self, keys: set[tuple[Any, ...]]) -> list[Event]:
+        """Let keys go; returns their events, which no longer stand."""
+        places = [self._places[key] for key in keys if key in self._places]
+        gone = np.isin(self._of, places)
+        self._set_rows(self.rows.filter(pa.array(~gone)), self._of[~gone], self._numbers[~gone])
+        return [event for place in places for event in self.standing.pop(place, {}).values()]
 
     def piece(self, came: pa.Table) -> Piece | None:
         """What of the rows that came, the later ones of an identity counting, is new or not as it was; None where nothing is."""
@@ -167,12 +170,9 @@ class Tape:
         now: dict[int, dict[str, Event]] = {place: {} for place in piece.first}
         for place, event in zip(self._placed(found), found.to_pylist(), strict=True):
             now[int(place)][event["event_id"]] = event
-        last = np.full(len(self._places), _NOWHERE)
-        np.maximum.at(last, piece.of, piece.numbers)
         for place, first in piece.first.items():
             stood = self.standing.get(place, {})
-            # Of rows that have not come yet nothing can be said, though an earlier process may have told of them.
-            before = {one: event for one, event in stood.items() if first <= event["number"] <= last[place]}
+            before = {one: event for one, event in stood.items() if event["number"] >= first}
             changes.retracted.extend(event for one, event in before.items() if one not in now[place])
             changes.new.extend(event for one, event in now[place].items() if one not in before)
             changes.corrected.extend(
@@ -202,7 +202,7 @@ class Tape:
         after, _ = self._seeds_at()
         later = np.flatnonzero(self._numbers > after[self._of])
         pairs, begins, counts = self._by_key(later)
-        stay = self.needed + LATE_ROWS
+        stay = self.needed + (LATE_NUMBERS if self._by_number else LATE_ROWS)
         if self._by_number:
             numbers = np.append(pairs[1], _NOWHERE)
             lasts = numbers[begins + counts - 1]
@@ -217,19 +217,21 @@ class Tape:
         is_due[due] = True
         rows = later[is_due[self._of[later]]]
         old = None if self.seeds is None else self.seeds.filter(pa.array(is_due[self._placed(self.seeds)]))
-        keys, names = [*self._places], [*self.key, "after"]
+        keys = [*self._places]
         wanted = pa.Table.from_pylist(
-            [dict(zip(names, (*keys[place], number), strict=True)) for place, number in targets.items()]
+            [dict(zip(self.key, keys[place], strict=True)) | {"target": number} for place, number in targets.items()]
         )
         frame = self.spark.createDataFrame(self.rows.take(rows), self.schema)
         states = seeds_of(frame, self.settings, self.grain, self.expected, self._frame(old))
-        new = (
-            states.join(F.broadcast(self.spark.createDataFrame(wanted)), [*self.key, "after"])
-            .select(states.columns)
-            .toArrow()
-        )
-        stay_put = None if self.seeds is None else self.seeds.filter(pa.array(~is_due[self._placed(self.seeds)]))
-        self.seeds = new if stay_put is None else pa.concat_tables([stay_put, new])
+        # Not every row has a state: the statement may not look at some.
+        so_far = states.join(F.broadcast(self.spark.createDataFrame(wanted)), self.key).where("after <= target")
+        latest_first = Window.partitionBy(*self.key).orderBy(F.desc("after"))
+        last = so_far.withColumn("_place", F.row_number().over(latest_first)).where("_place = 1")
+        new = _nullable(last.select(states.columns).toArrow())
+        if self.seeds is not None:
+            moved = np.isin(self._placed(self.seeds), self._placed(new))
+            new = pa.concat_tables([self.seeds.filter(pa.array(~moved)), new])
+        self.seeds = new
 
     def restore(self, rows: pa.Table) -> None:
         """Make these its rows, as they were kept once."""

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from smallcaps.config import KafkaSettings
 from smallcaps.detectors.tape import Changes, Event
-from smallcaps.lake import declared
+from smallcaps.lake import Lake, declared
 from smallcaps.lake.quality import sound
 from smallcaps.lake.topics import ALERTS
 from smallcaps.streaming.kafka import Outlet, spark_options
@@ -30,22 +29,28 @@ class Alerts:
         self._revisions: dict[str, int] = {}
         self.sent = {NEW: 0, CORRECTED: 0, RETRACTED: 0}
 
-    def told(self, spark: SparkSession, kafka: KafkaSettings, day: date, offsets: Mapping[str, str]) -> list[Event]:
-        """The events of the day that stand by what the topic has from `offsets` (options of Spark's source) on."""
+    def told(self, lake: Lake, kafka: KafkaSettings, day: date, offsets: Mapping[str, str]) -> dict[str, Event]:
+        """The day's events, by id, that stand by what gold has and the topic from `offsets` (options of Spark's source) on."""
         raw = (
-            spark.read.format("kafka")
+            lake.spark.read.format("kafka")
             .options(**spark_options(kafka), **offsets)
             .option("subscribe", f"{kafka.prefix}{ALERTS.name}")
             .load()
         )
-        rows = sound(read(raw, ALERTS)).where(F.col("session_date") == F.lit(day))
+        columns = ["kind", *_EVENT, "number", "revision"]
+        rows = sound(read(raw, ALERTS)).select(*columns)
+        if lake.exists(ALERTS.table.name):
+            rows = rows.unionByName(lake.read(ALERTS.table.name).select(*columns))
         latest: dict[str, Event] = {}
-        for row in rows.orderBy("revision", "kafka_offset").toArrow().to_pylist():
+        of_day = rows.where(F.col("session_date") == F.lit(day))
+        for row in of_day.orderBy("revision").toArrow().to_pylist():
             self._revisions[row["event_id"]] = row["revision"]
             latest[row["event_id"]] = row
-        return [
-            {name: row[name] for name in (*_EVENT, "number")} for row in latest.values() if row["kind"] != RETRACTED
-        ]
+        return {
+            event_id: {name: row[name] for name in (*_EVENT, "number")}
+            for event_id, row in latest.items()
+            if row["kind"] != RETRACTED
+        }
 
     def send(self, changes: Changes, evidence: Iterable[Mapping[str, Any]], known: frozenset[str]) -> None:
         """Send what changed and wait until it has arrived. `evidence` in the order of new, corrected, retracted events;

@@ -138,9 +138,9 @@ class Broker:
         listener = properties.pop("listeners")
         properties["listeners"] = f"{listener}://{self.address},CONTROLLER://{HOST}:{self._controller}"
         properties["advertised.listeners"] = f"{listener}://{self.address}"
-        server.write_text("".join(f"{name}={value}\n" for name, value in properties.items()), encoding="utf-8")
         # Passwords of a secured listener stand in it.
-        server.chmod(0o600)
+        server.touch(mode=0o600)
+        server.write_text("".join(f"{name}={value}\n" for name, value in properties.items()), encoding="utf-8")
 
     def _java(self, jars: str, main: str, arguments: Sequence[str]) -> None:
         command = _command(jars, self.folder, main, arguments)

@@ -26,9 +26,9 @@ from smallcaps.calendar.sessions import NEW_YORK
 from smallcaps.config import Settings
 from smallcaps.detectors.detect import EXPECTED_VIEW, INPUT_TABLE, statement_of
 from smallcaps.detectors.registry import GRAINS
-from smallcaps.detectors.tape import Event, Tape
+from smallcaps.detectors.tape import Changes, Event, Tape
 from smallcaps.detectors.window_calls import words
-from smallcaps.lake import Lake, declared
+from smallcaps.lake import RULE, Lake, declared, judge
 from smallcaps.lake.declaration import Topic
 from smallcaps.lake.quality import sound
 from smallcaps.lake.topics import BARS, LULD, QUOTES, TRADES
@@ -38,7 +38,7 @@ from smallcaps.refine.securities import identify
 from smallcaps.refine.ticks import judged_live_trades
 from smallcaps.streaming.alerts import Alerts
 from smallcaps.streaming.halted import Halts
-from smallcaps.streaming.kafka import Outlet
+from smallcaps.streaming.kafka import Outlet, Place, watermarks
 from smallcaps.streaming.messages import read
 from smallcaps.streaming.query import streaming
 
@@ -51,6 +51,7 @@ Evidence = dict[str, Any]
 _EVIDENCE = "concat_ws('|', event_ns, unix_micros(received_at), unix_micros(kafka_at))"
 _IDENTITY = "coalesce(security_id, concat('T:', symbol, ':', session_date))"
 """As `securities.unlisted` names a symbol that nobody listed, on the day on which it is seen first."""
+_SINCE = "startingTimestamp"
 MOST_MESSAGES = 200_000
 """Of a micro-batch; more only while a process catches up."""
 
@@ -75,7 +76,10 @@ def load_day(lake: Lake, day: date) -> Day:
         for table in EXPECTED_VIEW
         if lake.exists(table)
     }
-    known = whose.where(F.coalesce("valid_to", F.lit(date(9999, 12, 30))) > F.lit(day)).select("symbol").collect()
+    listed = whose.where(
+        (F.coalesce("valid_to", F.lit(date(9999, 12, 30))) > F.lit(day)) & (F.col("identity_source") != "symbol")
+    )
+    known = listed.select("symbol").collect()
     return Day(day, calendar_frame(spark, day, day), whose, frozenset(row.symbol for row in known), expected)
 
 
@@ -94,6 +98,11 @@ class Detection:
         self.halts = Halts(lake.spark, day, self.context.calendar)
         self.alerts = Alerts(outlet)
         self.batches = 0
+        self.barred: set[str] = set()
+        """Securities with a row beyond what the statements compute with: the batch job leaves their day out, too."""
+        self._lake = lake
+        self._told: dict[str, Event] = {}
+        self._ends: dict[Place, int] = {}
 
     def _tape(self, grain: str) -> Tape:
         table = declared(INPUT_TABLE[grain])
@@ -102,10 +111,29 @@ class Detection:
         return Tape(self.spark, schema, table.key, self.settings, grain, self.context.expected)
 
     def resume(self, offsets: Mapping[str, str]) -> None:
-        """Take up what was told of the day before this process began."""
-        told = self.alerts.told(self.spark, self.settings.kafka, self.context.day, offsets)
-        for grain, tape in self.tapes.items():
-            tape.told([event for event in told if event["grain"] == grain])
+        """Take up what was told of the day before this process began. Until all is read that the topics have now nothing is told:
+        what one message says may be taken back by the next. Then what stands is compared with what was told.
+        """
+        kafka, names = self.settings.kafka, [topic.name for topic in topics_of(self.grains)]
+        since = int(offsets[_SINCE]) if _SINCE in offsets else None
+        self._ends = {place: high for place, (low, high) in watermarks(kafka, names, since).items() if high > low}
+        self._told = self.alerts.told(self._lake, kafka, self.context.day, offsets)
+
+    def _catch_up(self, reached: Mapping[Place, int]) -> None:
+        """Tell what is to be told once the topics' ends are reached."""
+        for place, offset in reached.items():
+            if offset + 1 >= self._ends.get(place, 0):
+                self._ends.pop(place, None)
+        if self._ends:
+            return
+        stands = {event["event_id"]: event for tape in self.tapes.values() for event in tape.events_that_stand()}
+        changes = Changes(
+            [event for one, event in stands.items() if one not in self._told],
+            [event for one, event in stands.items() if one in self._told and event != self._told[one]],
+            [event for one, event in self._told.items() if one not in stands],
+        )
+        told = [*changes.new, *changes.corrected, *changes.retracted]
+        self.alerts.send(changes, map(_of_event, told), self.context.known)
 
     def facts(self) -> dict[str, Any]:
         """How it gets on."""
@@ -115,6 +143,8 @@ class Detection:
             "alerts": sum(self.alerts.sent.values()),
             **self.alerts.sent,
             "too_late": sum(tape.too_late for tape in self.tapes.values()),
+            "barred": len(self.barred),
+            "catching_up": bool(self._ends),
         }
 
     def step(self, batch: DataFrame, number: int) -> None:
@@ -122,11 +152,12 @@ class Detection:
         prefix = self.settings.kafka.prefix
         raw = batch.persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            came = {row.topic.removeprefix(prefix) for row in raw.select("topic").distinct().collect()}
-            of = {name: raw.where(F.col("topic") == f"{prefix}{name}") for name in came}
+            ends = raw.groupBy("topic", "partition").agg(F.max("offset").alias("last")).collect()
+            reached = {(row.topic.removeprefix(prefix), row.partition): row.last for row in ends}
+            of = {name: raw.where(F.col("topic") == f"{prefix}{name}") for name, _ in reached}
             changed = self.halts.take(of.get(LULD.name), of.get(QUOTES.name))
             for grain, tape in self.tapes.items():
-                if TOPIC[grain].name not in came and not changed:
+                if TOPIC[grain].name not in of and not changed:
                     continue
                 rows, evidence = self._rows(grain, of.get(TOPIC[grain].name))
                 if changed:
@@ -134,9 +165,13 @@ class Detection:
                     rows = pa.concat_tables([again, rows.select(again.column_names)], promote_options="default")
                     evidence = [*[None] * len(again), *evidence]
                 self._detect(grain, tape, rows, evidence)
+            was_behind = bool(self._ends)
+            if was_behind:
+                self._catch_up(reached)
             for grain, tape in self.tapes.items():
                 tape.seed(SPARE_ROWS[grain])
-                if grain == "trade":
+                # While it catches up a halt may be heard of long after the trades that it labels.
+                if grain == "trade" and not was_behind:
                     tape.forget()
         finally:
             raw.unpersist()
@@ -144,21 +179,32 @@ class Detection:
 
     def _rows(self, grain: str, raw: DataFrame | None) -> tuple[pa.Table, list[Evidence | None]]:
         """Sound rows of a grain's topic in the order of their arrival, in the columns of its tape; and what each rests on."""
+        tape = self.tapes[grain]
         if raw is None:
-            return self.tapes[grain].rows.slice(0, 0), []
+            return tape.rows.slice(0, 0), []
         said = sound(read(raw, TOPIC[grain])).where(F.col("session_date") == F.lit(self.context.day))
         # What a row came with goes past the functions of history in the columns of its source.
         marked = said.withColumns({"source_sha256": F.expr(_EVIDENCE), "source_line": F.col("kafka_offset")})
         judge_rows = judged_vendor_minutes if grain == "minute" else judged_live_trades
         rows = sound(judge_rows(marked, self.context.calendar, self.halts.frame()))
-        names = self.tapes[grain].schema.names
-        found = (
-            named(rows, self.context.securities)
-            .select(*names, "source_sha256", "source_line")
-            .toArrow()
-            .sort_by("source_line")
-        )
-        return found.select(names), [_evidence(text) for text in found["source_sha256"].to_pylist()]
+        judged = judge(named(rows, self.context.securities), GRAINS[grain].limits)
+        found = judged.select(*tape.schema.names, "source_sha256", "source_line", RULE).toArrow().sort_by("source_line")
+        self._bar(found.filter(found[RULE].is_valid()))
+        if self.barred:
+            barred = pc.is_in(found["security_id"], pa.array(sorted(self.barred), pa.string()))
+            found = found.filter(pc.invert(barred))
+        return found.select(tape.schema.names), [_evidence(text) for text in found["source_sha256"].to_pylist()]
+
+    def _bar(self, beyond: pa.Table) -> None:
+        """Leave securities out that have rows beyond the limits, and take back what was told of them."""
+        new = {*beyond["security_id"].to_pylist()} - self.barred
+        if not new:
+            return
+        self.barred |= new
+        keys = {(security, self.context.day) for security in new}
+        gone = [event for tape in self.tapes.values() for event in tape.bar(keys)]
+        if not self._ends:
+            self.alerts.send(Changes(retracted=gone), map(_of_event, gone), self.context.known)
 
     def _relabelled(self, grain: str, tape: Tape, symbols: set[str]) -> pa.Table:
         """The rows of symbols that went on, or did not after all, as they are now."""
@@ -174,7 +220,7 @@ class Detection:
             return
         changes = tape.stand(piece, tape.events(piece))
         told = [*changes.new, *changes.corrected, *changes.retracted]
-        if told:
+        if told and not self._ends:
             self.alerts.send(changes, self._rests_on(rows, evidence, tape, told), self.context.known)
         tape.keep(piece)
 
@@ -208,8 +254,9 @@ def _evidence(text: str) -> Evidence:
 
 
 def _of_event(event: Event) -> Evidence:
-    now = datetime.now(UTC)
-    return {"event_ns": int(event["known_at"].timestamp()) * 10**9, "received_at": now, "produced_at": now}
+    """Where it is not known what came last: when the event could be known."""
+    known_at = event["known_at"]
+    return {"event_ns": int(known_at.timestamp()) * 10**9, "received_at": known_at, "produced_at": datetime.now(UTC)}
 
 
 def _instant(microseconds: int) -> datetime:
@@ -227,7 +274,7 @@ def day_began(day: date | None) -> dict[str, str]:
         return {"startingOffsets": "earliest"}
     midnight = datetime(day.year, day.month, day.day, tzinfo=NEW_YORK)
     return {
-        "startingTimestamp": str(int(midnight.timestamp() * 1000)),
+        _SINCE: str(int(midnight.timestamp() * 1000)),
         "startingOffsetsByTimestampStrategy": "latest",
     }
 

@@ -124,19 +124,25 @@ def topic_ids(kafka: KafkaSettings, topics: Collection[str]) -> dict[str, str]:
     return found
 
 
-def watermarks(kafka: KafkaSettings, topics: Collection[str]) -> dict[Place, tuple[int, int]]:
-    """Of each partition the offset of its first message that is kept, and that of the one to come."""
+def watermarks(
+    kafka: KafkaSettings, topics: Collection[str], since_ms: int | None = None
+) -> dict[Place, tuple[int, int]]:
+    """Of each partition the offset of its first message that is kept (that came since an instant, in ms of 1970), and that of the
+    one to come; the same twice where there is none.
+    """
     admin = AdminClient(client_options(kafka))
     places = [(topic, partition) for topic in topics for partition in partitions_of(kafka, topic)]
+    first = OffsetSpec.earliest() if since_ms is None else OffsetSpec.for_timestamp(since_ms)  # type: ignore[no-untyped-call]
     ends: list[dict[Place, int]] = []
-    for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call]
+    for spec in (first, OffsetSpec.latest()):  # type: ignore[no-untyped-call]
         asked = {TopicPartition(f"{kafka.prefix}{topic}", partition): spec for topic, partition in places}
         told = admin.list_offsets(asked, request_timeout=ANSWER_SECONDS)
         ends.append({(one.topic, one.partition): outcome.result().offset for one, outcome in told.items()})
-    return {
-        (topic, partition): (ends[0][f"{kafka.prefix}{topic}", partition], ends[1][f"{kafka.prefix}{topic}", partition])
-        for topic, partition in places
-    }
+    found = {}
+    for topic, partition in places:
+        low, high = (end[f"{kafka.prefix}{topic}", partition] for end in ends)
+        found[topic, partition] = (high if low < 0 else low, high)
+    return found
 
 
 def _listed(admin: AdminClient, kafka: KafkaSettings) -> Any:

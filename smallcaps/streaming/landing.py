@@ -16,12 +16,14 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from smallcaps.config import Settings
+from smallcaps.errors import FailedDependency
 from smallcaps.lake import RULE, Run
 from smallcaps.lake.declaration import Topic
 from smallcaps.lake.quality import sound
 from smallcaps.lake.topics import BARS, DEAD_LETTERS, LULD, NEWS, QUOTES, SECTOR, TRADES
 from smallcaps.log import tell
 from smallcaps.streaming.kafka import Outlet, topic_ids, watermarks
+from smallcaps.streaming.letters import DEAD_BYTES
 from smallcaps.streaming.messages import landed, read, rules_of
 from smallcaps.streaming.query import streaming
 
@@ -53,7 +55,7 @@ class Landing:
         wanted: dict[str, dict[str, int]] = {}
         for (topic, partition), (low, _) in watermarks(self.settings.kafka, [one.name for one in self.topics]).items():
             following = self.known[topic].get(partition, -1) + 1
-            if 0 < following < low:
+            if following < low:
                 tell(f"{low - following} messages of {topic}, partition {partition}, were deleted before they landed.")
             wanted.setdefault(f"{self.settings.kafka.prefix}{topic}", {})[str(partition)] = max(low, following)
         return json.dumps(wanted)
@@ -66,6 +68,10 @@ class Landing:
         """A micro-batch of Kafka's rows."""
         # It has a session of its own, by whose settings its writes are signed.
         self.lake.spark = batch.sparkSession
+        if topic_ids(self.settings.kafka, list(self.ids)) != self.ids:
+            raise FailedDependency(
+                "A topic was made anew while its messages landed. Start landing again: it begins with the new one."
+            )
         raw = batch.persist(StorageLevel.MEMORY_AND_DISK)
         try:
             there = {row.topic for row in raw.select("topic").distinct().collect()}
@@ -101,6 +107,12 @@ class Landing:
             words[F.col(RULE)].alias("reason"),
             *("message_key", "message"),
         )
+        if self.lake.exists(_DEAD):
+            # What is refused tells nothing of where to go on, so it may come again.
+            there = self.lake.read(_DEAD).where(F.col("kafka_topic") == self.ids[topic.name])
+            rows = rows.join(
+                there.select("kafka_partition", "kafka_offset"), ["kafka_partition", "kafka_offset"], "left_anti"
+            )
         found = rows.collect()
         if not found:
             return
@@ -108,7 +120,9 @@ class Landing:
             place = {"topic": topic.name, "partition": str(row.kafka_partition), "offset": str(row.kafka_offset)}
             key = None if row.message_key is None else bytes(row.message_key)
             message = b"" if row.message is None else bytes(row.message)
-            self.outlet.send(DEAD_LETTERS[0], key, message, {**place, "rule": row.rule, "reason": row.reason})
+            self.outlet.send(
+                DEAD_LETTERS[0], key, message[:DEAD_BYTES], {**place, "rule": row.rule, "reason": row.reason}
+            )
         self.outlet.flush()
         self.refused += self.run.add_missing(_DEAD, self.lake.spark.createDataFrame(found, rows.schema)).rows
 

@@ -17,7 +17,7 @@ from smallcaps.lake.quality import verdict
 
 LARGEST_BYTES = 64 * 1024
 """No message of ours is larger; longer news texts are cut by the vendor."""
-AHEAD_SECONDS = 600
+AHEAD_SECONDS = 60
 """By so much a clock may be wrong."""
 BEHIND_DAYS = 7
 """What comes later than that belongs to history."""

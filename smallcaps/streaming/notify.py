@@ -7,6 +7,7 @@ tells at most its last few again. What comes faster than the limit is told toget
 import json
 import os
 import smtplib
+import ssl
 import threading
 import time
 from collections import OrderedDict
@@ -16,7 +17,7 @@ from email.message import EmailMessage
 from typing import Any
 
 import urllib3
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, KafkaException
 
 from smallcaps.config import NotifySettings, Settings
 from smallcaps.errors import BadInput
@@ -141,7 +142,7 @@ def _mail(notify: NotifySettings, text: str, alerts: Sequence[Alert]) -> None:
     mail.set_content(text)
     with smtplib.SMTP(host, int(port), timeout=ANSWER_SECONDS) as server:
         if user := os.environ.get(MAIL_USER, "").strip():
-            server.starttls()
+            server.starttls(context=ssl.create_default_context())
             server.login(user, os.environ.get(MAIL_PASSWORD, ""))
         server.send_message(mail)
 
@@ -173,25 +174,46 @@ def notify_people(settings: Settings, stopping: threading.Event, said: Callable[
     try:
         while not stopping.is_set():
             came = consumer.consume(1_000, timeout=0.5)
-            alerts = [json.loads(value) for one in came if one.error() is None and (value := one.value())]
+            alerts = [alert for one in came if one.error() is None and (alert := _read(one.value())) is not None]
             statistics.read += len(alerts)
             fresh = [alert for alert in alerts if wanted(alert, settings.notify, seen)]
             for name, send in ways.items():
                 waiting[name] += fresh
                 due, waiting[name] = messages(waiting[name], allowances[name])
                 for some in due:
-                    _tell(name, send, some, statistics)
-            has_read |= bool(alerts)
-            if has_read and not any(waiting.values()):
-                consumer.commit(asynchronous=False)
-                has_read = False
+                    if not stopping.is_set():
+                        _tell(name, send, some, statistics, stopping)
+            has_read |= bool(came)
+            if has_read and not any(waiting.values()) and not stopping.is_set():
+                has_read = not _keep_place(consumer)
             said(vars(statistics))
     finally:
         consumer.close()
     return statistics
 
 
-def _tell(name: str, send: Send, alerts: Sequence[Alert], statistics: Statistics) -> None:
+def _read(value: bytes | None) -> Alert | None:
+    """An alert; None where the message is none."""
+    try:
+        alert = json.loads(value or b"")
+        _ = words(alert), alert["event_id"], alert["revision"]
+    except (ValueError, KeyError, TypeError):
+        tell("A message of the topic of alerts cannot be read; nobody is told of it.")
+        return None
+    return dict(alert)
+
+
+def _keep_place(consumer: Consumer) -> bool:
+    """Whether the broker has taken the group's place; where it has not, the next time does."""
+    try:
+        consumer.commit(asynchronous=False)
+    except KafkaException as error:
+        tell(f"Kafka did not keep the place in the topic of alerts: {error}.")
+        return False
+    return True
+
+
+def _tell(name: str, send: Send, alerts: Sequence[Alert], statistics: Statistics, stopping: threading.Event) -> None:
     text = words(alerts[0]) if len(alerts) == 1 else told_together(alerts)
     for attempt in range(TRIES):
         try:
@@ -199,7 +221,7 @@ def _tell(name: str, send: Send, alerts: Sequence[Alert], statistics: Statistics
         except (OSError, urllib3.exceptions.HTTPError, smtplib.SMTPException) as error:
             # Not the error itself: a webhook's address is a secret and stands in it.
             tell(f"The {name} did not take an alert ({type(error).__name__}), try {attempt + 1} of {TRIES}.")
-            time.sleep(WAIT_SECONDS * 2**attempt)
+            stopping.wait(WAIT_SECONDS * 2**attempt)
         else:
             statistics.told[name] = statistics.told.get(name, 0) + 1
             return

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from smallcaps.config import Settings
-from smallcaps.detectors.detect import events
+from smallcaps.detectors.detect import INPUT_TABLE, events, within_limits
 from smallcaps.errors import BadInput
 from smallcaps.lake import Lake, declared
 from smallcaps.lake.quality import sound
@@ -71,7 +71,8 @@ def parity(lake: Lake, settings: Settings, day: date, grains: Sequence[str]) -> 
     resumed = _resumptions(lake, context)
     expected: dict[str, Mapping[str, Any]] = {}
     for grain in grains:
-        found = events(_rows(lake, grain, context, resumed), settings, grain, context.expected)
+        rows = within_limits(_rows(lake, grain, context, resumed), grain)
+        found = events(rows, settings, grain, context.expected)
         expected |= _by_id(found)
     arrival = None
     if lake.exists("gold.events") and (history := _events(lake, "gold.events", day, grains)):
@@ -113,22 +114,18 @@ def _landed(lake: Lake, table: str, day: date) -> DataFrame:
 
 
 def _rows(lake: Lake, grain: str, context: Day, resumed: DataFrame) -> DataFrame:
-    """What landed of a grain, as silver has it, of each bar and trade the last."""
+    """What landed of a grain, as silver has it: of each bar and trade the last that is sound."""
+    table = "bronze.bars_1m" if grain == "minute" else "bronze.trades"
+    rows = _landed(lake, table, context.day)
     if grain == "minute":
-        rows = _landed(lake, "bronze.bars_1m", context.day).where(F.col("kafka_topic").contains(f"{BARS.name}:"))
-        judged = judged_vendor_minutes(_last_of_each(rows, ["symbol", "window_start_ns"]), context.calendar, resumed)
-    else:
-        rows = _landed(lake, "bronze.trades", context.day)
-        identity = [name for name in declared("silver.trades").key if name in rows.columns]
-        judged = judged_live_trades(_last_of_each(rows, identity), context.calendar, resumed)
+        rows = rows.where(F.col("kafka_topic").contains(f"{BARS.name}:"))
     if rows.isEmpty():
         raise BadInput(f"Nothing of {context.day} landed for the {grain} detectors. Does `smallcaps live land` run?")
-    return named(sound(judged), context.securities)
-
-
-def _last_of_each(rows: DataFrame, identity: Sequence[str]) -> DataFrame:
-    window = Window.partitionBy(*identity).orderBy(F.desc("kafka_offset"))
-    return rows.withColumn("_place", F.row_number().over(window)).where("_place = 1").drop("_place")
+    judge_rows = judged_vendor_minutes if grain == "minute" else judged_live_trades
+    judged = judge_rows(rows.withColumn("source_line", F.col("kafka_offset")), context.calendar, resumed)
+    latest_first = Window.partitionBy(*declared(INPUT_TABLE[grain]).key).orderBy(F.desc("source_line"))
+    last = sound(judged).withColumn("_place", F.row_number().over(latest_first)).where("_place = 1")
+    return named(last, context.securities)
 
 
 def _resumptions(lake: Lake, context: Day) -> DataFrame:

@@ -22,6 +22,7 @@ from smallcaps.lake import Run
 from smallcaps.log import tell
 
 BEAT_SECONDS = 5.0
+RECORD_SECONDS = 60.0
 SILENT_SECONDS = 30.0
 """A part that has said nothing for so long is not well."""
 STOP_SECONDS = 60.0
@@ -30,13 +31,9 @@ PROGRESS = "ops.stream_progress"
 
 @dataclass(frozen=True)
 class Limits:
-    """From where on a part is told to be unwell: messages it is behind, seconds without one in trading hours, seconds by which
-    clocks differ.
-    """
+    """From where on a part is told to be unwell: messages it is behind."""
 
     behind: int = 50_000
-    silence_seconds: float = 120
-    skew_seconds: float = 5
 
 
 @dataclass(frozen=True)
@@ -48,17 +45,12 @@ class State:
     began_at: datetime
     said_at: datetime
     facts: Mapping[str, Any]
+    born: str | None
 
     @property
     def is_running(self) -> bool:
         """Whether its process is there."""
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+        return self.born is not None and self.born == born(self.pid)
 
     def alarms(self, now: datetime, limits: Limits) -> list[str]:
         """What is not as it should be."""
@@ -69,11 +61,17 @@ class State:
             found.append(f"{self.part} has said nothing for {silent:.0f} s")
         if (behind := self.facts.get("behind") or 0) > limits.behind:
             found.append(f"{self.part} is {behind:,} messages behind")
-        if (quiet := self.facts.get("silence_seconds") or 0) > limits.silence_seconds:
-            found.append(f"{self.part} has heard nothing for {quiet:.0f} s")
-        if abs(skew := self.facts.get("skew_seconds") or 0) > limits.skew_seconds:
-            found.append(f"{self.part}: clocks differ by {skew:.1f} s")
         return found
+
+
+def born(pid: int) -> str | None:
+    """When a process began, as Linux counts it: with its number it is nobody else's. None where it has ended."""
+    try:
+        # The name before may hold anything, a parenthesis, too.
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] == "Z" else fields[19]
 
 
 def states(folder: Path) -> list[State]:
@@ -82,7 +80,7 @@ def states(folder: Path) -> list[State]:
     for file in folder.glob("*.json"):
         said = json.loads(file.read_text(encoding="utf-8"))
         began, last = (datetime.fromisoformat(said.pop(name)) for name in ("began_at", "said_at"))
-        found.append(State(file.stem, said.pop("pid"), began, last, said))
+        found.append(State(file.stem, said.pop("pid"), began, last, said, said.pop("born")))
     return sorted(found, key=lambda state: state.began_at)
 
 
@@ -110,15 +108,21 @@ class Part:
 
     def say(self, **facts: Any) -> None:
         """Say how it is."""
-        said = {
-            "pid": os.getpid(),
-            "began_at": self._began.isoformat(),
-            "said_at": datetime.now(UTC).isoformat(),
-            **facts,
-        }
-        beside = self._file.with_suffix(".new")
-        beside.write_text(json.dumps(said), encoding="utf-8")
-        beside.replace(self._file)
+        write_state(self._file, os.getpid(), self._began, facts)
+
+
+def write_state(file: Path, pid: int, began: datetime, facts: Mapping[str, Any]) -> None:
+    """Write down how a part is."""
+    said = {
+        "pid": pid,
+        "born": born(pid),
+        "began_at": began.isoformat(),
+        "said_at": datetime.now(UTC).isoformat(),
+        **facts,
+    }
+    beside = file.with_suffix(".new")
+    beside.write_text(json.dumps(said), encoding="utf-8")
+    beside.replace(file)
 
 
 @contextmanager
@@ -152,6 +156,7 @@ def attend(
     """
     end = None if seconds is None else time.monotonic() + seconds
     recorded = {query.name: -1 for query in queries}
+    recorded_at = time.monotonic()
     try:
         while not part.stopping.wait(
             BEAT_SECONDS if end is None else max(0.0, min(BEAT_SECONDS, end - time.monotonic()))
@@ -160,7 +165,9 @@ def attend(
                 if (error := query.exception()) is not None or not query.isActive:
                     raise FailedDependency(f"The query {query.name} ended: {error or 'it was stopped'}") from error
             part.say(**facts(), **_latest(queries))
-            _record(run, queries, recorded, facts())
+            if time.monotonic() - recorded_at > RECORD_SECONDS:
+                recorded_at = time.monotonic()
+                _record(run, queries, recorded, facts())
             if end is not None and time.monotonic() >= end:
                 break
     finally:

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from smallcaps.ingest.body_rows import judged_rows
 from smallcaps.lake import RULE, TOPICS
-from smallcaps.lake.declaration import ENVELOPE, Topic
+from smallcaps.lake.declaration import ENVELOPE, KAFKA, Topic
 from smallcaps.lake.quality import RECEIVED
 from smallcaps.sources.polygon.endpoints import CHANNELS
 from smallcaps.sources.polygon.events import Event, happened_ns, read_frame
@@ -102,7 +102,10 @@ def landed(spark: SparkSession, topic: Topic, texts: list[str]) -> list[dict[str
     """Messages as rows of the topic's table, as Spark reads them by the topic's schema."""
     frame = spark.createDataFrame([(text,) for text in texts], "value string")
     read = frame.select(F.from_json("value", topic.schema, {"mode": "FAILFAST"}).alias("message")).select("message.*")
-    return [row.asDict(recursive=True) for row in read.select([one.name for one in topic.table.columns]).collect()]
+    return [
+        row.asDict(recursive=True)
+        for row in read.select([one.name for one in topic.table.columns if one not in KAFKA]).collect()
+    ]
 
 
 @pytest.mark.parametrize("topic", OF_THE_FEED, ids=lambda topic: topic.name)

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from smallcaps.errors import BadInput
 from smallcaps.lake import REGISTRY, TOPICS, declared_topic
-from smallcaps.lake.declaration import Column, Table, Topic
+from smallcaps.lake.declaration import KAFKA, Column, Table, Topic
 from smallcaps.lake.dictionary import data_dictionary
 
 ENVELOPE = ["schema_version", "event_ns", "received_at"]
@@ -41,6 +41,7 @@ def test_the_topics_are_those_of_the_live_feed_each_lands_in_a_declared_table() 
         "news": "bronze.news",
         "sector": "bronze.bars_1m",
         "book": "bronze.book",
+        "alerts": "gold.event_revisions",
     }
     assert all(topic.table is REGISTRY[topic.table.name] for topic in TOPICS.values())
 
@@ -51,7 +52,8 @@ def test_a_message_holds_the_envelope_and_every_column_that_the_table_has_once(t
     assert names[:3] == ENVELOPE
     assert len(set(names)) == len(names)
     columns = {column.name: (column.type, column.unit, column.nullable) for column in topic.columns}
-    landed = {column.name: (column.type, column.unit, column.nullable) for column in topic.table.columns}
+    own = [column for column in topic.table.columns if column not in KAFKA]
+    landed = {column.name: (column.type, column.unit, column.nullable) for column in own}
     assert landed.items() <= columns.items()
     assert columns.keys() - landed.keys() - {*ENVELOPE} == {column.name for column in topic.also}
     assert topic.key == "symbol"
@@ -148,7 +150,8 @@ def test_every_topic_has_a_schema_for_spark_and_for_others(topic: Topic, spark: 
     schema = json.loads(topic.json_schema)
     Draft202012Validator.check_schema(schema)
     assert list(schema["properties"]) == [column.name for column in topic.columns]
-    assert {*ENVELOPE, "source_sha256", "source_line"} <= {*schema["required"]}
+    of_source = {"source_sha256", "source_line"} & {column.name for column in topic.table.columns}
+    assert {*ENVELOPE, *of_source} <= {*schema["required"]}
 
 
 def test_the_dictionary_tells_of_every_topic() -> None:
