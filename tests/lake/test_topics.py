@@ -25,6 +25,7 @@ VERSIONS = {
     "news": (1, "3042479dc6b7"),
     "sector": (1, "41ffbeb2914e"),
     "book": (1, "9062ad170b99"),
+    "alerts": (1, "3c3222e4c581"),
 }
 """Version and digest of names and types. Where the digest of a topic differs its columns were changed: raise its version, since a
 consumer goes by that, and write both down here."""
