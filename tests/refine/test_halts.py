@@ -32,7 +32,7 @@ def luld(spark: SparkSession, *rows: tuple[str, str, int, list[int]]) -> DataFra
         for line, (symbol, clock, number, indicators) in enumerate(rows, start=1)
     ]
     schema = ", ".join(f"{column.name} {column.type}" for column in columns)
-    return spark.createDataFrame([tuple(row[column.name] for column in columns) for row in full], schema)
+    return spark.createDataFrame([tuple(row.get(column.name) for column in columns) for row in full], schema)
 
 
 def dark(symbol: str, clock: str, number: int, conditions: str = "43") -> dict[str, str]:
