@@ -135,7 +135,7 @@ def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
             *luck.choices(["detect", "land", "broker"], k=max(0, KILLS - 4)),
         ]
         for victim in victims:
-            time.sleep(luck.uniform(1, 15))
+            time.sleep(luck.uniform(1, 10))
             if victim == "broker":
                 broker.kill()
                 broker.start()
