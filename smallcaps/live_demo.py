@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from smallcaps.config import KafkaSettings, Settings
 from smallcaps.detectors.detect import detect
+from smallcaps.detectors.registry import INTRADAY
 from smallcaps.errors import FailedDependency
 from smallcaps.ingest.flatfiles import ingest_flatfiles
 from smallcaps.lake import Lake
@@ -40,7 +41,6 @@ REFINED = (
     *("silver.bars_1m", "silver.universe", "silver.baselines", "silver.session_volumes", "silver.volume_curves"),
 )
 """What detection needs to know before the open, and what the replay plays."""
-GRAINS = ("minute", "trade")
 DISORDER = Disorder(late=0.01, doubled=0.01, revised=0.01, lateness_seconds=45)
 QUIET_SECONDS = 15.0
 """Detection that is not behind and has told nothing for so long is done."""
@@ -64,7 +64,7 @@ def steps(lake: Lake, settings: Settings, market: Path) -> list[tuple[str, Calla
         ("refine it", lambda: refine(lake, settings, *days(), REFINED)),
         *(
             (f"detect {grain}, as history", lambda grain=grain: detect(lake, settings, grain, days()[1], days()[1]))
-            for grain in GRAINS
+            for grain in INTRADAY
         ),
     ]
 

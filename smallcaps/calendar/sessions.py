@@ -8,6 +8,13 @@ import exchange_calendars
 import pandas as pd
 
 NEW_YORK = ZoneInfo("America/New_York")
+
+
+def new_york_day(instant_ns: str) -> str:
+    """SQL for New York's day of an instant, which is SQL for nanoseconds."""
+    return f"to_date(from_utc_timestamp(timestamp_micros({instant_ns} div 1000), '{NEW_YORK.key}'))"
+
+
 FIRST_SESSION = "1990-01-02"
 """Where numbering begins: a fixed day, so that numbers never change. The vendor's history starts in 2003."""
 

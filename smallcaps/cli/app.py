@@ -28,7 +28,19 @@ from rich.table import Table as RichTable
 from rich.tree import Tree
 
 from smallcaps import demo as main_job
-from smallcaps.cli.console import DAY, From, To, days_from_to, messages, opened, output, report_folder, timed, working
+from smallcaps.cli.console import (
+    DAY,
+    From,
+    To,
+    days_from_to,
+    messages,
+    names_of,
+    opened,
+    output,
+    report_folder,
+    timed,
+    working,
+)
 from smallcaps.cli.dataset import dataset_app
 from smallcaps.cli.doctor import EXTRAS, examine
 from smallcaps.cli.forecast import foretell, show
@@ -49,7 +61,7 @@ from smallcaps.detectors.detect import (
     statement_of,
 )
 from smallcaps.detectors.manifest import build_manifest, explain
-from smallcaps.detectors.registry import GRAINS
+from smallcaps.detectors.registry import GRAINS, INTRADAY
 from smallcaps.errors import BUG_EXIT_CODE, BadData, BadInput, FailedDependency, SmallcapsError
 from smallcaps.ingest.feed import ingest_feed
 from smallcaps.ingest.flatfiles import ingest_flatfiles, vendor_files
@@ -130,14 +142,6 @@ class Format(StrEnum):
     json = "json"
 
 
-def _names(symbols: str | None) -> list[str] | None:
-    if symbols is None:
-        return None
-    if not (names := [name for name in symbols.split(",") if name]):
-        raise BadInput("--symbols names no symbol.")
-    return names
-
-
 @app.command()
 def doctor(
     vendor: Annotated[
@@ -190,7 +194,7 @@ def ingest_flatfiles_command(
     dry_run: DryRun = False,
 ) -> None:
     """Take the vendor's flat files into raw and bronze; of the vendor's bucket only what is not here already."""
-    days, names = days_from_to(first, last), _names(symbols)
+    days, names = days_from_to(first, last), names_of(symbols)
     source = vendor_files(load_settings().vendor) if root is None else Folder(root)
     lake, settings = opened()
     if dry_run:
@@ -224,7 +228,7 @@ def ingest_rest_command(
     dry_run: DryRun = False,
 ) -> None:
     """Take REST endpoints of the vendor and FRED into bronze; what is there already is not asked for again."""
-    want = wanted(*days_from_to(first, last), _names(symbols), as_of.date() if as_of else None)
+    want = wanted(*days_from_to(first, last), names_of(symbols), as_of.date() if as_of else None)
     # What is wrong is told before Spark starts.
     named = chosen(endpoints.split(","), want)
     keys = {} if dry_run else keys_of(load_settings(), (endpoint.source for endpoint in named))
@@ -261,7 +265,7 @@ def ingest_all_command(
     first: From, last: To, symbols: Symbols = None, as_of: AsOf = None, dry_run: DryRun = False
 ) -> None:
     """Take everything in that is taken in day by day. What fails does not stop the rest."""
-    want = wanted(*days_from_to(first, last), _names(symbols), as_of.date() if as_of else None)
+    want = wanted(*days_from_to(first, last), names_of(symbols), as_of.date() if as_of else None)
     settings = load_settings()
     sources = [source for source in Source if source is Source.VENDOR or has_key(settings, source)]
     if Source.FRED not in sources:
@@ -355,7 +359,7 @@ def detect_daily_command(first: From, last: To) -> None:
 @detect_app.command("intraday")
 def detect_intraday_command(first: From, last: To) -> None:
     """Run the minute and trade detectors, each where silver has its rows."""
-    _detect(["minute", "trade"], first, last)
+    _detect(list(INTRADAY), first, last)
 
 
 def _detect(grains: Sequence[str], first: datetime, last: datetime) -> None:

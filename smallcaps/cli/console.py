@@ -54,6 +54,15 @@ def days_from_to(first: datetime, last: datetime) -> tuple[date, date]:
     return first.date(), last.date()
 
 
+def names_of(symbols: str | None) -> list[str] | None:
+    """The names of `--symbols`; None where it was not given. Raises BadInput where it names none."""
+    if symbols is None:
+        return None
+    if not (names := [name for name in symbols.split(",") if name]):
+        raise BadInput("--symbols names no symbol.")
+    return names
+
+
 def report_folder(lake: Lake, given: Path | None) -> Path:
     """Where the report goes: as given, else into a lake on this machine. Raises BadInput where neither is possible."""
     if given is None and "://" in lake.root:

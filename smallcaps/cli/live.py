@@ -17,16 +17,16 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from smallcaps.calendar.sessions import NEW_YORK
-from smallcaps.cli.console import DAY, messages, opened, output, started, timed
+from smallcaps.cli.console import DAY, messages, names_of, opened, output, started, timed
 from smallcaps.config import Settings, load_settings
+from smallcaps.detectors.registry import INTRADAY
 from smallcaps.errors import BadData, BadInput, FailedDependency
 from smallcaps.lake import TOPICS, Lake, recorded_run
 from smallcaps.lake.topics import DEAD_LETTERS
 from smallcaps.log import write_log
 from smallcaps.sources.polygon.credentials import read_key
 
-GRAINS = ("minute", "trade")
-BOTH = ",".join(GRAINS)
+BOTH = ",".join(INTRADAY)
 Day = Annotated[datetime | None, typer.Option("--date", formats=DAY, help="Session; default: New York's today.")]
 Grains = Annotated[str, typer.Option(help="Which detectors: minute, trade or both, with a comma between.")]
 Seconds = Annotated[float | None, typer.Option(help="How long; default: until interrupted.")]
@@ -62,9 +62,7 @@ def live_ingest_command(
     from smallcaps.streaming.feed import ingest_live
     from smallcaps.streaming.process import running_as
 
-    names = None if symbols is None else [name for name in symbols.split(",") if name]
-    if names == []:
-        raise BadInput("--symbols names no symbol.")
+    names = names_of(symbols)
     settings = load_settings()
     key = read_key(settings.vendor.secret)
     log = write_log(settings.cache / "logs")
@@ -298,7 +296,7 @@ def live_demo_command(
         seconds = "–" if one.median_seconds is None else f"{one.median_seconds:.0f}"
         recalled.add_row(one.kind, str(one.planted), str(one.told), seconds)
     output.print(recalled)
-    _report(lake, settings, day, list(GRAINS))
+    _report(lake, settings, day, list(INTRADAY))
 
 
 def _told(alerts: Sequence[dict[str, Any]], day: date, sent: tuple[int, int], facts: Mapping[str, Any]) -> RichTable:
@@ -340,7 +338,7 @@ def replay_command(
     from smallcaps.streaming.replay import Disorder, replay
 
     disorder = Disorder(late, doubled, dropped, revised, lateness, seed)
-    names = None if symbols is None else [name for name in symbols.split(",") if name]
+    names = names_of(symbols)
     lake, settings = opened()
     with running_as(_parts(settings), "replay") as part, Outlet(settings.kafka) as outlet:
 
@@ -425,8 +423,8 @@ def _session(day: datetime | None) -> date:
 
 def _grains(names: str) -> list[str]:
     chosen = [name for name in names.split(",") if name]
-    if not chosen or set(chosen) - {*GRAINS}:
-        raise BadInput(f"--grains {names} are not among {', '.join(GRAINS)}.")
+    if not chosen or set(chosen) - {*INTRADAY}:
+        raise BadInput(f"--grains {names} are not among {', '.join(INTRADAY)}.")
     return chosen
 
 

@@ -11,6 +11,8 @@ from smallcaps.detectors.minute.grain import GRAIN as MINUTE
 from smallcaps.detectors.trade.grain import GRAIN as TRADE
 
 GRAINS: dict[str, Grain] = {grain.name: grain for grain in (DAILY, MINUTE, TRADE)}
+INTRADAY = tuple(name for name, grain in GRAINS.items() if grain.stays_in_session)
+"""Grains whose events are known within the session."""
 
 
 @cache

@@ -72,6 +72,17 @@ class Changes:
     corrected: list[Event] = field(default_factory=list)
     retracted: list[Event] = field(default_factory=list)
 
+    @property
+    def events(self) -> list[Event]:
+        """All of them, in this order."""
+        return [*self.new, *self.corrected, *self.retracted]
+
+    def add(self, before: Mapping[str, Event], now: Mapping[str, Event]) -> None:
+        """What makes of the events before, by id, those now."""
+        self.new.extend(event for one, event in now.items() if one not in before)
+        self.corrected.extend(event for one, event in now.items() if one in before and event != before[one])
+        self.retracted.extend(event for one, event in before.items() if one not in now)
+
 
 class Tape:
     """Rows of one grain as they arrive, in columns of `schema`, and the events that stand by them.
@@ -173,11 +184,7 @@ class Tape:
         for place, first in piece.first.items():
             stood = self.standing.get(place, {})
             before = {one: event for one, event in stood.items() if event["number"] >= first}
-            changes.retracted.extend(event for one, event in before.items() if one not in now[place])
-            changes.new.extend(event for one, event in now[place].items() if one not in before)
-            changes.corrected.extend(
-                event for one, event in now[place].items() if one in before and event != before[one]
-            )
+            changes.add(before, now[place])
             self.standing[place] = {one: event for one, event in stood.items() if one not in before} | now[place]
         return changes
 

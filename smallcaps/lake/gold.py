@@ -67,15 +67,14 @@ EVENTS = Table(
         ),
     ),
 )
-_KNOWN_SYMBOL = Column(
-    "is_known_symbol",
-    "boolean",
-    "The vendor listed the symbol before the day; one that it did not may be anything",
-    nullable=False,
-)
 _LIVE = (
     Column("number", "bigint", "Minute of its bar, or its second, since 04:00 New York", nullable=False),
-    _KNOWN_SYMBOL,
+    Column(
+        "is_known_symbol",
+        "boolean",
+        "The vendor listed the symbol before the day; one that it did not may be anything",
+        nullable=False,
+    ),
     Column(
         "event_ns",
         "bigint",

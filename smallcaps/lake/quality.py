@@ -68,16 +68,21 @@ def refused(judged: DataFrame, table: str, reasons: dict[str, str]) -> DataFrame
     return broken.select(*quarantined(broken, table, reasons))
 
 
+def in_words(reasons: dict[str, str]) -> Column:
+    """The rule that a judged row broke in words; its name where there are none."""
+    words = F.create_map(*[F.lit(part) for pair in reasons.items() for part in pair])
+    return F.coalesce(words[F.col(RULE)], F.col(RULE))
+
+
 def quarantined(judged: DataFrame, table: str, reasons: dict[str, str]) -> list[Column]:
     """The columns of ops.quarantine, of a refused row of `judged`."""
     columns = [f"{RECEIVED}.*"] if RECEIVED in judged.columns else [name for name in judged.columns if name != RULE]
-    words = F.create_map(*[F.lit(part) for pair in reasons.items() for part in pair])
     identity = F.concat_ws("|", F.lit(table), F.col(RULE), "source_sha256", F.col("source_line").cast("string"))
     return [
         F.sha2(identity, 256).alias("quarantine_id"),
         F.lit(table).alias("table_name"),
         F.col(RULE).alias("rule"),
-        F.coalesce(words[F.col(RULE)], F.col(RULE)).alias("reason"),
+        in_words(reasons).alias("reason"),
         F.col("source_sha256"),
         F.col("source_line").cast("bigint").alias("source_line"),
         F.to_json(F.struct(*columns)).alias("payload"),

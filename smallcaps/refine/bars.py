@@ -3,16 +3,16 @@
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from smallcaps.calendar.sessions import new_york_day
 from smallcaps.lake import Rule, judge, judge_repeats
 from smallcaps.refine.adjustments import like_a_split, with_factor
 from smallcaps.refine.labels import label, relabel
 from smallcaps.refine.ticks import together
 
-_DAY_OF_START = "to_date(from_utc_timestamp(timestamp_micros(window_start_ns div 1000), 'America/New_York'))"
 NOT_A_SESSION = Rule("not_a_session", "session_number IS NULL", "New York did not trade that day")
 RULES = (
     NOT_A_SESSION,
-    Rule("wrong_day", f"{_DAY_OF_START} <> session_date", "the bar does not start on the file's day"),
+    Rule("wrong_day", f"{new_york_day('window_start_ns')} <> session_date", "the bar does not start on the file's day"),
     Rule("non_positive_price", "least(open, high, low, close) <= 0", "a price is zero or negative"),
     Rule("high_below_low", "high < low", "the high is below the low"),
     Rule(

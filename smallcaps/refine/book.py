@@ -3,6 +3,7 @@
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from smallcaps.calendar.sessions import new_york_day
 from smallcaps.lake import Rule, declared, judge, judge_repeats
 from smallcaps.refine.labels import label
 from smallcaps.refine.ticks import DUPLICATE, STALE_NS
@@ -12,7 +13,7 @@ RULES = (
     Rule("not_a_session", "session_number IS NULL", "New York did not trade that day"),
     Rule(
         "wrong_day",
-        "to_date(from_utc_timestamp(timestamp_micros(published_ns div 1000), 'America/New_York')) <> session_date",
+        f"{new_york_day('published_ns')} <> session_date",
         "the time is not on the file's day",
     ),
     Rule(

@@ -5,6 +5,7 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from smallcaps.calendar.sessions import new_york_day
 from smallcaps.lake import Rule, declared, judge, judge_repeats
 from smallcaps.refine.labels import label
 from smallcaps.sources.polygon.conditions import (
@@ -16,10 +17,9 @@ from smallcaps.sources.polygon.conditions import (
     conditions_that_forbid,
 )
 
-_DAY = "to_date(from_utc_timestamp(timestamp_micros(sip_ns div 1000), 'America/New_York'))"
 _TIME_RULES = (
     Rule("not_a_session", "session_number IS NULL", "New York did not trade that day"),
-    Rule("wrong_day", f"{_DAY} <> session_date", "the time is not on the file's day"),
+    Rule("wrong_day", f"{new_york_day('sip_ns')} <> session_date", "the time is not on the file's day"),
 )
 TRADE_RULES = (
     *_TIME_RULES,

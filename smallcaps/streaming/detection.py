@@ -16,7 +16,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
@@ -31,6 +30,7 @@ from smallcaps.detectors.window_calls import words
 from smallcaps.lake import RULE, Lake, declared, judge
 from smallcaps.lake.declaration import Topic
 from smallcaps.lake.quality import sound
+from smallcaps.lake.runs import computed_once
 from smallcaps.lake.topics import BARS, LULD, QUOTES, TRADES
 from smallcaps.refine.bars import judged_vendor_minutes, relabelled_minutes
 from smallcaps.refine.labels import calendar_frame, relabel
@@ -127,13 +127,9 @@ class Detection:
         if self._ends:
             return
         stands = {event["event_id"]: event for tape in self.tapes.values() for event in tape.events_that_stand()}
-        changes = Changes(
-            [event for one, event in stands.items() if one not in self._told],
-            [event for one, event in stands.items() if one in self._told and event != self._told[one]],
-            [event for one, event in self._told.items() if one not in stands],
-        )
-        told = [*changes.new, *changes.corrected, *changes.retracted]
-        self.alerts.send(changes, map(_of_event, told), self.context.known)
+        changes = Changes()
+        changes.add(self._told, stands)
+        self.alerts.send(changes, map(_of_event, changes.events), self.context.known)
 
     def facts(self) -> dict[str, Any]:
         """How it gets on."""
@@ -150,8 +146,7 @@ class Detection:
     def step(self, batch: DataFrame, number: int) -> None:
         """A micro-batch of Kafka's rows."""
         prefix = self.settings.kafka.prefix
-        raw = batch.persist(StorageLevel.MEMORY_AND_DISK)
-        try:
+        with computed_once(batch) as raw:
             ends = raw.groupBy("topic", "partition").agg(F.max("offset").alias("last")).collect()
             reached = {(row.topic.removeprefix(prefix), row.partition): row.last for row in ends}
             of = {name: raw.where(F.col("topic") == f"{prefix}{name}") for name, _ in reached}
@@ -173,8 +168,6 @@ class Detection:
                 # While it catches up a halt may be heard of long after the trades that it labels.
                 if grain == "trade" and not was_behind:
                     tape.forget()
-        finally:
-            raw.unpersist()
         self.batches += 1
 
     def _rows(self, grain: str, raw: DataFrame | None) -> tuple[pa.Table, list[Evidence | None]]:
@@ -219,9 +212,8 @@ class Detection:
         if piece is None:
             return
         changes = tape.stand(piece, tape.events(piece))
-        told = [*changes.new, *changes.corrected, *changes.retracted]
-        if told and not self._ends:
-            self.alerts.send(changes, self._rests_on(rows, evidence, tape, told), self.context.known)
+        if changes.events and not self._ends:
+            self.alerts.send(changes, self._rests_on(rows, evidence, tape, changes.events), self.context.known)
         tape.keep(piece)
 
     def _rests_on(

@@ -17,7 +17,6 @@ from smallcaps.streaming.messages import read
 _QUOTE = ("symbol", "session_date", "sip_ns", "sequence_number", "conditions", "bid_price", "ask_price")
 _SAID = ["symbol", "session_date", "sip_ns", "sequence_number", "indicators"]
 _IS_DARK = "is_dark"
-_LABELLED_LAST = "session <> 'closed'"
 
 
 class Halts:
@@ -88,7 +87,7 @@ class Halts:
     def _looked_at(self, quotes: DataFrame, suspects: set[str]) -> pa.Table:
         """Quotes that may be dark and all of the suspects, in order."""
         some = self._of_day(read(quotes, QUOTES)).where(F.expr(SUSPECTED) | F.col("symbol").isin(sorted(suspects)))
-        labelled = label(some, self.calendar, "sip_ns").where(_LABELLED_LAST)
+        labelled = label(some, self.calendar, "sip_ns").where("session <> 'closed'")
         rows = labelled.select(*_QUOTE, F.expr(DARK).alias(_IS_DARK)).toArrow()
         return rows.sort_by([("sip_ns", "ascending"), ("sequence_number", "ascending")])
 

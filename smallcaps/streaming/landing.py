@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
@@ -19,7 +18,8 @@ from smallcaps.config import Settings
 from smallcaps.errors import FailedDependency
 from smallcaps.lake import RULE, Run
 from smallcaps.lake.declaration import Topic
-from smallcaps.lake.quality import sound
+from smallcaps.lake.quality import in_words, sound
+from smallcaps.lake.runs import computed_once
 from smallcaps.lake.topics import BARS, DEAD_LETTERS, LULD, NEWS, QUOTES, SECTOR, TRADES
 from smallcaps.log import tell
 from smallcaps.streaming.kafka import Outlet, topic_ids, watermarks
@@ -72,18 +72,14 @@ class Landing:
             raise FailedDependency(
                 "A topic was made anew while its messages landed. Start landing again: it begins with the new one."
             )
-        raw = batch.persist(StorageLevel.MEMORY_AND_DISK)
-        try:
+        with computed_once(batch) as raw:
             there = {row.topic for row in raw.select("topic").distinct().collect()}
             for topic in self.topics:
-                if f"{self.settings.kafka.prefix}{topic.name}" in there:
-                    self._land(topic, raw.where(F.col("topic") == f"{self.settings.kafka.prefix}{topic.name}"))
-        finally:
-            raw.unpersist()
+                if (name := f"{self.settings.kafka.prefix}{topic.name}") in there:
+                    self._land(topic, raw.where(F.col("topic") == name))
 
     def _land(self, topic: Topic, raw: DataFrame) -> None:
-        judged = read(_after(raw, self.known[topic.name]), topic).persist(StorageLevel.MEMORY_AND_DISK)
-        try:
+        with computed_once(read(_after(raw, self.known[topic.name]), topic)) as judged:
             self._bury(topic, judged.where(F.col(RULE).isNotNull()))
             rows = sound(judged).select(*landed(topic, self.ids[topic.name]))
             if "kafka_offset" in rows.columns:
@@ -92,19 +88,16 @@ class Landing:
                 self.known[topic.name] |= {row.kafka_partition: row.last for row in last}
             else:
                 self.landed += self.run.add_missing(topic.table.name, rows).rows
-        finally:
-            judged.unpersist()
 
     def _bury(self, topic: Topic, refused: DataFrame) -> None:
         """Put messages that cannot be taken where they are kept."""
         reasons = {rule.name: rule.reason for rule in rules_of(topic)}
-        words = F.create_map(*[F.lit(part) for pair in reasons.items() for part in pair])
         rows = refused.select(
             F.lit(self.ids[topic.name]).alias("kafka_topic"),
             *("kafka_partition", "kafka_offset"),
             F.col("kafka_at").alias("produced_at"),
             F.col(RULE).alias("rule"),
-            words[F.col(RULE)].alias("reason"),
+            in_words(reasons).alias("reason"),
             *("message_key", "message"),
         )
         if self.lake.exists(_DEAD):
@@ -129,11 +122,8 @@ class Landing:
 
 def _after(raw: DataFrame, known: Mapping[int, int]) -> DataFrame:
     """The messages that have not landed yet."""
-    landed_already = [
-        (F.col("partition") == partition) & (F.col("offset") <= last) for partition, last in sorted(known.items())
-    ]
-    for condition in landed_already:
-        raw = raw.where(~condition)
+    for partition, last in known.items():
+        raw = raw.where((F.col("partition") != partition) | (F.col("offset") > last))
     return raw
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
@@ -11,6 +10,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from smallcaps.config import Settings
 from smallcaps.lake import Run, sql_literal
 from smallcaps.lake.quality import sound
+from smallcaps.lake.runs import computed_once
 from smallcaps.lake.topics import ALERTS
 from smallcaps.streaming.alerts import RETRACTED
 from smallcaps.streaming.messages import read
@@ -30,14 +30,11 @@ class LiveEvents:
         """A micro-batch of the topic's rows."""
         # It has a session of its own, by whose settings its writes are signed.
         self.lake.spark = batch.sparkSession
-        alerts = sound(read(batch, ALERTS)).persist(StorageLevel.MEMORY_AND_DISK)
-        try:
+        with computed_once(sound(read(batch, ALERTS))) as alerts:
             told = alerts.select("event_id", "session_date").distinct().collect()
             if not told:
                 return
             self.run.add_missing(REVISIONS, alerts.select(*[column.name for column in ALERTS.table.columns]))
-        finally:
-            alerts.unpersist()
         days = ", ".join(f"DATE'{day}'" for day in sorted({row.session_date for row in told}))
         ids = ", ".join(sorted(sql_literal(row.event_id) for row in told))
         where = f"session_date IN ({days}) AND event_id IN ({ids})"

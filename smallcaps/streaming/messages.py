@@ -11,6 +11,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
+from smallcaps.calendar.sessions import new_york_day
 from smallcaps.lake import RULE, Rule, declared_topic
 from smallcaps.lake.declaration import KAFKA, Topic
 from smallcaps.lake.quality import verdict
@@ -24,7 +25,6 @@ BEHIND_DAYS = 7
 CARRIED = ("kafka_partition", "kafka_offset", "kafka_at")
 """What is known of a message beside what it says: where it lies, and when it was put there."""
 _CORRUPT = "_corrupt"
-_DAY_OF_EVENT = "to_date(from_utc_timestamp(timestamp_micros(event_ns div 1000), 'America/New_York'))"
 _AHEAD = f"unix_micros(least(received_at, kafka_at)) + {AHEAD_SECONDS}000000L"
 _BEHIND = f"unix_micros(received_at) - {BEHIND_DAYS * 86_400}000000L"
 
@@ -36,7 +36,9 @@ def rules_of(topic: Topic) -> tuple[Rule, ...]:
         []
         if "session_date" not in topic.schema.names
         else [
-            Rule("wrong_day", f"{_DAY_OF_EVENT} <> session_date", "it is not of the day on which it happened"),
+            Rule(
+                "wrong_day", f"{new_york_day('event_ns')} <> session_date", "it is not of the day on which it happened"
+            ),
         ]
     )
     closed = topic.table.conditions

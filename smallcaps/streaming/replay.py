@@ -71,8 +71,7 @@ class Disorder:
 
 def published(lake: Lake, settings: Settings, topic: Topic, day: date) -> DataFrame:
     """Rows of the topic's columns of a day, with `at_ns`, when they were published. Raises BadInput where the lake has none."""
-    table = "silver.bars_1m" if topic is BARS else topic.table.name
-    rows = lake.read(table).where(F.col("session_date") == F.lit(day))
+    rows = lake.read(_table(topic)).where(F.col("session_date") == F.lit(day))
     if topic is BARS:
         delay = settings.publication_delay_seconds * 1_000_000_000
         identity = "sha2(concat_ws('|', 'silver.bars_1m', symbol, unix_micros(ts)), 256)"
@@ -91,6 +90,10 @@ def published(lake: Lake, settings: Settings, topic: Topic, day: date) -> DataFr
     known = {column.name: column.type for column in topic.columns}
     values = [F.col(name).cast(known[name]).alias(name) for name in known if name in rows.columns]
     return rows.select(*values, "at_ns")
+
+
+def _table(topic: Topic) -> str:
+    return "silver.bars_1m" if topic is BARS else topic.table.name
 
 
 def replay(
@@ -114,7 +117,7 @@ def replay(
         raise BadInput(f"--speed {speed:g} is no speed.")
     parts = []
     for topic in topics:
-        if lake.exists("silver.bars_1m" if topic is BARS else topic.table.name):
+        if lake.exists(_table(topic)):
             rows = published(lake, settings, topic, day)
             if symbols is not None:
                 rows = rows.where(F.col("symbol").isin(*symbols))

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from smallcaps.config import Settings
 from smallcaps.detectors.detect import detect
+from smallcaps.detectors.registry import INTRADAY
 from smallcaps.ingest.flatfiles import ingest_flatfiles
 from smallcaps.lake import TOPICS, Lake
 from smallcaps.lake.topics import DEAD_LETTERS
@@ -20,7 +21,7 @@ from smallcaps.sources.simulator.layout import tape_days
 from smallcaps.streaming.broker import Broker
 from smallcaps.streaming.kafka import make_topics
 
-GRAINS = ("minute", "trade")
+GRAINS = INTRADAY
 REFINED = (
     *("silver.calendar", "silver.securities", "silver.adjustments", "silver.bars_1d", "silver.halts", "silver.trades"),
     *("silver.bars_1m", "silver.universe", "silver.baselines", "silver.session_volumes", "silver.volume_curves"),
