@@ -98,8 +98,8 @@ class Detection:
         self.halts = Halts(lake.spark, day, self.context.calendar)
         self.alerts = Alerts(outlet)
         self.batches = 0
-        self.barred: set[str] = set()
-        """Securities with a row beyond what the statements compute with: the batch job leaves their day out, too."""
+        self.barred: dict[str, set[str]] = {grain: set() for grain in grains}
+        """Securities with a row beyond what a grain's statement computes with: the batch job leaves their day out of it, too."""
         self._lake = lake
         self._told: dict[str, Event] = {}
         self._ends: dict[Place, int] = {}
@@ -139,7 +139,7 @@ class Detection:
             "alerts": sum(self.alerts.sent.values()),
             **self.alerts.sent,
             "too_late": sum(tape.too_late for tape in self.tapes.values()),
-            "barred": len(self.barred),
+            "barred": sum(map(len, self.barred.values())),
             "catching_up": bool(self._ends),
         }
 
@@ -182,20 +182,19 @@ class Detection:
         rows = sound(judge_rows(marked, self.context.calendar, self.halts.frame()))
         judged = judge(named(rows, self.context.securities), GRAINS[grain].limits)
         found = judged.select(*tape.schema.names, "source_sha256", "source_line", RULE).toArrow().sort_by("source_line")
-        self._bar(found.filter(found[RULE].is_valid()))
-        if self.barred:
-            barred = pc.is_in(found["security_id"], pa.array(sorted(self.barred), pa.string()))
+        self._bar(grain, found.filter(found[RULE].is_valid()))
+        if self.barred[grain]:
+            barred = pc.is_in(found["security_id"], pa.array(sorted(self.barred[grain]), pa.string()))
             found = found.filter(pc.invert(barred))
         return found.select(tape.schema.names), [_evidence(text) for text in found["source_sha256"].to_pylist()]
 
-    def _bar(self, beyond: pa.Table) -> None:
-        """Leave securities out that have rows beyond the limits, and take back what was told of them."""
-        new = {*beyond["security_id"].to_pylist()} - self.barred
+    def _bar(self, grain: str, beyond: pa.Table) -> None:
+        """Leave securities out of a grain that have rows beyond its limits, and take back what was told of them."""
+        new = {*beyond["security_id"].to_pylist()} - self.barred[grain]
         if not new:
             return
-        self.barred |= new
-        keys = {(security, self.context.day) for security in new}
-        gone = [event for tape in self.tapes.values() for event in tape.bar(keys)]
+        self.barred[grain] |= new
+        gone = self.tapes[grain].bar({(security, self.context.day) for security in new})
         if not self._ends:
             self.alerts.send(Changes(retracted=gone), map(_of_event, gone), self.context.known)
 
