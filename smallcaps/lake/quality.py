@@ -39,7 +39,7 @@ def verdict(rules: Sequence[Rule]) -> Column:
     return F.expr(f"CASE {broken} END")
 
 
-def judge_repeats(frame: DataFrame, key: Sequence[str], order: Sequence[str], name: str) -> DataFrame:
+def judge_repeats(frame: DataFrame, key: Sequence[str], order: Sequence[str | Column], name: str) -> DataFrame:
     """Judges all but the first (by `order`) of the sound rows that share `key` to be repeats (rule `name`).
 
     Rows are sorted by `key` in its order: one like that of the table's files is cheap.

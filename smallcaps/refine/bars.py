@@ -7,7 +7,7 @@ from smallcaps.calendar.sessions import new_york_day
 from smallcaps.lake import Rule, judge, judge_repeats
 from smallcaps.refine.adjustments import like_a_split, with_factor
 from smallcaps.refine.labels import label, relabel
-from smallcaps.refine.ticks import together
+from smallcaps.refine.ticks import together, which_holds
 
 NOT_A_SESSION = Rule("not_a_session", "session_number IS NULL", "New York did not trade that day")
 RULES = (
@@ -28,7 +28,7 @@ MINUTE_RULES = (
     Rule("not_on_the_minute", "window_start_ns % 60000000000L <> 0", "the bar does not start on a minute"),
 )
 DUPLICATE = "duplicate_row"
-REASONS = {rule.name: rule.reason for rule in MINUTE_RULES} | {DUPLICATE: "an earlier row has the same symbol and time"}
+REASONS = {rule.name: rule.reason for rule in MINUTE_RULES} | {DUPLICATE: "another row has the same symbol and time"}
 _TYPES = (
     *(f"cast({name} AS double) AS {name}" for name in ("open", "high", "low", "close")),
     "cast(bround(volume) AS bigint) AS volume",
@@ -87,12 +87,12 @@ _IS_AUCTION = "minute = segment_start AND session IN ('regular', 'post') AS is_a
 
 
 def judged_vendor_minutes(bars: DataFrame, calendar: DataFrame, resumptions: DataFrame | None = None) -> DataFrame:
-    """bronze.bars_1m rows judged and labelled, in silver.bars_1m's columns but for security_id; `resumptions` as for `label`.
-    Repeats are not judged yet: `once`.
+    """bronze.bars_1m rows judged and labelled, in silver.bars_1m's columns but for security_id, and kafka_offset; `resumptions`
+    as for `label`. Repeats are not judged yet: `once`.
     """
     judged = judge(label(bars, calendar, "window_start_ns", resumptions), MINUTE_RULES)
     return judged.selectExpr(
-        *("_rule", "source_sha256", "source_line", "symbol", "session_date"),
+        *("_rule", "source_sha256", "source_line", "kafka_offset", "symbol", "session_date"),
         "timestamp_micros(window_start_ns div 1000) AS ts",
         *("session", "segment", "segment_start", "minute"),
         *_TYPES,
@@ -109,9 +109,9 @@ def relabelled_minutes(minutes: DataFrame, calendar: DataFrame, resumptions: Dat
 
 
 def once(minutes: DataFrame) -> DataFrame:
-    """Judged rows of silver.bars_1m's columns, those of one symbol and time but the first judged to be repeats."""
+    """Judged rows of silver.bars_1m's columns, those of one symbol and time but the one that holds judged to be repeats."""
     key = ("session_date", "symbol", "ts")
-    return judge_repeats(together(minutes), key, ("source_sha256", "source_line"), DUPLICATE)
+    return judge_repeats(together(minutes), key, which_holds(), DUPLICATE).drop("kafka_offset")
 
 
 def minute_bars(trades: DataFrame, calendar: DataFrame, resumptions: DataFrame | None = None) -> DataFrame:

@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 from smallcaps.calendar.sessions import new_york_day
 from smallcaps.lake import Rule, declared, judge, judge_repeats
 from smallcaps.refine.labels import label
-from smallcaps.refine.ticks import DUPLICATE, STALE_NS
+from smallcaps.refine.ticks import DUPLICATE, STALE_NS, which_holds
 
 LEVELS = 10
 RULES = (
@@ -28,7 +28,7 @@ RULES = (
     ),
     Rule("too_many_levels", f"size(bids) > {LEVELS} OR size(asks) > {LEVELS}", f"a side has over {LEVELS} levels"),
 )
-REASONS = {rule.name: rule.reason for rule in RULES} | {DUPLICATE: "an earlier row has the same identity"}
+REASONS = {rule.name: rule.reason for rule in RULES} | {DUPLICATE: "another row has the same identity"}
 _DAY = ("symbol", "session_date")
 
 
@@ -51,9 +51,7 @@ def with_best_quotes(book: DataFrame, quotes: DataFrame) -> DataFrame:
 def judged_book(book: DataFrame, quotes: DataFrame, calendar: DataFrame) -> DataFrame:
     """bronze.book rows judged and labelled, in silver.book's columns but for security_id; `quotes` is silver.quotes."""
     labelled = label(with_best_quotes(book, quotes), calendar, "published_ns")
-    judged = judge_repeats(
-        judge(labelled, RULES), declared("silver.book").key, ("source_sha256", "source_line"), DUPLICATE
-    )
+    judged = judge_repeats(judge(labelled, RULES), declared("silver.book").key, which_holds(), DUPLICATE)
     bid, ask = "get(bids, 0).price", "get(asks, 0).price"
     two_sided = "size(bids) > 0 AND size(asks) > 0"
     return judged.select(

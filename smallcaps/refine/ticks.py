@@ -36,7 +36,7 @@ QUOTE_RULES = (
 )
 DUPLICATE = "duplicate_row"
 REASONS = {rule.name: rule.reason for rule in (*TRADE_RULES, *QUOTE_RULES)} | {
-    DUPLICATE: "an earlier row has the same identity"
+    DUPLICATE: "another row has the same identity"
 }
 
 LATE_NS = 10_000_000_000
@@ -62,6 +62,13 @@ def eligibility(use: str) -> str:
     forbidden = ", ".join(map(str, conditions_that_forbid(use)))
     counted = f"IF(session IN ('pre', 'post'), array_remove(conditions, {FORM_T}), conditions)"
     return f"NOT arrays_overlap({counted}, array({forbidden})) AND NOT {_IS_RECORD}"
+
+
+def which_holds() -> tuple[Column, ...]:
+    """The order of rows of bronze that are alike, the one that holds first: of files the earliest line; of messages the last one,
+    which the vendor sent to put the others right.
+    """
+    return F.col("kafka_offset").isNotNull(), F.desc("kafka_offset"), F.col("source_sha256"), F.col("source_line")
 
 
 def together(rows: DataFrame) -> DataFrame:
@@ -93,9 +100,7 @@ def judged_trades(
         parts = F.broadcast(windows.withColumn("is_part", F.lit(True)))
         marked = labelled.join(parts, "source_sha256", "left")
         labelled = marked.withColumn("is_whole_day", F.col("is_part").isNull()).drop("is_part")
-    judged = judge_repeats(
-        judge(labelled, TRADE_RULES), declared("silver.trades").key, ("source_sha256", "source_line"), DUPLICATE
-    )
+    judged = judge_repeats(judge(labelled, TRADE_RULES), declared("silver.trades").key, which_holds(), DUPLICATE)
     return _as_silver(judged)
 
 
@@ -142,9 +147,7 @@ def judged_quotes(quotes: DataFrame, calendar: DataFrame) -> DataFrame:
     """bronze.quotes rows judged and labelled, in silver.quotes' columns but for security_id."""
     in_units = together(quotes).join(F.broadcast(size_units(quotes)), "session_date", "left")
     labelled = label(in_units, calendar, "sip_ns")
-    judged = judge_repeats(
-        judge(labelled, QUOTE_RULES), declared("silver.quotes").key, ("source_sha256", "source_line"), DUPLICATE
-    )
+    judged = judge_repeats(judge(labelled, QUOTE_RULES), declared("silver.quotes").key, which_holds(), DUPLICATE)
 
     def side(name: str) -> tuple[Column, Column]:
         price = F.when(F.col(f"{name}_price") > 0, F.col(f"{name}_price").cast("double"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SAMPLE
+from tests.conftest import INTERPRETED, SAMPLE
 from tests.s3 import CREDENTIALS, s3_server, s3_store
 
 pytestmark = pytest.mark.slow
@@ -26,6 +26,12 @@ COMMANDS = (
     ("report",),
     ("ingest", "flatfiles", "--root", "s3://nobodys-bucket", "--kinds", "day_aggs_v1", *RANGE),
 )
+SETTINGS = {
+    "SMALLCAPS_LAKE": "s3a://lake/root",
+    # Few rows: what takes long is what is asked of S3.
+    "SMALLCAPS_SPARK__CONF": json.dumps(INTERPRETED),
+    "SMALLCAPS_SPARK__SHUFFLE_PARTITIONS": "1",
+}
 PROGRAM = """
 import json, sys
 from smallcaps.cli.app import main
@@ -39,7 +45,7 @@ def test_a_lake_on_s3_is_filled_from_files_on_s3(tmp_path: Path) -> None:
         _fill(environment)
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM, json.dumps(COMMANDS)],
-            env={**os.environ, **environment, "SMALLCAPS_LAKE": "s3a://lake/root"},
+            env={**os.environ, **environment, **SETTINGS},
             capture_output=True,
             text=True,
             check=False,

@@ -96,6 +96,17 @@ def test_prices_stay_as_traded_and_hours_come_from_the_calendar(daily: dict[int,
     assert short.close_at.astimezone(UTC) == datetime(2015, 11, 27, 18, 0, tzinfo=UTC)
 
 
+def test_of_a_minute_that_came_again_over_the_live_feed_the_last_holds(spark: SparkSession) -> None:
+    told = [bar("A", DAY, "10:00", close=close) for close in ("10.10", "10.30", "10.20")]
+    offset = F.element_at(F.array(F.lit(5), F.lit(9), F.lit(6)), (F.col("source_line") - 1).cast("int"))
+    minutes = bronze_bars(spark, "bronze.bars_1m", [(DAY, row) for row in told])
+    judged = bars.judged_vendor_minutes(
+        minutes.withColumn("kafka_offset", offset.cast("bigint")),
+        calendar_frame(spark, date(2015, 11, 24), date(2015, 11, 24)),
+    )
+    assert [row.close for row in bars.once(judged).where("_rule IS NULL").collect()] == [10.3]
+
+
 def test_fractional_volume_is_rounded_half_even(daily: dict[int, Row]) -> None:
     # 1,000.5 → 1,000 and 1,001.5 → 1,002: the even neighbour; 0.0015 → 0.
     assert [only(daily, symbol).volume for symbol in ("EVENHALF", "ODDHALF", "SHARD")] == [1000, 1002, 0]

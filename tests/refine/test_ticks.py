@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import Row, SparkSession
+from pyspark.sql import functions as F
 
 from smallcaps.lake import declared
 from smallcaps.refine import ticks
@@ -420,6 +421,19 @@ def test_the_declared_key_tells_sound_quotes_apart(quotes: dict[int, Row]) -> No
     key = declared("silver.quotes").key
     identities = [tuple(row[name] for name in key) for row in quotes.values() if row["_rule"] is None]
     assert len(set(identities)) == len(identities)
+
+
+@pytest.mark.parametrize("offsets", [(7, 8, None), (None, 8, 7), (8, 7), (7, 8)])
+def test_of_rows_that_are_alike_that_of_a_file_holds_and_else_the_last_message(
+    spark: SparkSession, offsets: tuple[int | None, ...]
+) -> None:
+    """Whatever they are called: the source of a message is a hash of what it said."""
+    told = [trade("A", DAY, "10:00", 1, price=price) for price, _ in enumerate(offsets, start=1)]
+    places = F.element_at(F.array(*map(F.lit, offsets)), (F.col("source_line") - 1).cast("int"))
+    frame = bronze_trades(spark, [(DAY, row) for row in told]).withColumn("kafka_offset", places.cast("bigint"))
+    rows = judged_trades(frame, calendar_frame(spark, date(2015, 11, 24), date(2015, 11, 24))).collect()
+    wanted = offsets.index(None if None in offsets else max(filter(None, offsets)))
+    assert [row.price for row in rows if row["_rule"] is None] == [wanted + 1]
 
 
 def test_every_rule_of_trades_and_quotes_has_a_row_here() -> None:
