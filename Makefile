@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SEQUENCE := $(VENV)/.sequence
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sequence demo live-demo test test-fast check lock dictionary clean
+.PHONY: help setup sequence demo live-demo test test-fast guarantees check lock dictionary clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ test: $(SEQUENCE) ## Run all tests
 
 test-fast: $(SEQUENCE) ## Run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
+
+guarantees: $(SEQUENCE) ## Hold at full size what the tests hold at a smaller one: an hour
+	$(BIN)/python -m pytest -m guarantee --full-size
 
 check: $(READY) ## Style, types, rooms
 	$(BIN)/ruff check .

@@ -26,6 +26,16 @@ REPOSITORY = Path(__file__).parent.parent
 SAMPLE = REPOSITORY / "data" / "sample"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full-size", action="store_true", help="guarantees with as many kills and names as are promised")
+
+
+@pytest.fixture(scope="session")
+def full_size(pytestconfig: pytest.Config) -> bool:
+    """Whether guarantees are to be held at full size, which takes too long for every run."""
+    return bool(pytestconfig.getoption("--full-size"))
+
+
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The settings of environment `local`, whatever the shell has set, with a lake that no test shares."""

@@ -22,11 +22,11 @@ from deltalake import DeltaTable
 from smallcaps.lake import REGISTRY
 from tests.conftest import INTERPRETED, REPOSITORY, SAMPLE
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.guarantee]
 
 SEED = int(os.environ.get("KILL_SEED", time.time_ns() % 1_000_000))
 """Another one each time; KILL_SEED=n draws the same parts of the work again."""
-KILLS = {"ingest": 13, "refine": 7}
+KILLS, AT_FULL_SIZE = {"ingest": 4, "refine": 3}, {"ingest": 13, "refine": 7}
 LAYOUT, DAYS = "us_stocks_sip", ("2013-10-07", "2013-10-08")
 RANGE = ("--from", DAYS[0], "--to", DAYS[1])
 TABLES = "silver.calendar,silver.securities,silver.bars_1d,silver.trades,silver.quotes,silver.bars_1m"
@@ -114,7 +114,8 @@ def _kill_session(leader: int) -> None:
                 os.kill(number, signal.SIGKILL)
 
 
-def test_commands_killed_at_random_leave_what_undisturbed_ones_leave(tmp_path: Path) -> None:
+def test_commands_killed_at_random_leave_what_undisturbed_ones_leave(tmp_path: Path, full_size: bool) -> None:
+    kills = AT_FULL_SIZE if full_size else KILLS
     source, quiet = tmp_path / "source", tmp_path / "quiet"
     _source_with_faults(source)
     ingest = ("ingest", "flatfiles", "--root", str(source), "--kinds", "day_aggs_v1,trades_v1,quotes_v1", *RANGE)
@@ -131,14 +132,14 @@ def test_commands_killed_at_random_leave_what_undisturbed_ones_leave(tmp_path: P
             zip(
                 killed,
                 pool.map(
-                    lambda name: killed[name].killed(KILLS[name], worked[name], random.Random(f"{SEED} {name}")), killed
+                    lambda name: killed[name].killed(kills[name], worked[name], random.Random(f"{SEED} {name}")), killed
                 ),
                 strict=True,
             )
         )
 
     story = f"KILL_SEED={SEED}: killed after seconds of work {moments} (undisturbed {worked})"
-    assert {name: len(of_command) for name, of_command in moments.items()} == KILLS, story
+    assert {name: len(of_command) for name, of_command in moments.items()} == kills, story
     for disturbed, undisturbed in ((killed["ingest"].lake, ingested), (refined, quiet)):
         written = [name for name in REGISTRY if (undisturbed / REGISTRY[name].path / "_delta_log").is_dir()]
         assert {"ops.quarantine", "ops.ledger", "bronze.trades"} <= set(written)

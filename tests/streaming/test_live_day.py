@@ -23,8 +23,9 @@ from smallcaps.streaming.parity import compared, parity
 from smallcaps.streaming.replay import Disorder, replay
 from tests.streaming.conftest import GRAINS, Market
 
-KILLS = 4
+KILLS, AT_FULL_SIZE = 4, 20
 SEED = 3
+DISORDERLY = ("--late", "0.02", "--revised", "0.02", "--doubled", "0.02")
 PLAYED = (BARS.name, TRADES.name, QUOTES.name, LULD.name)
 
 
@@ -108,15 +109,17 @@ def until(is_so: Callable[[], bool], seconds: float, words: Callable[[], str]) -
 
 
 @pytest.mark.slow
+@pytest.mark.guarantee
 def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
-    market: Market, settings: Settings, broker: Broker, tmp_path: Path
+    market: Market, broker: Broker, tmp_path: Path, full_size: bool
 ) -> None:
+    kills = AT_FULL_SIZE if full_size else KILLS
     own = market.settings.model_copy(update={"kafka": broker.kafka})
     day = market.day.isoformat()
     commands = {
         "detect": ("live", "detect", "--date", day, "--from-earliest"),
         "land": ("live", "land", "--trigger", "2"),
-        "replay": ("replay", day, "--speed", "1500", "--late", "0.02", "--revised", "0.02", "--doubled", "0.02"),
+        "replay": ("replay", day, "--speed", "400" if full_size else "1500", *DISORDERLY),
     }
     luck = random.Random(SEED)
     with parts(own.lake, broker, tmp_path) as running:
@@ -132,7 +135,7 @@ def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
             "land",
             "broker",
             "replay",
-            *luck.choices(["detect", "land", "broker"], k=max(0, KILLS - 4)),
+            *luck.choices(["detect", "land", "broker"], k=kills - 4),
         ]
         for victim in victims:
             time.sleep(luck.uniform(1, 10))
