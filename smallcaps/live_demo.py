@@ -1,11 +1,11 @@
-"""The live tape on a simulated day: a market with planted episodes, its last session replayed through broker, landing and
-detection as the processes that they are, and what came of it.
+"""The live tape on a simulated day: a market with planted episodes, a model of its earlier sessions, the last one
+replayed through broker, landing, detection and scoring as the processes that they are, and what came of it.
 """
 
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,8 +20,14 @@ from smallcaps.detectors.detect import detect
 from smallcaps.detectors.registry import INTRADAY
 from smallcaps.errors import FailedDependency
 from smallcaps.ingest.flatfiles import ingest_flatfiles
+from smallcaps.labels.barriers import label_events
 from smallcaps.lake import Lake
 from smallcaps.lake.topics import ALERTS
+from smallcaps.models.frozen import current_dataset, definition_of
+from smallcaps.models.registry import CHALLENGER, version_with
+from smallcaps.models.targets import problem
+from smallcaps.models.tracking import client_of
+from smallcaps.models.training import train
 from smallcaps.refine.job import refine
 from smallcaps.serving.detection_episodes import TARGETS
 from smallcaps.sources.polygon.bucket import Folder
@@ -42,8 +48,12 @@ REFINED = (
 )
 """What detection needs to know before the open, and what the replay plays."""
 DISORDER = Disorder(late=0.01, doubled=0.01, revised=0.01, lateness_seconds=45)
+MODEL_OF = "intraday"
+"""The definition of datasets whose model scores. It need be no champion: a fortnight is too short to judge it by."""
 QUIET_SECONDS = 15.0
-"""Detection that is not behind and has told nothing for so long is done."""
+"""Of parts that are not behind: those that have told nothing for so long are done."""
+BEST = 5
+"""Signals that are shown."""
 
 
 def steps(lake: Lake, settings: Settings, market: Path) -> list[tuple[str, Callable[[], object]]]:
@@ -58,14 +68,27 @@ def steps(lake: Lake, settings: Settings, market: Path) -> list[tuple[str, Calla
         found = tape_days(market, "day")
         return found[0], found[-1]
 
+    def first(grain: str) -> date:
+        # There are trades of the last day alone.
+        return days()[0 if grain == "minute" else 1]
+
+    def learn() -> object:
+        called = problem(definition_of(settings, MODEL_OF))
+        if version_with(client_of(settings, lake), called, CHALLENGER) is not None:
+            return "it is there"
+        label_events(lake, settings, days()[0], tape_days(market, "day")[-2])
+        (trained,) = train(lake, settings, current_dataset(lake, settings, MODEL_OF), ["gradient_boosting"])
+        return f"{trained.events:,} events"
+
     return [
         ("simulate a market", build),
         ("ingest it", lambda: ingest_flatfiles(lake, settings, Folder(str(market)), KINDS, *days(), None)),
         ("refine it", lambda: refine(lake, settings, *days(), REFINED)),
         *(
-            (f"detect {grain}, as history", lambda grain=grain: detect(lake, settings, grain, days()[1], days()[1]))
+            (f"detect {grain}, as history", lambda grain=grain: detect(lake, settings, grain, first(grain), days()[1]))
             for grain in INTRADAY
         ),
+        ("learn from what came before", learn),
     ]
 
 
@@ -134,10 +157,43 @@ def part(folder: Path, name: str) -> State:
 
 
 def is_done(folder: Path, sent: tuple[int, int], told_at: float) -> bool:
-    """Whether all was sent, looked at and landed, and nothing has been told for QUIET_SECONDS."""
-    detected, landed = part(folder, "detect").facts, part(folder, "land").facts
-    caught_up = not detected.get("behind") and landed.get("landed", 0) + landed.get("refused", 0) >= sent[0]
+    """Whether all was sent, looked at, scored and landed, and nothing has been told for QUIET_SECONDS."""
+    detected, scored, landed = (part(folder, name).facts for name in ("detect", "score", "land"))
+    caught_up = not any(facts.get("behind") for facts in (detected, scored)) and not scored.get("waiting")
+    caught_up &= landed.get("landed", 0) + landed.get("refused", 0) >= sent[0]
     return 0 < sent[1] <= sent[0] and caught_up and time.monotonic() - told_at > QUIET_SECONDS
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What the model expected of the day's alerts that stand: how many it scored and called signals, how long after the alert in
+    the median, and of the most likely ones symbol, detector, probability and reasons.
+    """
+
+    scored: int
+    signals: int
+    threshold: float
+    median_seconds: float
+    best: tuple[tuple[str, str, float, str], ...]
+
+
+def signals(lake: Lake, day: date) -> Signals | None:
+    """Of gold.signals; None where nothing was scored."""
+    rows = lake.read("gold.signals").where(f"session_date = DATE'{day}' AND continuation IS NOT NULL").toPandas()
+    if rows.empty:
+        return None
+    last = rows.sort_values("revision").groupby("event_id").tail(1).sort_values("continuation", ascending=False)
+    seconds = (last["sent_at"] - last["alerted_at"]).dt.total_seconds().median()
+    best = tuple(
+        (str(row["symbol"]), str(row["detector"]), float(row["continuation"]), _why(row["reasons"]))
+        for row in last.head(BEST).to_dict("records")
+    )
+    return Signals(len(last), int(last["is_signal"].sum()), float(last["threshold"].iloc[0]), float(seconds), best)
+
+
+def _why(reasons: Sequence[Any]) -> str:
+    """Inputs with what they added to the log odds, in words."""
+    return ", ".join(f"{one.input} {one.adds:+.2f}" for one in reasons[:3])
 
 
 @dataclass(frozen=True)

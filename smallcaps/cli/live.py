@@ -31,6 +31,9 @@ Day = Annotated[datetime | None, typer.Option("--date", formats=DAY, help="Sessi
 Grains = Annotated[str, typer.Option(help="Which detectors: minute, trade or both, with a comma between.")]
 Seconds = Annotated[float | None, typer.Option(help="How long; default: until interrupted.")]
 Trigger = Annotated[float, typer.Option(help="Seconds from the start of a micro-batch to the next at least.", min=0)]
+Whole = Annotated[
+    bool, typer.Option("--from-earliest", help="Read topics from their beginning, not from the session's midnight on.")
+]
 
 live_app = typer.Typer(help="The live tape, over Kafka.", no_args_is_help=True)
 
@@ -109,10 +112,7 @@ def live_detect_command(
     grains: Grains = BOTH,
     trigger: Trigger = 0.0,
     seconds: Seconds = None,
-    whole: Annotated[
-        bool,
-        typer.Option("--from-earliest", help="Read topics from their beginning, not from the session's midnight on."),
-    ] = False,
+    whole: Whole = False,
 ) -> None:
     """Run the detectors over bars and trades as they come and send alerts, until interrupted."""
     from smallcaps.streaming.detection import Detection, day_began, detecting
@@ -131,6 +131,38 @@ def live_detect_command(
             attend(part, run, [query], seconds, detection.facts)
         run.note = json.dumps(detection.facts())
     output.print_json(json.dumps(detection.facts()))
+
+
+@live_app.command("score")
+def live_score_command(
+    day: Day = None,
+    of: Annotated[str, typer.Option(help="Dataset definition whose model it is.")] = "intraday",
+    alias: Annotated[str, typer.Option(help="The registered model that has it.")] = "champion",
+    trigger: Trigger = 0.0,
+    seconds: Seconds = None,
+    whole: Whole = False,
+) -> None:
+    """Score alerts as they come with the registered model and send signals, until interrupted."""
+    from smallcaps.models.champion import Champion
+    from smallcaps.streaming.detection import day_began
+    from smallcaps.streaming.kafka import Outlet
+    from smallcaps.streaming.process import attend, running_as
+    from smallcaps.streaming.scoring import Scoring, scoring
+
+    lake, settings = _streaming()
+    session = _session(day)
+    champion = Champion(lake, settings, of, alias)
+    arguments = {"date": session, "of": of, "alias": alias, "model": champion.model.name}
+    with (
+        running_as(_parts(settings), "score") as part,
+        recorded_run(lake, "live score", arguments, settings.digest()) as run,
+        Outlet(settings.kafka) as outlet,
+    ):
+        work = Scoring(lake, settings, session, champion, outlet)
+        with scoring(work, f"{trigger:g} seconds", day_began(None if whole else _today())) as query:
+            attend(part, run, [query], seconds, work.facts)
+        run.note = json.dumps(work.facts())
+    output.print_json(json.dumps(work.facts()))
 
 
 @live_app.command("land")
@@ -245,7 +277,7 @@ def live_demo_command(
     root: Annotated[Path, typer.Option(help="Where its market and lake lie.")] = Path("lake/live"),
     speed: Annotated[float, typer.Option(help="How many times as fast as it was.", min=1)] = 250.0,
 ) -> None:
-    """Replay a simulated session through broker, landing and detection, show alerts as they come, and end with the report."""
+    """Replay a simulated session through broker, landing, detection and scoring; alerts as they come, and then the report."""
     from rich.live import Live
 
     from smallcaps import live_demo
@@ -274,7 +306,9 @@ def live_demo_command(
         try:
             _start(folder, "land", ["live", "land", "--trigger", "5"], own)
             _start(folder, "detect", ["live", "detect", "--date", f"{day}", "--from-earliest"], own)
-            for name in ("land", "detect"):
+            scored_by = ["--of", live_demo.MODEL_OF, "--alias", "challenger"]
+            _start(folder, "score", ["live", "score", "--date", f"{day}", "--from-earliest", *scored_by], own)
+            for name in ("land", "detect", "score"):
                 _wait(lambda name=name: _has_said(folder, name), name, folder)  # type: ignore[misc]
             alerts: list[dict[str, Any]] = []
             with (
@@ -296,6 +330,15 @@ def live_demo_command(
         seconds = "–" if one.median_seconds is None else f"{one.median_seconds:.0f}"
         recalled.add_row(one.kind, str(one.planted), str(one.told), seconds)
     output.print(recalled)
+    if (found := live_demo.signals(lake, day)) is not None:
+        title = (
+            f"{found.signals} of {found.scored} alerts are signals (continuation from {found.threshold:.2f} on), "
+            f"{found.median_seconds:.1f} s after the alert in the median"
+        )
+        likely = RichTable("most likely", "detector", "continuation", "why: what moved the log odds most", title=title)
+        for symbol, detector, probability, why in found.best:
+            likely.add_row(escape(symbol), detector, f"{probability:.2f}", why)
+        output.print(likely)
     _report(lake, settings, day, list(INTRADAY))
 
 
@@ -395,7 +438,7 @@ def _report(lake: Lake, settings: Settings, day: date, grains: list[str]) -> Non
         raise BadData(f"{found.differences} events of {day} were told otherwise than the batch job has them.")
 
 
-_ORDER = ("replay", "ingest", "detect", "notify", "land", "broker")
+_ORDER = ("replay", "ingest", "detect", "score", "notify", "land", "broker")
 """In which parts are stopped."""
 _START_SECONDS = 120.0
 _REPLAYED_SECONDS = 3_600.0

@@ -202,6 +202,15 @@ class ModelSettings(Section):
     transformer: dict[str, float | int | str]
 
 
+class SignalSettings(Section):
+    """Which alerts of the live tape are signals."""
+
+    best_share: float = Field(
+        gt=0, lt=1, description="of the events in the model's test folds; whoever reaches them is one"
+    )
+    reasons: int = Field(ge=0, description="inputs that are named with a signal")
+
+
 class ManipulationSettings(Section):
     """When the model of manipulation alerts, and how it is tested."""
 
@@ -242,6 +251,7 @@ class Settings(BaseSettings):
     datasets: dict[str, DatasetSettings] = Field(description="definitions of datasets by name")
     models: ModelSettings
     manipulation: ManipulationSettings
+    signals: SignalSettings
 
     @classmethod
     def settings_customise_sources(

@@ -117,6 +117,53 @@ EVENT_REVISIONS = Table(
     constraints=EVENTS.constraints,
     is_kept=True,
 )
+_EXPECTED = "Probability that the model gave: null where kind is retracted, or its inputs were not at hand"
+SIGNALS = Table(
+    name="gold.signals",
+    comment="Alerts of the live tape as a registered model scored them: what it expected of each, and why. Of an event the row "
+    "with the highest revision holds",
+    owner="streaming",
+    columns=(
+        _EVENT_ID,
+        Column("revision", "int", "Of the alert that was scored", nullable=False),
+        Column(
+            "kind",
+            "string",
+            "What the alert said: new, corrected, or retracted, and with it what was expected",
+            nullable=False,
+            values=("new", "corrected", "retracted"),
+        ),
+        SYMBOL,
+        SESSION_DATE,
+        _DETECTOR,
+        *(column for column in EVENTS.columns if column.name in ("direction", "price", "known_at")),
+        Column("model", "string", "problem@version of the registered model", nullable=False),
+        Column("continuation", "double", f"{_EXPECTED}. That it goes on by a barrier's width first"),
+        Column("reversal", "double", f"{_EXPECTED}. That it turns by as much first"),
+        Column("exhaustion", "double", f"{_EXPECTED}. That half of the move is given back"),
+        Column(
+            "threshold",
+            "double",
+            "The continuation that the best share of events (settings: signals.best_share) had in the model's test folds",
+            nullable=False,
+        ),
+        Column("is_signal", "boolean", "Its continuation reaches the threshold", nullable=False),
+        Column(
+            "reasons",
+            "array<struct<input:string,value:double,adds:double>>",
+            "The inputs that moved the log odds of continuation most, each with its value and what it added (SHAP), the largest "
+            "first",
+        ),
+        Column("event_ns", "bigint", "As the alert has it", "ns since 1970 UTC", nullable=False),
+        Column("received_at", "timestamp", "As the alert has it", "UTC", nullable=False),
+        Column("alerted_at", "timestamp", "When the alert was given to its topic", "UTC", nullable=False),
+        Column("sent_at", "timestamp", "When this was given to the topic of signals", "UTC", nullable=False),
+    ),
+    key=("event_id", "revision"),
+    partition_by=("session_date",),
+    constraints={"a_signal_is_expected": "NOT is_signal OR continuation >= threshold"},
+    is_kept=True,
+)
 _PLACE = "Among n earlier events of the detector: (those at most as large + ½) / (n + 1)"
 
 CORE_MANIFEST = Table(
@@ -622,6 +669,7 @@ TABLES = (
     EVENTS,
     LIVE_EVENTS,
     EVENT_REVISIONS,
+    SIGNALS,
     CORE_MANIFEST,
     EVENT_FEATURES,
     EVENT_SEQUENCES,

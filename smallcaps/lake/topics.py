@@ -42,7 +42,14 @@ ALERTS = Topic(
     6,
     WEEK,
 )
+SIGNALS = Topic(
+    "signals",
+    "What the registered model expects of alerts. Of an event the signal with the highest revision holds; one may come twice",
+    gold.SIGNALS,
+    6,
+    WEEK,
+)
 DEAD_LETTERS = ("dead_letters", 1, WEEK)
 """Name, partitions and hours of the topic of messages that could not be taken: each as it came, its headers say why."""
 
-TOPICS = (TRADES, QUOTES, BARS, LULD, NEWS, SECTOR, BOOK, ALERTS)
+TOPICS = (TRADES, QUOTES, BARS, LULD, NEWS, SECTOR, BOOK, ALERTS, SIGNALS)

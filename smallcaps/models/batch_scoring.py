@@ -14,19 +14,25 @@ from smallcaps.models.scoring import with_points, with_probabilities
 from smallcaps.models.targets import problem
 
 
-def score_events(
-    lake: Lake, settings: Settings, of: str, first: date, last: date, alias: str
-) -> tuple[Registered, int]:
-    """Score the events of definition `of` from `first` to `last` by the registered model that has `alias`, into
-    gold.predictions; returns the model and the number of events.
-
-    Raises BadInput where there is no such definition or model, or it reads other inputs than this code makes.
+def model_of(lake: Lake, settings: Settings, of: str, alias: str) -> Registered:
+    """The registered model of definition `of` that has `alias`. Raises BadInput where there is no such definition or model, or it
+    reads other inputs than this code makes.
     """
     definition = definition_of(settings, of)
     model = registered(settings, lake, problem(definition), alias)
     made = {"input_names": input_names(definition), "sequence_names": channel_names(definition)}
     if not reads_of(model.event_model, made):
         raise BadInput(f"{model.name} was trained on other inputs than those made now. Train it again.")
+    return model
+
+
+def score_events(
+    lake: Lake, settings: Settings, of: str, first: date, last: date, alias: str
+) -> tuple[Registered, int]:
+    """Score the events of definition `of` from `first` to `last` by the registered model that has `alias`, into
+    gold.predictions; returns the model and the number of events. Raises as `model_of`.
+    """
+    definition, model = definition_of(settings, of), model_of(lake, settings, of, alias)
     arguments = {"model": model.name, "from": first, "to": last}
     with recorded_run(lake, "score", arguments, settings.digest()) as run:
         tables = {name: run.read_or_empty(name) for name in INPUT_TABLES}

@@ -79,6 +79,11 @@ class EventModel:
         rows = np.ascontiguousarray(inputs)
         return {target: one.probability(rows) for target, one in self.targets.items()}
 
+    def contributions(self, target: str, inputs: Floats) -> Floats:
+        """What each input adds to the log odds of `target`, calibrated, of each of the rows (rows × inputs)."""
+        one = self.targets[target]
+        return one.slope * one.classifier.contributions(np.ascontiguousarray(inputs))
+
     def latent(self, inputs: Floats) -> Floats:
         """The latent representation of rows of inputs (rows × dimensions), of a model that reads sequences."""
         return cast(Representing, next(iter(self.targets.values())).classifier).latent(inputs)

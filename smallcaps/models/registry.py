@@ -61,6 +61,13 @@ def registered(settings: Settings, lake: Lake, called: str, alias: str) -> Regis
     return _loaded(client, called, version)
 
 
+@answering()
+def reached_by_best(settings: Settings, lake: Lake, model: Registered, target: str, share: float) -> float:
+    """The probability of `target` that the best `share` of the events in the model's walk-forward test folds had."""
+    scored = logged_frame(client_of(settings, lake), model.tracking_run, OUT_OF_SAMPLE)
+    return float(scored.loc[scored["target"] == target, "probability"].quantile(1 - share))
+
+
 def version_with(client: MlflowClient, called: str, alias: str) -> str | None:
     """The number of the version that has `alias`; None where none has."""
     try:

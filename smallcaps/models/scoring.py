@@ -32,7 +32,7 @@ def with_probabilities(rows: DataFrame, models: Mapping[int, EventModel]) -> Dat
                 part = batch.filter(pc.and_(pa.array(folds == fold), pc.is_valid(batch[model.reads])))
                 if not part.num_rows:
                     continue
-                for target, found in model.probabilities(_matrix(part[model.reads], len(model.input_names))).items():
+                for target, found in model.probabilities(matrix(part[model.reads], len(model.input_names))).items():
                     columns = [part[name] for name in names]
                     columns += [pa.array([target] * part.num_rows), pa.array(found)]
                     yield pa.RecordBatch.from_arrays(columns, [*names, "target", "probability"])
@@ -47,7 +47,7 @@ def with_points(rows: DataFrame, name: str, model: EventModel) -> DataFrame:
 
     def represent(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         for batch in batches:
-            points = model.latent(_matrix(batch["sequence"], len(model.input_names))).astype(np.float32)
+            points = model.latent(matrix(batch["sequence"], len(model.input_names))).astype(np.float32)
             columns = [batch[column] for column in kept]
             columns.append(pa.array(list(points), pa.list_(pa.float32())))
             yield pa.RecordBatch.from_arrays(columns, [*kept, "point"])
@@ -58,6 +58,6 @@ def with_points(rows: DataFrame, name: str, model: EventModel) -> DataFrame:
     return asked.mapInArrow(represent, schema).withColumn("model", F.lit(name))
 
 
-def _matrix(inputs: pa.Array, width: int) -> Floats:
-    """Arrow's lists of values as rows × inputs, NaN for null."""
+def matrix(inputs: pa.Array, width: int) -> Floats:
+    """Arrow's lists of `width` values as rows × inputs, NaN for null."""
     return np.asarray(inputs.flatten().to_numpy(zero_copy_only=False), dtype=np.float64).reshape(len(inputs), width)

@@ -1,6 +1,6 @@
 """Alerts: what the detectors say, as messages; and what an earlier process said."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from smallcaps.config import KafkaSettings
 from smallcaps.detectors.tape import Changes, Event
 from smallcaps.lake import Lake, declared
+from smallcaps.lake.declaration import Topic
 from smallcaps.lake.quality import sound
 from smallcaps.lake.topics import ALERTS
 from smallcaps.streaming.kafka import Outlet, spark_options
@@ -31,21 +32,8 @@ class Alerts:
 
     def told(self, lake: Lake, kafka: KafkaSettings, day: date, offsets: Mapping[str, str]) -> dict[str, Event]:
         """The day's events, by id, that stand by what gold has and the topic from `offsets` (options of Spark's source) on."""
-        raw = (
-            lake.spark.read.format("kafka")
-            .options(**spark_options(kafka), **offsets)
-            .option("subscribe", f"{kafka.prefix}{ALERTS.name}")
-            .load()
-        )
-        columns = ["kind", *_EVENT, "number", "revision"]
-        rows = sound(read(raw, ALERTS)).select(*columns)
-        if lake.exists(ALERTS.table.name):
-            rows = rows.unionByName(lake.read(ALERTS.table.name).select(*columns))
-        latest: dict[str, Event] = {}
-        of_day = rows.where(F.col("session_date") == F.lit(day))
-        for row in of_day.orderBy("revision").toArrow().to_pylist():
-            self._revisions[row["event_id"]] = row["revision"]
-            latest[row["event_id"]] = row
+        latest = latest_told(lake, kafka, ALERTS, day, offsets, ["kind", *_EVENT, "number", "revision"])
+        self._revisions |= {event_id: row["revision"] for event_id, row in latest.items()}
         return {
             event_id: {name: row[name] for name in (*_EVENT, "number")}
             for event_id, row in latest.items()
@@ -73,3 +61,22 @@ class Alerts:
             self.sent[kind] += 1
         if told:
             self._outlet.flush()
+
+
+def latest_told(
+    lake: Lake, kafka: KafkaSettings, topic: Topic, day: date, offsets: Mapping[str, str], columns: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Of each event of the day the row with the highest revision, by what the topic's table has and the topic from `offsets`
+    (options of Spark's source) on.
+    """
+    raw = (
+        lake.spark.read.format("kafka")
+        .options(**spark_options(kafka), **offsets)
+        .option("subscribe", f"{kafka.prefix}{topic.name}")
+        .load()
+    )
+    rows = sound(read(raw, topic)).select(*columns)
+    if lake.exists(topic.table.name):
+        rows = rows.unionByName(lake.read(topic.table.name).select(*columns))
+    of_day = rows.where(F.col("session_date") == F.lit(day)).orderBy("revision")
+    return {row["event_id"]: row for row in of_day.toArrow().to_pylist()}

@@ -91,10 +91,13 @@ class Halts:
         rows = labelled.select(*_QUOTE, F.expr(DARK).alias(_IS_DARK)).toArrow()
         return rows.sort_by([("sip_ns", "ascending"), ("sequence_number", "ascending")])
 
-    def _resumed(self) -> dict[str, list[int]]:
-        halts = feed_halts(self.spark.createDataFrame(self._said))
+    def halts(self) -> DataFrame:
+        """The day's so far, in silver.halts' columns but for security_id."""
+        found = feed_halts(self.spark.createDataFrame(self._said))
         if self._turns is not None:
-            halts = halts.unionByName(
-                quote_halts(self.spark.createDataFrame(self._turns.select(_QUOTE)), self.calendar)
-            )
-        return {row.symbol: row.resumed for row in resumptions(merged(halts), self.calendar).collect()}
+            of_quotes = quote_halts(self.spark.createDataFrame(self._turns.select(_QUOTE)), self.calendar)
+            found = found.unionByName(of_quotes)
+        return merged(found)
+
+    def _resumed(self) -> dict[str, list[int]]:
+        return {row.symbol: row.resumed for row in resumptions(self.halts(), self.calendar).collect()}

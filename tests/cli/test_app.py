@@ -33,7 +33,16 @@ ON_SPARK = {
         "model report",
         "model truth",
     ),
-    *("manipulation train", "manipulation score", "live detect", "live land", "live demo", "replay", "parity"),
+    *(
+        "manipulation train",
+        "manipulation score",
+        "live detect",
+        "live score",
+        "live land",
+        "live demo",
+        "replay",
+        "parity",
+    ),
     *("dataset build", "dataset rebuild", "dataset diff", "dataset list"),
     *("manifest plan", "ingest windows", "detectors account", "sequences"),
 }

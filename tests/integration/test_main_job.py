@@ -67,7 +67,7 @@ def test_every_table_that_the_main_job_makes_holds_rows(root: Path, spark: Spark
     # The sample has daily bars, trades, quotes and splits; the other tables of bronze come from REST, and what is made of them.
     # Order books come of a simulated market alone, as does what is learnt of manipulation; reviews of people, points of sequence
     # models; drift is measured by hand; the live tape is not the main job's.
-    live = {"gold.live_events", "gold.event_revisions", "ops.dead_letters", "ops.stream_progress"}
+    live = {"gold.live_events", "gold.event_revisions", "gold.signals", "ops.dead_letters", "ops.stream_progress"}
     apart = {"gold.reviews", "gold.patterns", "gold.manipulation_alerts", "ops.drift"} | live
     from_files = {"bronze.bars_1d", "bronze.trades", "bronze.quotes", "bronze.splits"}
     from_rest = {step.table for step in STEPS if set(step.sources) <= {*BRONZE_SNAPSHOTS, "bronze.book"}}

@@ -26,6 +26,7 @@ VERSIONS = {
     "sector": (1, "41ffbeb2914e"),
     "book": (1, "9062ad170b99"),
     "alerts": (1, "3c3222e4c581"),
+    "signals": (1, "7269be7230f0"),
 }
 """Version and digest of names and types. Where the digest of a topic differs its columns were changed: raise its version, since a
 consumer goes by that, and write both down here."""
@@ -43,6 +44,7 @@ def test_the_topics_are_those_of_the_live_feed_each_lands_in_a_declared_table() 
         "sector": "bronze.bars_1m",
         "book": "bronze.book",
         "alerts": "gold.event_revisions",
+        "signals": "gold.signals",
     }
     assert all(topic.table is REGISTRY[topic.table.name] for topic in TOPICS.values())
 

@@ -1,0 +1,254 @@
+"""Scoring on the live tape: alerts → what the registered model expects of them, into the topic of signals.
+
+An alert is scored when all that was published before it has been read: microstructure, company and market are then looked up by
+the functions that make training sets, and the model gives its probabilities. The log is the state, as for detection: a process
+that starts reads the day from its first message, scores what has no signal yet when it comes by, and leaves the rest.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.streaming.query import StreamingQuery
+from pyspark.sql.types import StructType
+
+from smallcaps.config import Settings
+from smallcaps.lake import Lake, between, declared
+from smallcaps.lake.quality import sound
+from smallcaps.lake.runs import computed_once
+from smallcaps.lake.topics import ALERTS, LULD, QUOTES, SIGNALS, TRADES
+from smallcaps.microstructure.features import CONTEXT, event_features
+from smallcaps.microstructure.job import Around
+from smallcaps.microstructure.sequences import event_sequences
+from smallcaps.models.champion import Champion
+from smallcaps.models.frozen import INPUT_TABLES, event_inputs
+from smallcaps.models.scoring import matrix
+from smallcaps.streaming.alerts import RETRACTED, latest_told
+from smallcaps.streaming.detection import MOST_MESSAGES, load_day
+from smallcaps.streaming.halted import Halts
+from smallcaps.streaming.kafka import Outlet, Place, watermarks
+from smallcaps.streaming.messages import encoded, read
+from smallcaps.streaming.query import streaming
+from smallcaps.streaming.surroundings import Surroundings
+
+TOPICS = (ALERTS, TRADES, QUOTES, LULD)
+CONTEXT_SECONDS = 600.0
+"""After which company and market are looked up in the lake again."""
+TARGETS = ("continuation", "reversal", "exhaustion")
+FOLLOWED = "continuation"
+"""Whose probability makes a signal."""
+MOST_AT_ONCE = 200
+"""Alerts of a step."""
+_MADE_HERE = ("gold.event_features", "gold.event_sequences")
+_EVENT = [column.name for column in declared("gold.events").columns]
+_ALERT = ["kind", "revision", "event_ns", "received_at", "sent_at", *_EVENT]
+Alert = dict[str, Any]
+
+
+class Scoring:
+    """The model of some grains over the alerts of one day."""
+
+    def __init__(self, lake: Lake, settings: Settings, day: date, champion: Champion, outlet: Outlet) -> None:
+        self.lake, self.spark, self.settings, self.champion, self.outlet = lake, lake.spark, settings, champion, outlet
+        self.day = load_day(lake, day)
+        self.around = Surroundings(lake.spark, settings.microstructure, self.day)
+        self.halts = Halts(lake.spark, day, self.day.calendar)
+        self.scored = self.signals = self.not_whole = 0
+        self.seconds: float | None = None
+        self._waiting: dict[str, Alert] = {}
+        self._told: dict[str, int] = {}
+        self._ends: dict[Place, int] = {}
+        self._reached: dict[Place, int] = {}
+        self._context = self._look_up()
+        self._looked_up_at = time.monotonic()
+
+    def resume(self, offsets: Mapping[str, str]) -> None:
+        """Take up which alerts have their signals, and wait for the moments of the others."""
+        kafka, day = self.settings.kafka, self.day.day
+        self._ends = self._beyond({})
+        told = latest_told(self.lake, kafka, SIGNALS, day, offsets, ["event_id", "session_date", "revision"])
+        self._told = {event_id: row["revision"] for event_id, row in told.items()}
+        for alert in latest_told(self.lake, kafka, ALERTS, day, offsets, _ALERT).values():
+            self._hear(alert)
+
+    def facts(self) -> dict[str, Any]:
+        """How it gets on."""
+        return {
+            "day": self.day.day.isoformat(),
+            "model": self.champion.model.name,
+            "scored": self.scored,
+            "signals": self.signals,
+            "not_whole": self.not_whole,
+            "waiting": len(self._waiting),
+            "seconds": self.seconds,
+            "catching_up": bool(self._ends),
+            **self.around.counts(),
+        }
+
+    def step(self, batch: DataFrame, number: int) -> None:
+        """A micro-batch of Kafka's rows."""
+        prefix = self.settings.kafka.prefix
+        with computed_once(batch) as raw:
+            ends = raw.groupBy("topic", "partition").agg(F.max("offset").alias("last"), F.count("*").alias("rows"))
+            found = ends.collect()
+            last = {(row.topic.removeprefix(prefix), row.partition): row.last for row in found}
+            of = {name: raw.where(F.col("topic") == f"{prefix}{name}") for name, _ in last}
+            for topic in (TRADES, QUOTES):
+                if topic.name in of:
+                    self._mark(topic.name, self.around.take(topic, of[topic.name]))
+            self.halts.take(of.get(LULD.name), of.get(QUOTES.name))
+            if ALERTS.name in of:
+                said = sound(read(of[ALERTS.name], ALERTS)).where(F.col("session_date") == F.lit(self.day.day))
+                for alert in said.orderBy("revision").select(*_ALERT).toArrow().to_pylist():
+                    self._hear(alert)
+        if sum(row.rows for row in found) >= MOST_MESSAGES:
+            # It is behind: what was published before an alert may not have been read.
+            self._ends = self._beyond(last)
+        self._ends = {place: end for place, end in self._ends.items() if last.get(place, -1) + 1 < end}
+        self.champion.look()
+        reached_ns = self._reached_ns()
+        due = [alert for alert in self._waiting.values() if not self._ends or _known_ns(alert) <= reached_ns]
+        for start in range(0, len(due), MOST_AT_ONCE):
+            self._score(due[start : start + MOST_AT_ONCE])
+        self.around.forget(reached_ns)
+
+    def _beyond(self, last: Mapping[Place, int]) -> dict[Place, int]:
+        """The ends, as they are now, of those partitions of trades and quotes that hold more than was read."""
+        found = watermarks(self.settings.kafka, [TRADES.name, QUOTES.name])
+        return {place: high for place, (low, high) in found.items() if high > max(low, last.get(place, -1) + 1)}
+
+    def _mark(self, topic: str, rows: pa.Table) -> None:
+        """Note how far the tape has been read in each partition."""
+        newest = pa.TableGroupBy(rows, "kafka_partition").aggregate([("sip_ns", "max")])
+        for partition, at in zip(newest["kafka_partition"].to_pylist(), newest["sip_ns_max"].to_pylist(), strict=True):
+            self._reached[topic, partition] = max(at, self._reached.get((topic, partition), 0))
+
+    def _reached_ns(self) -> int:
+        """Until when the tape has been read everywhere; where nothing is left to read, its newest moment."""
+        if self._ends:
+            return min(self._reached.get(place, 0) for place in self._ends)
+        return max(self._reached.values(), default=0)
+
+    def _hear(self, alert: Alert) -> None:
+        """Wait for an alert's moment, unless it has its signal, or the model is of other events."""
+        event_id, is_scored = alert["event_id"], alert["event_id"] in self._told
+        if alert["grain"] not in self.champion.definition.grains or self._told.get(event_id, -1) >= alert["revision"]:
+            return
+        if alert["kind"] == RETRACTED and not is_scored:
+            self._waiting.pop(event_id, None)
+        else:
+            self._waiting[event_id] = alert
+
+    def _score(self, alerts: Sequence[Alert]) -> None:
+        """Give alerts their signals."""
+        standing = [
+            alert for alert in alerts if alert["kind"] != RETRACTED and self.around.has_all_of(_known_ns(alert))
+        ]
+        expected = self._expected(standing) if standing else {}
+        for alert in alerts:
+            told = expected.get(alert["event_id"], {})
+            likely = told.get(FOLLOWED)
+            row = {
+                **{name: alert[name] for name in SIGNALS.table.schema.names if name in alert},
+                **told,
+                "model": self.champion.model.name,
+                "threshold": self.champion.threshold,
+                "is_signal": likely is not None and likely >= self.champion.threshold,
+                "alerted_at": alert["sent_at"],
+                "sent_at": datetime.now(UTC),
+            }
+            self.outlet.send(SIGNALS.name, alert["symbol"], encoded(row, SIGNALS))
+            self._told[alert["event_id"]] = alert["revision"]
+            self._waiting.pop(alert["event_id"])
+            self.scored += bool(told)
+            self.signals += row["is_signal"]
+            self.not_whole += not told and alert["kind"] != RETRACTED
+            self.seconds = round((row["sent_at"] - alert["sent_at"]).total_seconds(), 3)
+        self.outlet.flush()
+
+    def _expected(self, alerts: Sequence[Alert]) -> dict[str, dict[str, Any]]:
+        """By event the probabilities of TARGETS and the `reasons`; events of which the model knows nothing are left out."""
+        model = self.champion.model.event_model
+        known = self._inputs(alerts)
+        known = known.filter(pc.is_valid(known[model.reads]))
+        if not len(known):
+            return {}
+        rows = matrix(known[model.reads].combine_chunks(), len(model.input_names))
+        found = model.probabilities(rows)
+        added = model.contributions(FOLLOWED, rows)
+        expected = {}
+        for place, event_id in enumerate(known["event_id"].to_pylist()):
+            most = np.argsort(-np.abs(added[place]), kind="stable")[: self.settings.signals.reasons]
+            reasons = [
+                {
+                    "input": model.input_names[one],
+                    "value": None if np.isnan(value := rows[place, one]) else float(value),
+                    "adds": float(added[place, one]),
+                }
+                for one in most
+            ]
+            expected[event_id] = {target: float(found[target][place]) for target in found} | {"reasons": reasons}
+        return expected
+
+    def _inputs(self, alerts: Sequence[Alert]) -> pa.Table:
+        """event_id, `inputs` and `sequence` of alerts, by the functions that make training sets."""
+        schema = StructType([field for field in declared("gold.events").schema.fields if field.name in _EVENT])
+        events = self.spark.createDataFrame([tuple(alert[name] for name in _EVENT) for alert in alerts], schema)
+        symbols = {alert["symbol"] for alert in alerts}
+        halted = self.halts.halts()
+        with (
+            computed_once(self.around.trades(symbols)) as trades,
+            computed_once(self.around.quotes(symbols)) as quotes,
+        ):
+            context = {name: self._context[name] for name in CONTEXT} | {"silver.halts": halted}
+            around = Around(events, trades, quotes, context)
+            made = {"gold.event_features": event_features, "gold.event_sequences": event_sequences}
+            if self.champion.model.event_model.reads == "inputs":
+                made.pop("gold.event_sequences")
+            tables = {name: self.lake.empty(name) for name in _MADE_HERE}
+            for name, rows_of in made.items():
+                found = rows_of(around, self.settings.microstructure)
+                tables[name] = self.spark.createDataFrame(found.toArrow(), found.schema)
+        inputs = event_inputs(events, {**self._of_companies(), **tables}, self.champion.definition)
+        return inputs.select("event_id", "inputs", "sequence").toArrow()
+
+    def _of_companies(self) -> Mapping[str, DataFrame]:
+        """Company and market, looked up again where that was long ago."""
+        if time.monotonic() - self._looked_up_at > CONTEXT_SECONDS:
+            before, self._context = self._context, self._look_up()
+            self._looked_up_at = time.monotonic()
+            for frame in before.values():
+                frame.unpersist()
+        return self._context
+
+    def _look_up(self) -> dict[str, DataFrame]:
+        """What the lake knows of companies and market, and of what is usual, in memory."""
+        day, found = self.day.day, {}
+        for name in (set(INPUT_TABLES) | set(CONTEXT)) - set(_MADE_HERE):
+            rows = self.lake.read(name) if self.lake.exists(name) else self.lake.empty(name)
+            if name in CONTEXT:
+                rows = rows.where(between("session_date", day - timedelta(days=CONTEXT[name]), day))
+            found[name] = rows.persist()
+        return found
+
+
+def _known_ns(alert: Alert) -> int:
+    known_at: datetime = alert["known_at"]
+    return round(known_at.timestamp() * 1e6) * 1_000
+
+
+@contextmanager
+def scoring(work: Scoring, trigger: str, since: Mapping[str, str]) -> Iterator[StreamingQuery]:
+    """The query, which goes on until the block ends or it fails; `since` as `detection.day_began` makes it."""
+    work.resume(since)
+    options: dict[str, str | int] = {**since, "maxOffsetsPerTrigger": MOST_MESSAGES}
+    names = [topic.name for topic in TOPICS]
+    with streaming(work.spark, work.settings.kafka, "scoring", names, options, trigger, work.step) as query:
+        yield query
