@@ -19,6 +19,7 @@ with it, and whose second instant is in the same slice, was made later.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -93,50 +94,86 @@ def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
+class _Runs(NamedTuple):
+    """Runs of rows: each of one name and one day, all its rows going to the same slices, the first to the last."""
+
+    begins: np.ndarray
+    ends: np.ndarray
+    days: np.ndarray
+    names: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+
+    def at(self, places: np.ndarray) -> "_Runs":
+        return _Runs(*(of_runs[places] for of_runs in self))
+
+    def and_also(self, others: "_Runs") -> "_Runs":
+        return _Runs(*map(np.append, self, others))
+
+
 def dealt(rows: pa.Table, offsets_ns: Collection[int] | None = None) -> Iterator[tuple[int, pa.Table]]:
     """Trades by day, group and slice, the rows of a name together and in their order, its name run-end encoded. Where there are
     offsets, quotes in short instead, in every slice whose trades may need them.
     """
-    made, published = rows[TIME].to_numpy(), rows[PUBLISHED].to_numpy()
-    early, late = np.minimum(made, published), np.maximum(made, published)
-    days = rows[_DAY].cast(pa.int32()).to_numpy().astype(np.int64)
-    if offsets_ns is None:
-        first = last = _slices(early, days)
-    else:
-        first, last = _slices(early - max([0, *offsets_ns]), days), _slices(late - min([0, *offsets_ns]), days)
-    # What is of one day, name and slices is dealt as a whole: where rows come sorted by name and time that is little to sort.
-    named = pc.run_end_encode(rows[_NAME].combine_chunks())
-    labels = named.values.dictionary_encode()
-    of_names = np.array([crc32(name.encode()) % GROUPS_A_DAY for name in labels.dictionary.to_pylist()])
-
-    def name_at(row: np.ndarray) -> np.ndarray:
-        return np.asarray(labels.indices, np.int64)[np.searchsorted(named.run_ends, row, "right")]
-
-    ends = np.union1d(named.run_ends, np.flatnonzero(np.diff(days) | np.diff(first) | np.diff(last)) + 1)
-    begins = np.append(0, ends[:-1])
-    from_slice, to_slice = first[begins], last[begins] + 1
+    names, runs = _runs_of_rows(rows, offsets_ns)
     if offsets_ns is not None:
-        alike = (days[begins] * len(labels.dictionary) + name_at(begins)) * _SLICES + last[begins]
-        seen = _made_last(made, begins, alike)
-        begins, ends = np.append(begins, seen), np.append(ends, seen + 1)
-        from_slice, to_slice = np.append(from_slice, last[seen] + 1), np.append(to_slice, np.full(len(seen), _SLICES))
-    slices, _ = _rows_of(from_slice, to_slice)
-    begins, ends = (np.repeat(bounds, to_slice - from_slice) for bounds in (begins, ends))
-    names = name_at(begins)
-    groups = (days[begins] * GROUPS_A_DAY + of_names[names]) * _SLICES + slices
-    order = np.lexsort((begins, names, groups))
-    moved, ends = _rows_of(begins[order], ends[order])
-    groups, names = groups[order], names[order]
-    whole = np.flatnonzero(np.append(np.diff(groups) | np.diff(names), 1))
-    groups, names, ends = groups[whole], labels.dictionary.take(pa.array(names[whole])), ends[whole]
+        runs = runs.and_also(_of_later_slices(rows[TIME].to_numpy(), runs))
+    groups, runs = _by_group(runs, names)
+    moved, ends = _rows_of(runs.begins, runs.ends)
     firsts = np.flatnonzero(np.diff(groups, prepend=groups[0] - 1))
     begins = np.append(0, ends)[firsts]
     others = rows.drop_columns(_NAME).combine_chunks().take(pa.array(moved))
     if offsets_ns is not None:
         others = in_short(others, begins)
     for one, other, begin in zip(firsts, [*firsts[1:], len(groups)], begins, strict=True):
-        runs = pa.RunEndEncodedArray.from_arrays(pa.array(ends[one:other] - begin, pa.int32()), names[one:other])
-        yield int(groups[one]), others.slice(begin, len(runs)).append_column(_NAME, runs)
+        named = _named(names, runs.names[one:other], ends[one:other] - begin)
+        yield int(groups[one]), others.slice(begin, len(named)).append_column(_NAME, named)
+
+
+def _runs_of_rows(rows: pa.Table, offsets_ns: Collection[int] | None) -> tuple[pa.Array, _Runs]:
+    """Names, and the runs in which they lie: where rows come sorted by name and time those are few."""
+    days = rows[_DAY].cast(pa.int32()).to_numpy().astype(np.int64)
+    first, last = _slices_of(rows, days, offsets_ns)
+    encoded = pc.run_end_encode(rows[_NAME].combine_chunks())
+    labels = encoded.values.dictionary_encode()
+    ends = np.union1d(encoded.run_ends, np.flatnonzero(np.diff(days) | np.diff(first) | np.diff(last)) + 1)
+    begins = np.append(0, ends[:-1])
+    names = np.asarray(labels.indices, np.int64)[np.searchsorted(encoded.run_ends, begins, "right")]
+    return labels.dictionary, _Runs(begins, ends, days[begins], names, first[begins], last[begins])
+
+
+def _slices_of(rows: pa.Table, days: np.ndarray, offsets_ns: Collection[int] | None) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row the first of the slices it goes to, and the last; quotes have offsets."""
+    made, published = rows[TIME].to_numpy(), rows[PUBLISHED].to_numpy()
+    early, late = np.minimum(made, published), np.maximum(made, published)
+    if offsets_ns is None:
+        alone = _slices(early, days)
+        return alone, alone
+    return _slices(early - max([0, *offsets_ns]), days), _slices(late - min([0, *offsets_ns]), days)
+
+
+def _of_later_slices(made: np.ndarray, runs: _Runs) -> _Runs:
+    """The quotes made last of each name, day and last slice, each a run that goes to all slices after that."""
+    alike = (runs.days * (runs.names.max() + 1) + runs.names) * _SLICES + runs.last
+    rows = _made_last(made, runs.begins, alike)
+    again = runs.at(np.searchsorted(runs.ends, rows, "right"))
+    return again._replace(begins=rows, ends=rows + 1, first=again.last + 1, last=np.full(len(rows), _SLICES - 1))
+
+
+def _by_group(runs: _Runs, names: pa.Array) -> tuple[np.ndarray, _Runs]:
+    """The runs once for each slice they go to, in order of day, group, slice, name and row, and the group of each."""
+    of_names = np.array([crc32(name.encode()) % GROUPS_A_DAY for name in names.to_pylist()])
+    slices, ends = _rows_of(runs.first, runs.last + 1)
+    runs = runs.at(np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0)))
+    groups = (runs.days * GROUPS_A_DAY + of_names[runs.names]) * _SLICES + slices
+    order = np.lexsort((runs.begins, runs.names, groups))
+    return groups[order], runs.at(order)
+
+
+def _named(names: pa.Array, places: np.ndarray, ends: np.ndarray) -> pa.RunEndEncodedArray:
+    """The names at these places, each up to its end; those that follow one another are one run."""
+    whole = np.flatnonzero(np.append(np.diff(places), 1))
+    return pa.RunEndEncodedArray.from_arrays(pa.array(ends[whole], pa.int32()), names.take(pa.array(places[whole])))
 
 
 def _slices(instants: np.ndarray, days: np.ndarray) -> np.ndarray:
