@@ -43,7 +43,6 @@ _PRICES = ("bid_price", "ask_price")
 _QUOTE = StructType(
     [StructField("bid", DoubleType()), StructField("ask", DoubleType()), StructField("quote_ns", LongType())]
 )
-_NO_PRICES = pa.schema(dict.fromkeys(_PRICES, pa.float64())).empty_table()
 
 
 def with_quotes(trades: DataFrame, quotes: DataFrame, offsets_ns: Mapping[str, int]) -> DataFrame:
@@ -62,7 +61,7 @@ def with_quotes(trades: DataFrame, quotes: DataFrame, offsets_ns: Mapping[str, i
     def joined(some_trades: pa.Table, some_quotes: pa.Table) -> pa.Table:
         if not len(some_trades):
             return nothing
-        book = Book(_unpacked(some_quotes))
+        book = Book(_unpacked(some_quotes), sum(some_quotes["rows"].to_pylist()))
         met = pa.concat_tables([book.beside(one, offsets) for one in _unpacked(some_trades)])
         return met.select(nothing.column_names)
 
@@ -76,10 +75,11 @@ def _packed(rows: DataFrame, deal: Callable[[pa.Table], Iterator[tuple[int, pa.T
 
     def pack(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for some in _gathered(batches):
-            messages = [(group, *_message(piece)) for group, piece in deal(some)]
-            yield pa.record_batch([pa.array(part) for part in zip(*messages, strict=True)], [_GROUP, "message", "size"])
+            messages = [(group, *_message(piece), len(piece)) for group, piece in deal(some)]
+            columns = [pa.array(part) for part in zip(*messages, strict=True)]
+            yield pa.record_batch(columns, [_GROUP, "message", "size", "rows"])
 
-    return rows.mapInArrow(pack, f"{_GROUP} bigint, message binary, size bigint")
+    return rows.mapInArrow(pack, f"{_GROUP} bigint, message binary, size bigint, rows bigint")
 
 
 def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -207,9 +207,14 @@ def in_short(quotes: pa.Table, begins: np.ndarray) -> pa.Table:
     return pa.table(low | high | {name: quotes[name] for name in _PRICES})
 
 
-def _whole(short: pa.Table, name: str) -> np.ndarray:
-    """The differences of which `in_short` kept the halves."""
-    return np.stack([short[f"{name}.0"], short[f"{name}.1"]], axis=1).view(np.int64)[:, 0]
+def _in_full(short: pa.Table, made: np.ndarray, published: np.ndarray, sequence: np.ndarray) -> None:
+    """Fill these with the numbers of which `in_short` kept the differences."""
+    for name, numbers in ((TIME, made), (PUBLISHED, published), (_ORDER, sequence)):
+        halves = numbers.view(np.int32).reshape(-1, 2)
+        halves[:, 0], halves[:, 1] = short[f"{name}.0"], short[f"{name}.1"]
+    np.cumsum(made, out=made)
+    np.cumsum(sequence, out=sequence)
+    published += made
 
 
 def _message(rows: pa.Table) -> tuple[bytes, int]:
@@ -227,48 +232,44 @@ def _unpacked(messages: pa.Table) -> Iterator[pa.Table]:
         yield pa.ipc.open_stream(pa.decompress(one.as_buffer(), size, "lz4_raw")).read_all()
 
 
-def _runs(piece: pa.Table) -> Iterator[tuple[str, int, int]]:
+def _spans(piece: pa.Table) -> Iterator[tuple[str, int, int]]:
     """Where the rows of each name begin and end."""
     names = piece[_NAME].chunk(0)
     ends = [0, *names.run_ends.to_pylist()]
     return zip(names.values.to_pylist(), ends[:-1], ends[1:], strict=True)
 
 
-def _end_to_end(parts: list[np.ndarray]) -> np.ndarray:
-    """One array of parts, which are let go."""
-    whole = np.concatenate([np.empty(0, dtype=np.int64), *parts])
-    parts.clear()
-    return whole
-
-
 class Book:
     """The quotes of some names on one day, in order of name, time and sequence number."""
 
-    def __init__(self, pieces: Iterable[pa.Table]) -> None:
-        """The quotes of pieces that were dealt in short."""
-        runs: list[tuple[str, int, int, int]] = []
-        made, published, sequence, prices = [], [], [], [_NO_PRICES]
+    def __init__(self, pieces: Iterable[pa.Table], rows: int) -> None:
+        """The quotes of pieces that were dealt in short, so many in all: each array is made once, as long as it has to be."""
+        self._made, self._published, self._sequence = np.empty((3, rows), dtype=np.int64)
+        prices, absent = np.empty((2, rows)), np.zeros((2, rows), dtype=bool)
+        runs: list[tuple[str, int, int]] = []
         begin = 0
         for piece in pieces:
-            times, lags, numbers = (_whole(piece, name) for name in (TIME, PUBLISHED, _ORDER))
-            made.append(np.cumsum(times, out=times))
-            published.append(times + lags)
-            sequence.append(np.cumsum(numbers, out=numbers))
-            # Copied, so that the rest of the message can go.
-            prices.append(piece.select(_PRICES).take(pa.array(np.arange(len(piece)))))
-            runs += [(name, int(times[first]), begin + first, begin + last) for name, first, last in _runs(piece)]
-            begin += len(piece)
-        self._prices = pa.concat_tables(prices)
-        self._made, self._published, self._sequence = (_end_to_end(parts) for parts in (made, published, sequence))
-        runs.sort()
-        begins, ends = (np.array([run[place] for run in runs], dtype=np.int64) for place in (2, 3))
+            span = slice(begin, begin + len(piece))
+            _in_full(piece, self._made[span], self._published[span], self._sequence[span])
+            for name, of_name, without in zip(_PRICES, prices, absent, strict=True):
+                of_name[span], without[span] = piece[name], piece[name].is_null()
+            runs += [(name, begin + first, begin + last) for name, first, last in _spans(piece)]
+            begin = span.stop
+        self._prices = pa.table(
+            [pa.array(of_name, mask=without) for of_name, without in zip(prices, absent, strict=True)], _PRICES
+        )
+        self._lay_end_to_end(sorted(runs, key=lambda run: (run[0], self._made[run[1]])))
+        self._sort()
+
+    def _lay_end_to_end(self, runs: list[tuple[str, int, int]]) -> None:
+        """Put the rows in the order of these runs, of which a name's lie together; each is a name, its begin and its end."""
+        begins, ends = (np.array([run[place] for run in runs], dtype=np.int64) for place in (1, 2))
         if (np.diff(begins) < 0).any():
             order, ends = _rows_of(begins, ends)
             self._reorder(order)
         self._spans: dict[str, slice] = {}
         for (name, *_), first, last in zip(runs, [0, *ends[:-1]], ends, strict=False):
             self._spans[name] = slice(self._spans[name].start if name in self._spans else first, last)
-        self._sort()
 
     def _sort(self) -> None:
         """Put in order the names that are not."""
@@ -294,7 +295,7 @@ class Book:
         first = np.zeros(len(trades), dtype=np.int64)
         asked = made + np.array([*offsets_ns.values()])[:, None]
         places = np.zeros_like(asked)
-        for name, begin, end in _runs(trades):
+        for name, begin, end in _spans(trades):
             if span := self._spans.get(name):
                 first[begin:end] = span.start
                 # Where a trade and a quote have one instant the quote was not before the trade.

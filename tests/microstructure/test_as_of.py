@@ -68,7 +68,7 @@ def joined(trades: pa.Table, quotes: pa.Table, offsets: dict[str, int], rows_pac
     quoted: dict[int, list[pa.Table]] = {group: [] for group, _ in tape + book}
     for group, piece in book:
         quoted[group].append(piece)
-    books = {group: Book(pieces) for group, pieces in quoted.items()}
+    books = {group: Book(pieces, sum(map(len, pieces))) for group, pieces in quoted.items()}
     found = [books[group].beside(piece, offsets) for group, piece in tape]
     return pa.concat_tables(found).sort_by("row").drop_columns("row")
 
