@@ -37,6 +37,8 @@ SLICES_BEGIN = (13, 16, 19)
 HOUR_NS = 3_600_000_000_000
 ROWS_PACKED = 1 << 19
 """So many rows are packed at once, a message for each group and slice among them."""
+ROWS_RETURNED = 20_000
+"""So many joined rows go back to Java at a time: it reads larger batches into memory that it has not used before."""
 _SLICES = len(SLICES_BEGIN) + 1
 _NAME, _DAY, _ORDER, _GROUP = "symbol", "session_date", "sequence_number", "_group"
 _PRICES = ("bid_price", "ask_price")
@@ -63,7 +65,7 @@ def with_quotes(trades: DataFrame, quotes: DataFrame, offsets_ns: Mapping[str, i
             return nothing
         book = Book(_unpacked(some_quotes), sum(some_quotes["rows"].to_pylist()))
         met = pa.concat_tables([book.beside(one, offsets) for one in _unpacked(some_trades)])
-        return met.select(nothing.column_names)
+        return pa.Table.from_batches(met.select(nothing.column_names).to_batches(ROWS_RETURNED))
 
     needed = quotes.select(_NAME, _DAY, TIME, PUBLISHED, _ORDER, *_PRICES)
     tape, book = _packed(trades, dealt), _packed(needed, partial(dealt, offsets_ns=[*offsets.values()]))
