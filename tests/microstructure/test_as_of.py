@@ -1,5 +1,6 @@
 """The as-of join in memory: against loops on arbitrary tapes, and where tables are empty, wide, unordered or far apart."""
 
+import math
 from datetime import timedelta
 from itertools import product
 
@@ -127,6 +128,14 @@ def assert_as_loops_find(tape: pa.Table, book: pa.Table, offsets: dict[str, int]
 def test_without_quotes_there_is_nothing_to_find() -> None:
     tape, book = tables([("A", 1, 0, DAY)], [("A", 0, 0, DAY, 1)])
     assert joined(tape, book[1:], {"now": 0})["now"].to_pylist() == [None]
+
+
+def test_a_price_that_is_no_number_stays_apart_from_one_that_is_absent() -> None:
+    tape, book = tables([("A", 1, 0, DAY), ("A", 3, 0, DAY)], [("A", 0, 0, DAY, 1), ("A", 2, 0, DAY, 2)])
+    book = book.set_column(book.schema.get_field_index("bid_price"), "bid_price", pa.array([None, float("nan")]))
+    absent, no_number = (one["bid"] for one in joined(tape, book, {"now": 0})["now"].to_pylist())
+    assert absent is None
+    assert math.isnan(no_number)
 
 
 def test_wide_trades_keep_every_column_as_it_was() -> None:
