@@ -38,7 +38,7 @@ HOUR_NS = 3_600_000_000_000
 ROWS_PACKED = 1 << 19
 """So many rows are packed at once, a message for each group and slice among them."""
 ROWS_RETURNED = 20_000
-"""So many joined rows go back to Java at a time: it reads larger batches into memory that it has not used before."""
+"""So many joined rows go back to Java at a time: for larger batches it takes memory that it has not used before."""
 _SLICES = len(SLICES_BEGIN) + 1
 _NAME, _DAY, _ORDER, _GROUP = "symbol", "session_date", "sequence_number", "_group"
 _PRICES = ("bid_price", "ask_price")
