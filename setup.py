@@ -34,6 +34,7 @@ EXTRAS = {
     "streaming": ["confluent-kafka>=2.6,<3"],
     "dev": [
         "chispa>=0.11",
+        "cryptography>=46",
         "duckdb>=1.4",
         "hypothesis>=6.140",
         "import-linter>=2.5",

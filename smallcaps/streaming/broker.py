@@ -13,7 +13,7 @@ from pathlib import Path
 import pyspark
 
 from smallcaps.config import KafkaSettings, configuration_folder
-from smallcaps.errors import BadInput, FailedDependency
+from smallcaps.errors import BadInput, FailedDependency, SmallcapsError
 from smallcaps.spark.jars import BROKER, fetch_jars
 from smallcaps.spark.java import require_java
 from smallcaps.streaming.kafka import answers
@@ -64,7 +64,7 @@ class Broker:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> "Broker":
-        """Start it and wait until it answers. Raises FailedDependency where it does not."""
+        """Start it and wait until it answers. Raises FailedDependency where it does not, or refuses `kafka`'s clients."""
         require_java()
         # Its log goes through what Spark's goes through, which has to be found first.
         spark = Path(pyspark.__file__).parent / "jars"
@@ -87,13 +87,11 @@ class Broker:
                 # A Ctrl-C at the terminal is for the command that runs the broker, which then stops it.
                 start_new_session=True,
             )
-        deadline = time.monotonic() + START_SECONDS
-        while not answers(self.kafka, seconds=1):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise FailedDependency(
-                    f"The Kafka broker did not start on {self.address}. Is the port taken? See {self.folder}/broker.log."
-                )
+        try:
+            self._wait(self._process)
+        except SmallcapsError:
+            self.kill()
+            raise
         return self
 
     def stop(self) -> None:
@@ -118,6 +116,14 @@ class Broker:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _wait(self, process: "subprocess.Popen[bytes]") -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(self.kafka, seconds=1):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise FailedDependency(
+                    f"The Kafka broker did not start on {self.address}. Is the port taken? See {self.folder}/broker.log."
+                )
 
     def _write(self, server: Path, log: Path) -> None:
         """The server's properties."""

@@ -1,8 +1,10 @@
 """Kafka as clients see it: how they connect, which topics there are, and a producer that loses and doubles nothing."""
 
 import os
+import time
 from collections.abc import Collection
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
@@ -15,10 +17,13 @@ VARIABLES = ("KAFKA_USERNAME", "KAFKA_PASSWORD")
 HOUR_MS = 3_600_000
 ANSWER_SECONDS = 20.0
 DELIVERY_SECONDS = 120.0
+_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 
 
 def client_options(kafka: KafkaSettings) -> dict[str, Any]:
-    """How librdkafka connects. Raises BadInput where the broker wants a password and there is none."""
+    """How librdkafka connects. Raises BadInput where the broker wants a password and there is none, or kafka.authority is no file
+    of certificates.
+    """
     options: dict[str, Any] = {
         "bootstrap.servers": kafka.servers,
         "security.protocol": kafka.protocol,
@@ -26,7 +31,7 @@ def client_options(kafka: KafkaSettings) -> dict[str, Any]:
         "log_level": 0,
     }
     if kafka.authority is not None:
-        options["ssl.ca.location"] = kafka.authority
+        options["ssl.ca.location"] = _certificates(kafka.authority)
     if kafka.mechanism is not None:
         user, password = _credentials()
         options |= {"sasl.mechanism": kafka.mechanism, "sasl.username": user, "sasl.password": password}
@@ -37,7 +42,8 @@ def spark_options(kafka: KafkaSettings) -> dict[str, str]:
     """How Spark's source connects; raises as `client_options`."""
     options = {"kafka.bootstrap.servers": kafka.servers, "kafka.security.protocol": kafka.protocol}
     if kafka.authority is not None:
-        options |= {"kafka.ssl.truststore.type": "PEM", "kafka.ssl.truststore.location": kafka.authority}
+        place = _certificates(kafka.authority)
+        options |= {"kafka.ssl.truststore.type": "PEM", "kafka.ssl.truststore.location": place}
     if kafka.mechanism is not None:
         user, password = (value.replace("\\", "\\\\").replace('"', '\\"') for value in _credentials())
         module = "plain.PlainLoginModule" if kafka.mechanism == "PLAIN" else "scram.ScramLoginModule"
@@ -56,11 +62,40 @@ def _credentials() -> tuple[str, str]:
     return user, password
 
 
-def answers(kafka: KafkaSettings, seconds: float = ANSWER_SECONDS) -> bool:
-    """Whether a broker is there."""
+def _certificates(file: str) -> str:
     try:
-        AdminClient(client_options(kafka)).list_topics(timeout=seconds)
-    except KafkaException:
+        if _CERTIFICATE in Path(file).read_text(encoding="ascii", errors="replace"):
+            return file
+    except OSError as error:
+        raise BadInput(f"kafka.authority {file} cannot be read ({error.strerror}): it names a PEM file.") from error
+    raise BadInput(f"kafka.authority {file} holds no certificate in PEM: it is of who signed the broker's.")
+
+
+class NoAnswer(FailedDependency):
+    """No broker is there: nothing says that it refuses us."""
+
+
+class Refusal:
+    """Hears what librdkafka tells beside its answers; `why` is the last reason that no trying again mends, in words."""
+
+    def __init__(self) -> None:
+        self.why: str | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        said = error.str()
+        if error.code() == KafkaError._AUTHENTICATION:
+            self.why = f"lets us not in: {said}. Are {' and '.join(VARIABLES)} right, and kafka.mechanism?"
+        elif error.code() == KafkaError._SSL and "verif" in said:
+            self.why = (
+                f"shows a certificate that is not to be trusted: {said}. Does kafka.authority name who signed it?"
+            )
+
+
+def answers(kafka: KafkaSettings, seconds: float = ANSWER_SECONDS) -> bool:
+    """Whether a broker is there. Raises FailedDependency where one refuses us."""
+    try:
+        _connected(kafka, seconds)
+    except NoAnswer:
         return False
     return True
 
@@ -71,8 +106,8 @@ def make_topics(kafka: KafkaSettings, topics: Collection[tuple[str, int, int]]) 
     One that is there keeps its partitions: a key's messages must stay in one. Raises FailedDependency where the broker does not
     answer or refuses.
     """
-    admin = AdminClient(client_options(kafka))
-    there = set(_listed(admin, kafka).topics)
+    admin, cluster = _connected(kafka)
+    there = set(cluster.topics)
     new = [
         NewTopic(
             f"{kafka.prefix}{name}",
@@ -95,7 +130,7 @@ def make_topics(kafka: KafkaSettings, topics: Collection[tuple[str, int, int]]) 
 
 def partitions_of(kafka: KafkaSettings, topic: str) -> list[int]:
     """The partitions of a topic. Raises BadInput where there is none of the name."""
-    found = _listed(AdminClient(client_options(kafka)), kafka).topics.get(f"{kafka.prefix}{topic}")
+    found = _connected(kafka)[1].topics.get(f"{kafka.prefix}{topic}")
     if found is None:
         raise BadInput(
             f"Kafka at {kafka.servers} has no topic {kafka.prefix}{topic}. `smallcaps live topics` makes them."
@@ -110,7 +145,7 @@ Place = tuple[str, int]
 def topic_ids(kafka: KafkaSettings, topics: Collection[str]) -> dict[str, str]:
     """Of each topic its name and the id that the broker gave it when it was made: one that is made anew has another.
 
-    Raises BadInput where there is none of the name.
+    Raises BadInput where there is none of the name, FailedDependency where the broker does not answer.
     """
     names = {f"{kafka.prefix}{topic}": topic for topic in topics}
     admin = AdminClient(client_options(kafka))
@@ -120,7 +155,9 @@ def topic_ids(kafka: KafkaSettings, topics: Collection[str]) -> dict[str, str]:
         try:
             found[names[name]] = f"{name}:{outcome.result(ANSWER_SECONDS).topic_id}"
         except KafkaException as error:
-            raise BadInput(f"Kafka at {kafka.servers} tells nothing of topic {name}: {_words(error)}.") from error
+            is_missing = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+            kind = BadInput if is_missing else FailedDependency
+            raise kind(f"Kafka at {kafka.servers} tells nothing of topic {name}: {_words(error)}.") from error
     return found
 
 
@@ -145,11 +182,25 @@ def watermarks(
     return found
 
 
-def _listed(admin: AdminClient, kafka: KafkaSettings) -> Any:
-    try:
-        return admin.list_topics(timeout=ANSWER_SECONDS)
-    except KafkaException as error:
-        raise FailedDependency(f"Kafka at {kafka.servers} does not answer: {_words(error)}. Is it up?") from error
+def _connected(kafka: KafkaSettings, seconds: float | None = None) -> tuple[AdminClient, Any]:
+    """A client that the broker has answered, and what it said of the cluster, within `seconds` (ANSWER_SECONDS).
+
+    Raises FailedDependency where the broker refuses us, at once, or does not answer (NoAnswer).
+    """
+    refusal = Refusal()
+    admin = AdminClient(client_options(kafka) | {"error_cb": refusal})
+    deadline = time.monotonic() + (ANSWER_SECONDS if seconds is None else seconds)
+    while True:
+        try:
+            return admin, admin.list_topics(timeout=max(0.1, min(1.0, deadline - time.monotonic())))
+        except KafkaException as error:
+            admin.poll(0)
+            if refusal.why is not None:
+                raise FailedDependency(f"Kafka at {kafka.servers} {refusal.why}") from error
+            if time.monotonic() >= deadline:
+                raise NoAnswer(
+                    f"Kafka at {kafka.servers} does not answer: {_words(error)}. Is it up, and is its listener {kafka.protocol}?"
+                ) from error
 
 
 class Outlet:
@@ -159,13 +210,14 @@ class Outlet:
         outlet.send("trades", "ABC", b"...")
 
     A message that could not be delivered in DELIVERY_SECONDS is told by the next call as FailedDependency: at the latest by
-    `flush`, after which all have arrived.
+    `flush`, after which all have arrived. So is a broker that refuses us from the start, at once.
     """
 
     def __init__(self, kafka: KafkaSettings, linger_ms: int = 5) -> None:
         self._kafka = kafka
         self.delivered = 0
         self._failed: list[str] = []
+        self._refusal = Refusal()
         self._producer = Producer(
             client_options(kafka)
             | {
@@ -174,6 +226,7 @@ class Outlet:
                 "linger.ms": linger_ms,
                 "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
                 "queue.buffering.max.messages": 1_000_000,
+                "error_cb": self._refusal,
             }
         )
 
@@ -221,6 +274,9 @@ class Outlet:
             self._failed.append(f"{message.topic()}: {error.str()}")
 
     def _complain(self) -> None:
+        # One that has taken messages may be starting again, and is given time.
+        if self._refusal.why is not None and not self.delivered:
+            raise FailedDependency(f"Kafka at {self._kafka.servers} {self._refusal.why}")
         if self._failed:
             said, count = self._failed[0], len(self._failed)
             self._failed.clear()

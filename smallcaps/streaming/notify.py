@@ -23,7 +23,7 @@ from smallcaps.config import NotifySettings, Settings
 from smallcaps.errors import BadInput
 from smallcaps.lake.topics import ALERTS
 from smallcaps.log import tell
-from smallcaps.streaming.kafka import client_options
+from smallcaps.streaming.kafka import client_options, partitions_of
 
 WEBHOOK, MAIL_USER, MAIL_PASSWORD = "ALERT_WEBHOOK_URL", "MAIL_USERNAME", "MAIL_PASSWORD"
 GROUP = "smallcaps-notify"
@@ -160,9 +160,11 @@ def notify_people(settings: Settings, stopping: threading.Event, said: Callable[
     """Tell people of the topic's alerts until `stopping` is set. `said` is given the statistics now and then.
 
     A channel that fails is tried TRIES times; then the message is given up, counted and logged: an old alert is worth nothing.
-    Raises BadInput where there is nobody to tell.
+    Raises BadInput where there is nobody to tell or no topic, FailedDependency where the broker does not answer or refuses us.
     """
     ways, statistics, seen = channels(settings.notify), Statistics(), Seen()
+    # A consumer that is not let in only waits.
+    partitions_of(settings.kafka, ALERTS.name)
     allowances = {name: Allowance(settings.notify.per_minute) for name in ways}
     waiting: dict[str, list[Alert]] = {name: [] for name in ways}
     consumer = Consumer(

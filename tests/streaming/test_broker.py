@@ -9,6 +9,7 @@ from smallcaps.config import KafkaSettings, Settings
 from smallcaps.errors import BadInput, FailedDependency
 from smallcaps.streaming.broker import Broker, free_port
 from smallcaps.streaming.kafka import Outlet, client_options, make_topics, partitions_of, spark_options
+from tests.streaming.secured import authority
 
 
 def received(kafka: KafkaSettings, topic: str, count: int) -> list[bytes]:
@@ -49,15 +50,23 @@ def test_without_a_broker_it_is_said_so(settings: Settings, monkeypatch: pytest.
         make_topics(nobody, [("bars", 1, 1)])
 
 
-def test_a_password_is_asked_for_and_shown_nowhere(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    secured = settings.kafka.model_copy(update={"protocol": "SASL_SSL", "mechanism": "PLAIN", "authority": "/ca.pem"})
+def test_a_password_and_certificates_are_asked_for(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, _ = authority(tmp_path, "authority")
+    place = str(file)
+    secured = settings.kafka.model_copy(update={"protocol": "SASL_SSL", "mechanism": "PLAIN", "authority": place})
     monkeypatch.delenv("KAFKA_USERNAME", raising=False)
     with pytest.raises(BadInput, match="KAFKA_USERNAME and KAFKA_PASSWORD"):
         client_options(secured)
     monkeypatch.setenv("KAFKA_USERNAME", "desk")
     monkeypatch.setenv("KAFKA_PASSWORD", 'a "quoted" word')
 
-    assert client_options(secured)["ssl.ca.location"] == "/ca.pem"
+    assert client_options(secured)["ssl.ca.location"] == place
     options = spark_options(secured)
     assert 'password="a \\"quoted\\" word"' in options["kafka.sasl.jaas.config"]
-    assert options["kafka.ssl.truststore.location"] == "/ca.pem"
+    assert options["kafka.ssl.truststore.location"] == place
+    for name, words in (("nothing.pem", "cannot be read"), ("empty.pem", "holds no certificate")):
+        (tmp_path / "empty.pem").touch()
+        with pytest.raises(BadInput, match=f"{name} {words}"):
+            client_options(secured.model_copy(update={"authority": str(tmp_path / name)}))
