@@ -31,7 +31,7 @@ EXTRAS = {
     "quality": ["great-expectations>=1.9,<2"],
     "aws": ["boto3>=1.40"],
     "simulator": ["fastapi>=0.115", "uvicorn>=0.40"],
-    "streaming": ["confluent-kafka>=2.6,<3"],
+    "streaming": ["confluent-kafka>=2.6,<3", "starlette>=0.46", "uvicorn>=0.40"],
     "dev": [
         "chispa>=0.11",
         "cryptography>=46",

@@ -72,3 +72,11 @@ def sessions_between(first: date, last: date) -> pd.DataFrame:
             "early_close": (close_at - open_at) < timedelta(hours=6, minutes=30),
         }
     )
+
+
+def open_since(instant: datetime) -> datetime | None:
+    """Since when the market has been open at an instant, UTC: its regular hours; None where it is not."""
+    day = instant.astimezone(NEW_YORK).date()
+    hours = sessions_between(day, day)
+    here = hours[(hours["open_at"] <= instant) & (instant < hours["close_at"])]
+    return None if here.empty else here["open_at"].iloc[0].to_pydatetime()

@@ -25,7 +25,7 @@ EXTRAS = {
     "quality": ("great_expectations",),
     "aws": ("boto3",),
     "simulator": ("fastapi", "uvicorn"),
-    "streaming": ("confluent_kafka",),
+    "streaming": ("confluent_kafka", "starlette", "uvicorn"),
 }
 
 

@@ -23,7 +23,7 @@ from smallcaps.detectors.registry import INTRADAY
 from smallcaps.errors import BadData, BadInput, FailedDependency
 from smallcaps.lake import TOPICS, Lake, recorded_run
 from smallcaps.lake.topics import DEAD_LETTERS
-from smallcaps.log import write_log
+from smallcaps.log import tell, write_log
 from smallcaps.sources.polygon.credentials import read_key
 
 BOTH = ",".join(INTRADAY)
@@ -93,10 +93,12 @@ def live_broker_command(
     from smallcaps.streaming.process import running_as
 
     settings = load_settings()
+    write_log(settings.cache / "logs")
     with running_as(_parts(settings), "broker") as part:
         with messages.status("starting the broker"):
             broker = Broker(folder or settings.cache / "broker", settings.cache, port).start()
         try:
+            tell(f"Kafka is at {broker.address}", folder=str(broker.folder))
             output.print(f"Kafka is at {broker.address}", soft_wrap=True)
             while not part.stopping.wait(1):
                 if not broker.is_running:
@@ -201,6 +203,24 @@ def live_notify_command() -> None:
     output.print_json(json.dumps(vars(statistics)))
 
 
+@live_app.command("metrics")
+def live_metrics_command(
+    port: Annotated[int, typer.Option(help="0: any that is free.", min=0)] = 9108,
+) -> None:
+    """Serve how the parts are to Prometheus on this machine, and log alarms, until interrupted."""
+    from smallcaps.streaming.metrics import measured, token_file, watch
+    from smallcaps.streaming.process import running_as
+
+    settings = load_settings()
+    write_log(settings.cache / "logs")
+    folder = _parts(settings)
+    with running_as(folder, "metrics") as part, measured(folder, settings.live, port) as address:
+        tell(f"metrics are at {address}")
+        output.print(address, soft_wrap=True)
+        messages.print(f"The token is that of METRICS_TOKEN, else in {token_file(folder)}", soft_wrap=True)
+        watch(folder, settings.live, part, address=address)
+
+
 @live_app.command("up")
 def live_up_command(
     replayed: Annotated[
@@ -209,23 +229,30 @@ def live_up_command(
     ] = None,
     speed: Annotated[float, typer.Option(help="How many times as fast as it was.", min=0)] = 1.0,
     grains: Grains = BOTH,
+    metrics_port: Annotated[int, typer.Option(help="Of the metrics; 0: any that is free.", min=0)] = 9108,
 ) -> None:
-    """Start all parts on this machine: a broker where the settings' is this machine's, landing, detection, the feed."""
+    """Start all parts on this machine: a broker where the settings' is this machine's, landing, detection, metrics, the feed, and
+    telling people where it is set how.
+    """
     from smallcaps.streaming.kafka import answers
+    from smallcaps.streaming.notify import is_wanted
 
     settings = load_settings()
     folder = _parts(settings)
     host, _, port = settings.kafka.servers.partition(":")
     if not answers(settings.kafka, 2):
-        if host != "127.0.0.1":
+        if host != "127.0.0.1" or settings.kafka.protocol != "PLAINTEXT":
             raise FailedDependency(f"Kafka at {settings.kafka.servers} does not answer.")
         _start(folder, "broker", ["live", "broker", "--port", port])
         _wait(lambda: answers(settings.kafka, 1), "broker", folder)
     live_topics_command()
+    _start(folder, "metrics", ["live", "metrics", "--port", str(metrics_port)])
     day = [] if replayed is None else ["--date", f"{replayed:%Y-%m-%d}"]
     _start(folder, "land", ["live", "land"])
     _start(folder, "detect", ["live", "detect", "--grains", grains, *day])
-    for name in ("land", "detect"):
+    if is_wanted(settings.notify):
+        _start(folder, "notify", ["live", "notify"])
+    for name in ("metrics", "land", "detect"):
         _wait(lambda name=name: _has_said(folder, name), name, folder)  # type: ignore[misc]
     if replayed is None:
         _start(folder, "ingest", ["live", "ingest"])
@@ -237,14 +264,16 @@ def live_up_command(
 @live_app.command("status")
 def live_status_command() -> None:
     """How the parts are. Exit code 4 where one is not well."""
-    from smallcaps.streaming.process import Limits, states
+    from smallcaps.streaming.health import alarms, read_compared
+    from smallcaps.streaming.process import states
 
-    found, now = states(_parts(load_settings())), datetime.now(UTC)
+    settings = load_settings()
+    folder, now = _parts(settings), datetime.now(UTC)
+    found = states(folder)
+    alarmed = alarms(found, read_compared(folder), now, settings.live)
     table = RichTable("part", "process", "since", "said", "how it is", "alarms", title="The live tape")
-    alarms = []
     for state in found:
-        wrong = state.alarms(now, Limits())
-        alarms += wrong
+        wrong = [alarm.words for alarm in alarmed if alarm.part == state.part]
         facts = ", ".join(
             f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in state.facts.items()
         )
@@ -253,8 +282,8 @@ def live_status_command() -> None:
             state.part, str(state.pid), f"{state.began_at:%H:%M:%S}", ago, facts, escape("; ".join(wrong)) or "well"
         )
     output.print(table if found else "Nothing is up. `smallcaps live up` starts it.")
-    if alarms:
-        raise FailedDependency("; ".join(alarms))
+    if alarmed:
+        raise FailedDependency("; ".join(alarm.words for alarm in alarmed))
 
 
 @live_app.command("down")
@@ -409,14 +438,23 @@ def parity_command(
     history.
     """
     lake, settings = opened()
-    _report(lake, settings, day.date(), _grains(grains))
+    chosen = _grains(grains)
+    with recorded_run(lake, "parity", {"date": day.date(), "grains": grains}, settings.digest()):
+        _report(lake, settings, day.date(), chosen)
 
 
 def _report(lake: Lake, settings: Settings, day: date, grains: list[str]) -> None:
     """Print a day's parity. Raises BadData where the implementation differs."""
+    from smallcaps.streaming.health import REPLAYED_SECONDS, Compared, write_compared
     from smallcaps.streaming.parity import Comparison, parity
 
     found = parity(lake, settings, day, grains)
+    # Of a replay the stamps are of long ago.
+    from_exchange, from_kafka = (
+        None if seconds is None or seconds[0] >= REPLAYED_SECONDS else seconds
+        for seconds in (found.from_exchange, found.from_kafka)
+    )
+    write_compared(_parts(settings), Compared(day.isoformat(), grains, found.differences, from_exchange, from_kafka))
 
     def show(title: str, rows: Sequence[Comparison]) -> None:
         table = RichTable("detector", "same", "missing live", "only live", "different", title=title)
@@ -427,9 +465,8 @@ def _report(lake: Lake, settings: Settings, day: date, grains: list[str]) -> Non
     show(f"Implementation, {found.day}: the batch job over what landed against what was told", found.implementation)
     if found.arrival is not None:
         show("Arrival: history against what was told", found.arrival)
-    for words, seconds in (("the exchange's stamp", found.from_exchange), ("its way into Kafka", found.from_kafka)):
-        # Of a replay the stamps are of long ago.
-        if seconds is not None and seconds[0] < _REPLAYED_SECONDS:
+    for words, seconds in (("the exchange's stamp", from_exchange), ("its way into Kafka", from_kafka)):
+        if seconds is not None:
             p50, p95, p99, most = seconds
             output.print(
                 f"Alerts after {words}: p50 {p50:.2f} s, p95 {p95:.2f} s, p99 {p99:.2f} s, at most {most:.2f} s"
@@ -438,10 +475,9 @@ def _report(lake: Lake, settings: Settings, day: date, grains: list[str]) -> Non
         raise BadData(f"{found.differences} events of {day} were told otherwise than the batch job has them.")
 
 
-_ORDER = ("replay", "ingest", "detect", "score", "notify", "land", "broker")
+_ORDER = ("replay", "ingest", "detect", "score", "notify", "land", "metrics", "broker")
 """In which parts are stopped."""
 _START_SECONDS = 120.0
-_REPLAYED_SECONDS = 3_600.0
 
 
 def _streaming() -> tuple[Lake, Settings]:
@@ -491,9 +527,13 @@ def _start(folder: Path, name: str, arguments: Sequence[str], own: Mapping[str, 
 
 
 def _wait(is_up: Callable[[], bool], name: str, folder: Path) -> None:
+    from smallcaps.streaming.process import states
+
     deadline = time.monotonic() + _START_SECONDS
     with messages.status(f"starting {name}"):
         while not is_up():
+            if all(state.part != name or not state.is_running for state in states(folder)):
+                raise FailedDependency(f"{name} has ended; see {folder}/{name}.log.")
             if time.monotonic() > deadline:
                 raise FailedDependency(f"{name} did not start within {_START_SECONDS:.0f} s; see {folder}/{name}.log.")
             time.sleep(0.2)

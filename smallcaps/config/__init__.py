@@ -4,6 +4,7 @@ from smallcaps.config.s3 import s3_endpoint, s3_region
 from smallcaps.config.settings import (
     KafkaSettings,
     LiquidityFloor,
+    LiveSettings,
     NotifySettings,
     ServiceSettings,
     Settings,
@@ -15,6 +16,7 @@ from smallcaps.config.settings import (
 __all__ = [
     "KafkaSettings",
     "LiquidityFloor",
+    "LiveSettings",
     "NotifySettings",
     "ServiceSettings",
     "Settings",

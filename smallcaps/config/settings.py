@@ -89,6 +89,17 @@ class NotifySettings(Section):
     mail_to: tuple[str, ...] = Field(description="who gets mail")
 
 
+class LiveSettings(Section):
+    """From where on a part of the live tape raises an alarm."""
+
+    behind: int = Field(gt=0, description="messages that it is behind")
+    silence_seconds: float = Field(gt=0, description="without an event of the feed, while the market is open")
+    delay_seconds: float = Field(
+        gt=0, description="from an event to its arrival, of the one that took the shortest time"
+    )
+    ahead_seconds: float = Field(ge=0, description="by which an event's stamp may be ahead of this machine's clock")
+
+
 class QualitySettings(Section):
     """The tables' quality suites."""
 
@@ -240,6 +251,7 @@ class Settings(BaseSettings):
     fred: ServiceSettings
     kafka: KafkaSettings
     notify: NotifySettings
+    live: LiveSettings
     quality: QualitySettings
     floor: LiquidityFloor
     universe: UniverseSettings
@@ -277,6 +289,7 @@ class Settings(BaseSettings):
             "fred",
             "kafka",
             "notify",
+            "live",
             "quality",
         }
         content = self.model_dump(mode="json", exclude=places)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -41,7 +42,8 @@ class LiveStatistics:
     `backfilled` events sent, `gaps` of the feed and those that could not be filled whole, `reconnects`.
 
     Of the last interval: `rate` (messages a second) and how long after they happened the feed's events were handed to Kafka,
-    `lag` of the newest and `longest_lag` (seconds; None where none came). Bars do not count: some come again minutes later.
+    `lag` of the newest, `shortest_lag` and `longest_lag` (seconds; None where none came). Bars do not count: some come again
+    minutes later. `heard_at`: when the feed's last event came, UTC; None where none did.
     """
 
     messages: Counter[str] = field(default_factory=Counter)
@@ -53,7 +55,9 @@ class LiveStatistics:
     reconnects: int = 0
     rate: float = 0.0
     lag: float | None = None
+    shortest_lag: float | None = None
     longest_lag: float | None = None
+    heard_at: str | None = None
 
     def facts(self) -> dict[str, Any]:
         """All of it, for JSON."""
@@ -129,6 +133,7 @@ class _Intake:
         self._symbols: set[str] = set()
         self._told_at, self._told_messages = time.monotonic(), 0
         self._lag: float | None = None
+        self._shortest_lag: float | None = None
         self._longest_lag: float | None = None
         self.statistics = LiveStatistics()
 
@@ -174,9 +179,12 @@ class _Intake:
                 events.append(record)
         self._symbols.update(event.symbol for event in events if event.symbol is not None)
         sent = self._send(letters(self._fresh(events)))
+        now = self._clock()
+        if events:
+            self.statistics.heard_at = datetime.fromtimestamp(now / 1e9, UTC).isoformat()
         if happened := [letter.event_ns for letter in sent if letter.event_ns and letter.topic not in _BARS]:
-            now = self._clock()
             self._lag = (now - max(happened)) / 1e9
+            self._shortest_lag = min(self._lag, self._lag if self._shortest_lag is None else self._shortest_lag)
             self._longest_lag = max(self._longest_lag or 0.0, (now - min(happened)) / 1e9)
         with suppress(Empty):
             fresh = self._fresh(self._refill.answers.get_nowait())
@@ -212,8 +220,12 @@ class _Intake:
         statistics.rate = (statistics.messages.total() - self._told_messages) / (now - self._told_at)
         statistics.reconnects = self._feed.statistics.reconnects
         statistics.gaps_lost = self._refill.lost
-        statistics.lag, statistics.longest_lag = self._lag, self._longest_lag
-        self._lag = self._longest_lag = None
+        statistics.lag, statistics.shortest_lag, statistics.longest_lag = (
+            self._lag,
+            self._shortest_lag,
+            self._longest_lag,
+        )
+        self._lag = self._shortest_lag = self._longest_lag = None
         tell(f"live ingest: {statistics}", **statistics.facts())
         self._told(statistics.facts())
         self._told_at, self._told_messages = now, statistics.messages.total()

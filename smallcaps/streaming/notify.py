@@ -111,6 +111,11 @@ def messages(waiting: Sequence[Alert], allowance: Allowance) -> tuple[list[list[
     return [*alone, rest], []
 
 
+def is_wanted(notify: NotifySettings) -> bool:
+    """Whether it is set how people are told."""
+    return bool(os.environ.get(WEBHOOK, "").strip()) or (notify.mail_server is not None and bool(notify.mail_to))
+
+
 def channels(notify: NotifySettings) -> dict[str, Send]:
     """How people are told, by name. Raises BadInput where nothing is set."""
     found: dict[str, Send] = {}

@@ -23,17 +23,8 @@ from smallcaps.log import tell
 
 BEAT_SECONDS = 5.0
 RECORD_SECONDS = 60.0
-SILENT_SECONDS = 30.0
-"""A part that has said nothing for so long is not well."""
 STOP_SECONDS = 60.0
 PROGRESS = "ops.stream_progress"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """From where on a part is told to be unwell: messages it is behind."""
-
-    behind: int = 50_000
 
 
 @dataclass(frozen=True)
@@ -52,17 +43,6 @@ class State:
         """Whether its process is there."""
         return self.born is not None and self.born == born(self.pid)
 
-    def alarms(self, now: datetime, limits: Limits) -> list[str]:
-        """What is not as it should be."""
-        found = []
-        if not self.is_running:
-            return [f"{self.part} is not running"]
-        if (silent := (now - self.said_at).total_seconds()) > SILENT_SECONDS:
-            found.append(f"{self.part} has said nothing for {silent:.0f} s")
-        if (behind := self.facts.get("behind") or 0) > limits.behind:
-            found.append(f"{self.part} is {behind:,} messages behind")
-        return found
-
 
 def born(pid: int) -> str | None:
     """When a process began, as Linux counts it: with its number it is nobody else's. None where it has ended."""
@@ -78,7 +58,10 @@ def states(folder: Path) -> list[State]:
     """All parts that were started and not stopped in order, the first started first."""
     found = []
     for file in folder.glob("*.json"):
-        said = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            said = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue  # It has ended meanwhile.
         began, last = (datetime.fromisoformat(said.pop(name)) for name in ("began_at", "said_at"))
         found.append(State(file.stem, said.pop("pid"), began, last, said, said.pop("born")))
     return sorted(found, key=lambda state: state.began_at)
@@ -175,8 +158,15 @@ def attend(
 
 
 def _latest(queries: Sequence[StreamingQuery]) -> dict[str, Any]:
-    behind = [_behind(progress) or 0 for query in queries if (progress := query.lastProgress) is not None]
-    return {"behind": max(behind, default=0)}
+    last = [progress for query in queries if (progress := query.lastProgress) is not None]
+    return {
+        "behind": max((_behind(progress) or 0 for progress in last), default=0),
+        "batch_seconds": max((_seconds(progress) for progress in last), default=None),
+    }
+
+
+def _seconds(progress: Mapping[str, Any]) -> float:
+    return float(progress["durationMs"].get("triggerExecution", 0)) / 1000
 
 
 def _behind(progress: Mapping[str, Any]) -> int | None:
@@ -198,7 +188,7 @@ def _record(run: Run, queries: Sequence[StreamingQuery], recorded: dict[str, int
                         "batch": progress["batchId"],
                         "began_at": datetime.fromisoformat(progress["timestamp"]),
                         "messages": progress["numInputRows"],
-                        "seconds": progress["durationMs"]["triggerExecution"] / 1000,
+                        "seconds": _seconds(progress),
                         "behind": _behind(progress),
                         "alerts": facts.get("alerts"),
                         "too_late": facts.get("too_late"),

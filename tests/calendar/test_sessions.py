@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from smallcaps.calendar import is_session, session_number, sessions_between
+from smallcaps.calendar.sessions import open_since
 
 
 def one(day: date) -> dict[str, object]:
@@ -33,6 +34,13 @@ def test_a_summer_day_opens_at_13_30_utc() -> None:
     assert session["open_at"] == utc("2015-07-15T13:30")
     assert session["close_at"] == utc("2015-07-15T20:00")
     assert session["post_close_at"] == utc("2015-07-16T00:00")
+
+
+def test_the_market_is_open_from_its_open_until_before_its_close() -> None:
+    opened, closed = utc("2015-07-15T13:30"), utc("2015-07-15T20:00")
+    assert open_since(opened) == open_since(utc("2015-07-15T19:59:59")) == opened
+    for instant in (utc("2015-07-15T13:29:59"), closed, utc("2015-07-18T15:00"), utc("2015-12-25T16:00")):
+        assert open_since(instant) is None
 
 
 @pytest.mark.parametrize(

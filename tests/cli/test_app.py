@@ -50,7 +50,16 @@ ALIASES = {"ingest --all"}
 WITHOUT = {
     *("doctor", "jars", "version", "detectors list", "detectors sql", "detectors explain"),
     *("simulate serve", "simulate facts", "review serve"),
-    *("live topics", "live ingest", "live broker", "live notify", "live up", "live status", "live down"),
+    *(
+        "live topics",
+        "live ingest",
+        "live broker",
+        "live notify",
+        "live metrics",
+        "live up",
+        "live status",
+        "live down",
+    ),
 }
 
 

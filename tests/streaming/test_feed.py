@@ -222,6 +222,7 @@ def test_a_stretch_that_is_played_is_in_the_topics_as_on_the_tape(
     assert sorted(row["sip_ns"] for row in reader.rows("luld")) == [one["sip_ns"] for one in LULD]
     assert {message.key() for message in reader.messages["news"]} == {b"ABCD", b"LMNO"}
     assert statistics.messages == PLAYED | {"news": 2}
+    assert statistics.heard_at == "2026-06-08T14:00:00+00:00"
     assert (statistics.gaps, statistics.dead_letters, statistics.duplicates) == (0, {}, 0)
 
 
