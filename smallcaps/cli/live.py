@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -25,6 +25,9 @@ from smallcaps.lake import TOPICS, Lake, recorded_run
 from smallcaps.lake.topics import DEAD_LETTERS
 from smallcaps.log import tell, write_log
 from smallcaps.sources.polygon.credentials import read_key
+
+if TYPE_CHECKING:
+    from smallcaps.streaming.parity import Comparison, Parity
 
 BOTH = ",".join(INTRADAY)
 Day = Annotated[datetime | None, typer.Option("--date", formats=DAY, help="Session; default: New York's today.")]
@@ -70,7 +73,7 @@ def live_ingest_command(
     key = read_key(settings.vendor.secret)
     log = write_log(settings.cache / "logs")
     messages.print(f"{settings.vendor.feed} to Kafka at {settings.kafka.servers}; counts are in {log}", soft_wrap=True)
-    with running_as(_parts(settings), "ingest") as part:
+    with running_as(parts_folder(settings), "ingest") as part:
         statistics = ingest_live(
             settings,
             key,
@@ -94,7 +97,7 @@ def live_broker_command(
 
     settings = load_settings()
     write_log(settings.cache / "logs")
-    with running_as(_parts(settings), "broker") as part:
+    with running_as(parts_folder(settings), "broker") as part:
         with messages.status("starting the broker"):
             broker = Broker(folder or settings.cache / "broker", settings.cache, port).start()
         try:
@@ -124,7 +127,7 @@ def live_detect_command(
     lake, settings = _streaming()
     session, chosen = _session(day), _grains(grains)
     with (
-        running_as(_parts(settings), "detect") as part,
+        running_as(parts_folder(settings), "detect") as part,
         recorded_run(lake, "live detect", {"date": session, "grains": grains}, settings.digest()) as run,
         Outlet(settings.kafka) as outlet,
     ):
@@ -172,21 +175,25 @@ def live_land_command(trigger: Trigger = 10.0, seconds: Seconds = None) -> None:
     """Write every message into bronze and every alert into gold, each once, until interrupted."""
     from smallcaps.streaming.kafka import Outlet
     from smallcaps.streaming.landing import Landing, landing
-    from smallcaps.streaming.live_events import keeping
+    from smallcaps.streaming.live_events import LiveEvents, keeping
     from smallcaps.streaming.process import attend, running_as
 
     lake, settings = _streaming()
     with (
-        running_as(_parts(settings), "land") as part,
+        running_as(parts_folder(settings), "land") as part,
         recorded_run(lake, "live land", {}, settings.digest()) as run,
-        # A lake of its own: each query sees tables through the session that Spark gives it.
-        recorded_run(Lake(settings.lake, lake.spark), "live alerts", {}, settings.digest()) as run_of_alerts,
         Outlet(settings.kafka) as outlet,
     ):
-        work = Landing(run, settings, outlet)
-        pace = f"{trigger:g} seconds"
-        with landing(work, pace) as messages_query, keeping(run_of_alerts, settings, pace) as alerts_query:
-            attend(part, run, [messages_query, alerts_query], seconds, work.facts)
+        work, pace = Landing(run, settings, outlet), f"{trigger:g} seconds"
+        # A lake of its own: each query sees tables through the session that Spark gives it.
+        other = Lake(settings.lake, lake.spark)
+        with (
+            landing(work, pace) as messages_query,
+            recorded_run(other, "live alerts", {}, settings.digest()) as run_of_alerts,
+        ):
+            kept = LiveEvents(run_of_alerts, settings)
+            with keeping(kept, pace) as alerts_query:
+                attend(part, run, [messages_query, alerts_query], seconds, lambda: work.facts() | kept.facts())
     output.print_json(json.dumps(work.facts()))
 
 
@@ -198,7 +205,7 @@ def live_notify_command() -> None:
 
     settings = load_settings()
     write_log(settings.cache / "logs")
-    with running_as(_parts(settings), "notify") as part:
+    with running_as(parts_folder(settings), "notify") as part:
         statistics = notify_people(settings, part.stopping, lambda facts: part.say(**facts))
     output.print_json(json.dumps(vars(statistics)))
 
@@ -213,7 +220,7 @@ def live_metrics_command(
 
     settings = load_settings()
     write_log(settings.cache / "logs")
-    folder = _parts(settings)
+    folder = parts_folder(settings)
     with running_as(folder, "metrics") as part, measured(folder, settings.live, port) as address:
         tell(f"metrics are at {address}")
         output.print(address, soft_wrap=True)
@@ -238,7 +245,7 @@ def live_up_command(
     from smallcaps.streaming.notify import is_wanted
 
     settings = load_settings()
-    folder = _parts(settings)
+    folder = parts_folder(settings)
     host, _, port = settings.kafka.servers.partition(":")
     if not answers(settings.kafka, 2):
         if host != "127.0.0.1" or settings.kafka.protocol != "PLAINTEXT":
@@ -268,7 +275,7 @@ def live_status_command() -> None:
     from smallcaps.streaming.process import states
 
     settings = load_settings()
-    folder, now = _parts(settings), datetime.now(UTC)
+    folder, now = parts_folder(settings), datetime.now(UTC)
     found = states(folder)
     alarmed = alarms(found, read_compared(folder), now, settings.live)
     table = RichTable("part", "process", "since", "said", "how it is", "alarms", title="The live tape")
@@ -291,7 +298,7 @@ def live_down_command() -> None:
     """Stop all parts in order, the feed first and the broker last."""
     from smallcaps.streaming.process import states, stop
 
-    folder = _parts(load_settings())
+    folder = parts_folder(load_settings())
     found = sorted(states(folder), key=lambda state: _ORDER.index(state.part))
     for state in found:
         with messages.status(f"stopping {state.part}"):
@@ -326,7 +333,7 @@ def live_demo_command(
         make_topics(
             broker.kafka, [*((topic.name, 4, topic.retention_hours) for topic in TOPICS.values()), DEAD_LETTERS]
         )
-        folder = _parts(settings)
+        folder = parts_folder(settings)
         own = {
             "SMALLCAPS_LAKE": settings.lake,
             "SMALLCAPS_KAFKA__SERVERS": broker.address,
@@ -412,7 +419,7 @@ def replay_command(
     disorder = Disorder(late, doubled, dropped, revised, lateness, seed)
     names = names_of(symbols)
     lake, settings = opened()
-    with running_as(_parts(settings), "replay") as part, Outlet(settings.kafka) as outlet:
+    with running_as(parts_folder(settings), "replay") as part, Outlet(settings.kafka) as outlet:
 
         def play() -> dict[str, int]:
             return replay(
@@ -445,18 +452,24 @@ def parity_command(
 
 def _report(lake: Lake, settings: Settings, day: date, grains: list[str]) -> None:
     """Print a day's parity. Raises BadData where the implementation differs."""
-    from smallcaps.streaming.health import REPLAYED_SECONDS, Compared, write_compared
-    from smallcaps.streaming.parity import Comparison, parity
+    from smallcaps.streaming.parity import parity
 
-    found = parity(lake, settings, day, grains)
+    show_parity(parity(lake, settings, day, grains), grains, settings)
+
+
+def show_parity(found: "Parity", grains: Sequence[str], settings: Settings) -> None:
+    """Print what was found and keep it for alarms and metrics. Raises BadData where the implementation differs."""
+    from smallcaps.streaming.health import REPLAYED_SECONDS, Compared, write_compared
+
     # Of a replay the stamps are of long ago.
     from_exchange, from_kafka = (
         None if seconds is None or seconds[0] >= REPLAYED_SECONDS else seconds
         for seconds in (found.from_exchange, found.from_kafka)
     )
-    write_compared(_parts(settings), Compared(day.isoformat(), grains, found.differences, from_exchange, from_kafka))
+    day = found.day.isoformat()
+    write_compared(parts_folder(settings), Compared(day, grains, found.differences, from_exchange, from_kafka))
 
-    def show(title: str, rows: Sequence[Comparison]) -> None:
+    def show(title: str, rows: Sequence["Comparison"]) -> None:
         table = RichTable("detector", "same", "missing live", "only live", "different", title=title)
         for row in rows:
             table.add_row(row.detector, *(f"{count:,}" for count in (row.both, row.missing, row.extra, row.different)))
@@ -486,7 +499,7 @@ def _streaming() -> tuple[Lake, Settings]:
     return Lake(settings.lake, started(settings)), settings
 
 
-def _parts(settings: Settings) -> Path:
+def parts_folder(settings: Settings) -> Path:
     """Where the parts on this machine say how they are: those of one lake and one broker together."""
     of = "|".join((settings.lake, settings.kafka.servers, settings.kafka.prefix))
     return settings.cache / "live" / hashlib.sha256(of.encode()).hexdigest()[:12]

@@ -103,6 +103,13 @@ STREAM_PROGRESS = Table(
         ),
         Column("alerts", "bigint", "Alerts that the process has sent so far; null where it sends none"),
         Column("too_late", "bigint", "Rows so far that came too late to be looked at; null where none are"),
+        Column(
+            "alert_seconds",
+            "double",
+            "From the evidence's way into Kafka to an event's first alert: 95th percentile of the last thousand; null where the "
+            "process reads none",
+            "s",
+        ),
     ),
     key=("run_id", "query", "batch"),
 )

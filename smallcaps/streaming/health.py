@@ -11,8 +11,8 @@ from smallcaps.calendar.sessions import open_since
 from smallcaps.config import LiveSettings
 from smallcaps.streaming.process import State
 
-MUTE_SECONDS = 30.0
-"""A part that has said nothing for so long is not well."""
+MUTE_SECONDS, START_SECONDS = 30.0, 120.0
+"""A part that has said nothing for so long is not well; one that has not said anything yet is given longer."""
 REPLAYED_SECONDS = 3_600.0
 """Stamps that are so long ago are those of a day that is played again."""
 Kind = Literal["down", "mute", "lag", "silence", "clock", "parity"]
@@ -58,7 +58,7 @@ def of_part(state: State, now: datetime, limits: LiveSettings) -> list[Alarm]:
     if not state.is_running:
         return [Alarm("down", state.part, f"{state.part} is not running")]
     found: list[tuple[Kind, str]] = []
-    if (mute := (now - state.said_at).total_seconds()) > MUTE_SECONDS:
+    if (mute := (now - state.said_at).total_seconds()) > (MUTE_SECONDS if state.facts else START_SECONDS):
         found.append(("mute", f"has said nothing for {mute:.0f} s"))
     if (behind := state.facts.get("behind") or 0) > limits.behind:
         found.append(("lag", f"is {behind:,} messages behind"))

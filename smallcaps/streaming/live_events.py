@@ -1,8 +1,11 @@
 """Alerts and signals → gold: each once (gold.event_revisions, gold.signals), and the events that stand (gold.live_events)."""
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
@@ -18,13 +21,28 @@ from smallcaps.streaming.query import streaming
 
 REVISIONS, STANDING = "gold.event_revisions", "gold.live_events"
 MOST_ALERTS = 2_000
+LATEST = 1_000
+QUANTILES = (0.5, 0.95, 0.99)
 
 
 class LiveEvents:
-    """Alerts and signals on their way into gold. One that comes twice, or again from the topic's beginning, changes nothing."""
+    """Alerts and signals on their way into gold. One that comes twice, or again from the topic's beginning, changes nothing.
 
-    def __init__(self, run: Run, prefix: str) -> None:
-        self.run, self.lake, self._prefix = run, run.lake, prefix
+    `read` counts alerts since the start.
+    """
+
+    def __init__(self, run: Run, settings: Settings) -> None:
+        self.run, self.lake, self.settings = run, run.lake, settings
+        self.read = 0
+        self._seconds: deque[float] = deque(maxlen=LATEST)
+
+    def facts(self) -> dict[str, Any]:
+        """How it gets on; `alert_seconds`: from the evidence's way into Kafka to an event's first alert, the LATEST of them, by
+        quantile; null where there was none.
+        """
+        seconds = [*self._seconds]
+        told = {str(one): round(float(np.quantile(seconds, one)), 3) for one in QUANTILES} if seconds else None
+        return {"alerts_read": self.read, "alert_seconds": told}
 
     def step(self, batch: DataFrame, number: int) -> None:
         """A micro-batch of the topics' rows."""
@@ -33,7 +51,7 @@ class LiveEvents:
         with computed_once(batch) as raw:
             there = {row.topic for row in raw.select("topic").distinct().collect()}
             for topic, keep in ((ALERTS, self._keep_alerts), (SIGNALS, self._keep_signals)):
-                if (name := f"{self._prefix}{topic.name}") in there:
+                if (name := f"{self.settings.kafka.prefix}{topic.name}") in there:
                     keep(sound(read(raw.where(F.col("topic") == name), topic)))
 
     def _keep_signals(self, signals: DataFrame) -> None:
@@ -41,14 +59,17 @@ class LiveEvents:
 
     def _keep_alerts(self, said: DataFrame) -> None:
         with computed_once(said) as alerts:
-            told = alerts.select("event_id", "session_date").distinct().collect()
+            waited = "(unix_micros(sent_at) - unix_micros(produced_at)) / 1e6D AS seconds"
+            told = alerts.selectExpr("event_id", "session_date", "revision", waited).collect()
             if not told:
                 return
             self.run.add_missing(REVISIONS, alerts.select(*[column.name for column in ALERTS.table.columns]))
         days = ", ".join(f"DATE'{day}'" for day in sorted({row.session_date for row in told}))
-        ids = ", ".join(sorted(sql_literal(row.event_id) for row in told))
+        ids = ", ".join(sorted({sql_literal(row.event_id) for row in told}))
         where = f"session_date IN ({days}) AND event_id IN ({ids})"
         self.run.replace(STANDING, standing(self.lake.read(REVISIONS).where(where)), where)
+        self.read += len(told)
+        self._seconds += [row.seconds for row in told if row.revision == 0]
 
 
 def standing(revisions: DataFrame) -> DataFrame:
@@ -59,10 +80,9 @@ def standing(revisions: DataFrame) -> DataFrame:
 
 
 @contextmanager
-def keeping(run: Run, settings: Settings, trigger: str) -> Iterator[StreamingQuery]:
+def keeping(work: LiveEvents, trigger: str) -> Iterator[StreamingQuery]:
     """The query, which goes on until the block ends or it fails. It begins with the topics' first messages: they are few."""
     options: dict[str, str | int] = {"startingOffsets": "earliest", "maxOffsetsPerTrigger": MOST_ALERTS}
-    work = LiveEvents(run, settings.kafka.prefix)
     names = [ALERTS.name, SIGNALS.name]
-    with streaming(run.lake.spark, settings.kafka, "live-events", names, options, trigger, work.step) as query:
+    with streaming(work.lake.spark, work.settings.kafka, "live-events", names, options, trigger, work.step) as query:
         yield query

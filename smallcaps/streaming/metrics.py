@@ -78,6 +78,13 @@ FACTS: Mapping[str, Fact] = {
     ),
     "landed": Fact("landed_total", "counter", "Messages written into bronze"),
     "refused": Fact("refused_total", "counter", "Messages that could not be taken into bronze"),
+    "alerts_read": Fact("alerts_read_total", "counter", "Alerts of the topic that were read"),
+    "alert_seconds": Fact(
+        "alert_seconds",
+        "gauge",
+        "To the first alerts of the last thousand events, since Kafka had the evidence",
+        label="quantile",
+    ),
     "messages": Fact("ingested_total", "counter", "Messages sent to Kafka", label="topic"),
     "dead_letters": Fact("dead_letters_total", "counter", "What the feed said that could not be typed", label="reason"),
     "duplicates": Fact("duplicates_total", "counter", "Events that came again and were dropped"),
@@ -90,7 +97,7 @@ FACTS: Mapping[str, Fact] = {
     "lag": _lag("newest"),
     "longest_lag": _lag("longest"),
     "sent": Fact("replayed_total", "counter", "Messages of the replay sent to Kafka"),
-    "read": Fact("alerts_read_total", "counter", "Alerts that were looked at for people"),
+    "read": Fact("alerts_read_total", "counter", "Alerts of the topic that were read"),
     "told": Fact("told_total", "counter", "Messages to people", label="way"),
     "failed": Fact("untold_total", "counter", "Messages to people that were given up", label="way"),
 }
@@ -155,7 +162,7 @@ def _of_comparison(compared: Compared | None) -> list[Metric]:
         return []
     differences = Metric("parity_differences", "gauge", "Events that the last parity found told otherwise")
     differences.samples.append(({"day": compared.day}, float(compared.differences)))
-    latency = Metric("alert_latency_seconds", "gauge", "To an event's first alert, on the day of the last parity")
+    latency = Metric("parity_alert_seconds", "gauge", "To an event's first alert, on the day of the last parity")
     for since, seconds in (("exchange", compared.from_exchange), ("kafka", compared.from_kafka)):
         for quantile, value in zip(QUANTILES, seconds or (), strict=False):
             latency.samples.append(({"since": since, "quantile": quantile}, value))

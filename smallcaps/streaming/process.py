@@ -192,6 +192,7 @@ def _record(run: Run, queries: Sequence[StreamingQuery], recorded: dict[str, int
                         "behind": _behind(progress),
                         "alerts": facts.get("alerts"),
                         "too_late": facts.get("too_late"),
+                        "alert_seconds": (facts.get("alert_seconds") or {}).get("0.95"),
                     }
                 )
     if rows:

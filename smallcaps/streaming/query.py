@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
@@ -32,12 +33,14 @@ def streaming(
         .option("failOnDataLoss", "false")
         .load()
     )
+    # Spark calls from a thread of its own: what is said there belongs to the run, too.
+    context = copy_context()
     with tempfile.TemporaryDirectory(prefix=f"{name}-") as scratch:
         query = (
             stream.writeStream.queryName(name)
             .option("checkpointLocation", scratch)
             .trigger(processingTime=trigger)
-            .foreachBatch(step)
+            .foreachBatch(lambda batch, number: context.run(step, batch, number))
             .start()
         )
         try:

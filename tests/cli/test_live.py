@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from smallcaps.cli.app import main
+from smallcaps.cli.live import parts_folder, show_parity
+from smallcaps.config import load_settings
+from smallcaps.errors import BadData
 from smallcaps.sources.simulator.server import running
+from smallcaps.streaming.health import Compared, read_compared
+from smallcaps.streaming.parity import Comparison, Parity
 from tests.conftest import REPOSITORY
 from tests.sources.simulator.server.market import KEY, MONDAY, write_market
 
@@ -63,6 +68,27 @@ def test_a_broker_is_started_topics_are_made_and_the_feed_is_taken_in_until_a_si
         broker.send_signal(signal.SIGTERM)
         assert broker.wait(60) == 0
     assert not _answers(address)
+
+
+def test_a_parity_that_differs_is_bad_data_and_an_alarm_until_one_agrees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SMALLCAPS_CACHE", str(tmp_path))
+    settings = load_settings()
+    # Of a replay: it was long ago that the exchange stamped.
+    late = [9e7, 9e7, 9e7, 9e7], [0.5, 1.0, 2.0, 3.0]
+    wrong = Parity(MONDAY, [Comparison("gap", 7, 1, 0, 2)], None, *late)
+    with pytest.raises(BadData, match=f"3 events of {MONDAY} were told otherwise"):
+        show_parity(wrong, ["minute"], settings)
+    compared = read_compared(parts_folder(settings))
+    assert compared == Compared(str(MONDAY), ["minute"], 3, None, late[1])
+    assert main(["live", "status"]) == 4
+    said = capsys.readouterr()
+    assert f"see `smallcaps parity {MONDAY}`" in " ".join(said.err.split())
+    assert "after its way into Kafka: p50 0.50 s" in said.out
+
+    show_parity(Parity(MONDAY, [Comparison("gap", 10, 0, 0, 0)], None, None, None), ["minute"], settings)
+    assert main(["live", "status"]) == 0
 
 
 def _size(address: str) -> int:

@@ -39,7 +39,10 @@ def test_one_that_has_ended_raises_that_alone() -> None:
 
 def test_one_that_is_mute_or_behind_is_told_of() -> None:
     now = OPEN + timedelta(hours=1)
-    assert kinds(said("land", now - timedelta(seconds=30)), now) == []
+    assert kinds(said("land", now - timedelta(seconds=30), behind=0), now) == []
+    # It is starting.
+    assert kinds(said("land", now - timedelta(seconds=120)), now) == []
+    assert kinds(said("land", now - timedelta(seconds=121)), now) == ["mute"]
     assert kinds(said("land", now - timedelta(seconds=31), behind=1_001), now) == ["mute", "lag"]
     (alarm,) = of_part(said("detect", now, behind=50_123), now, LIMITS)
     assert alarm.words == "detect is 50,123 messages behind"

@@ -14,7 +14,7 @@ from smallcaps.lake.topics import ALERTS, TRADES
 from smallcaps.streaming.broker import Broker
 from smallcaps.streaming.kafka import Outlet, client_options
 from smallcaps.streaming.landing import Landing, landing
-from smallcaps.streaming.live_events import keeping
+from smallcaps.streaming.live_events import LiveEvents, keeping
 from smallcaps.streaming.messages import encoded
 from tests.streaming.test_messages import TRADE, said
 
@@ -101,8 +101,13 @@ def test_the_events_that_stand_are_those_of_the_last_alerts(lake: Lake, broker: 
                 row = ALERT | {"event_id": event_id, "kind": kind, "revision": revision, "strength": strength}
                 event_ns = int(ALERT["received_at"].timestamp()) * 10**9
                 outlet.send(ALERTS.name, "ABC", encoded(row | {"event_ns": event_ns}, ALERTS))
-        with recorded_run(lake, "live land", {}, "x") as run, keeping(run, settings, "0 seconds") as query:
-            query.processAllAvailable()
+        with recorded_run(lake, "live land", {}, "x") as run:
+            work = LiveEvents(run, settings)
+            assert work.facts() == {"alerts_read": 0, "alert_seconds": None}
+            with keeping(work, "0 seconds") as query:
+                query.processAllAvailable()
+        # ALERT was sent 2 s after its evidence came.
+        assert work.facts()["alert_seconds"] == {"0.5": 2.0, "0.95": 2.0, "0.99": 2.0}
         rows = lake.read("gold.live_events").select("event_id", "revision", "strength").collect()
         return sorted((row.event_id, row.revision, row.strength) for row in rows)
 

@@ -1,5 +1,6 @@
 """A day on the live tape: its events are those of the batch job, however messages arrive and whatever is killed on the way."""
 
+import json
 import os
 import random
 import signal
@@ -8,18 +9,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
+from smallcaps.cli.app import main
 from smallcaps.config import Settings
 from smallcaps.lake import Lake
 from smallcaps.lake.topics import ALERTS, BARS, LULD, QUOTES, TRADES
-from smallcaps.streaming.broker import Broker
+from smallcaps.streaming.broker import HOST, Broker, free_port
 from smallcaps.streaming.detection import Detection, day_began, detecting
 from smallcaps.streaming.kafka import Outlet, watermarks
 from smallcaps.streaming.parity import compared, parity
+from smallcaps.streaming.process import State, born, states
 from smallcaps.streaming.replay import Disorder, replay
 from tests.streaming.conftest import GRAINS, Market
 
@@ -170,6 +175,107 @@ def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
     report = parity(lake, own, market.day, GRAINS)
     assert report.differences == 0
     assert report.arrival == compared(market.events, market.events)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """`smallcaps live …` as a person runs it, on a cache of its own, so that no broker's log is shared."""
+
+    cache: Path
+    capture: pytest.CaptureFixture[str]
+
+    def live(self, *words: str) -> tuple[int, str, str]:
+        """Exit code, and what was printed and complained of."""
+        code = main(["live", *words])
+        return code, *self.capture.readouterr()
+
+    @property
+    def folder(self) -> Path:
+        (found,) = (self.cache / "live").iterdir()
+        return found
+
+    def part(self, name: str) -> State:
+        return next(state for state in states(self.folder) if state.part == name)
+
+    def said(self) -> str:
+        return "\n".join(file.read_text()[-2_000:] for file in self.folder.glob("*.log"))
+
+
+def scraped(address: str, token: str) -> tuple[int, str]:
+    answer = urllib3.request("GET", address, headers={"Authorization": f"Bearer {token}"}, retries=False)
+    return answer.status, answer.data.decode()
+
+
+@pytest.fixture
+def desk(
+    market: Market,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Desk]:
+    """A desk on the market's lake and a broker's port; all is down at the end."""
+    (tmp_path / "jars").symlink_to(settings.cache / "jars")
+    own = {
+        "SMALLCAPS_LAKE": market.settings.lake,
+        "SMALLCAPS_CACHE": str(tmp_path),
+        "SMALLCAPS_KAFKA__SERVERS": f"{HOST}:{free_port()}",
+        "SMALLCAPS_SPARK__DRIVER_MEMORY": "1g",
+        "SMALLCAPS_SPARK__SHUFFLE_PARTITIONS": "2",
+        "ALERT_WEBHOOK_URL": f"http://{HOST}:9/nobody",
+    }
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("METRICS_TOKEN", raising=False)
+    at = Desk(tmp_path, capsys)
+    try:
+        yield at
+    finally:
+        at.live("down")
+
+
+@pytest.mark.slow
+def test_all_parts_come_up_say_that_they_are_well_are_measured_and_go_down(market: Market, desk: Desk) -> None:
+    replayed = ("up", "--replay", market.day.isoformat(), "--speed", "60", "--metrics-port", "0")
+    code, _, complained = desk.live(*replayed)
+    assert code == 0, complained + desk.said()
+    parts = {state.part: state.pid for state in states(desk.folder)}
+    assert set(parts) == {"broker", "metrics", "notify", "land", "detect", "replay"}
+    until(lambda: desk.part("land").facts.get("landed", 0) > 0, 120, desk.said)
+    code, told, complained = desk.live("status")
+    assert code == 0, complained
+    assert told.count("well") == len(parts)
+    code, _, complained = desk.live(*replayed)
+    assert (code, "running already" in complained) == (2, True)
+
+    address, token = desk.part("metrics").facts["address"], (desk.folder / "metrics.token").read_text()
+    assert scraped(address, "wrong")[0] == 401
+    code, text = scraped(address, token)
+    assert code == 200
+    for name in parts:
+        assert f'smallcaps_live_up{{part="{name}"}} 1.0' in text
+    assert 'smallcaps_live_alarms{kind="down"} 0.0' in text
+    assert 'smallcaps_live_landed_total{part="land"}' in text
+
+    os.kill(parts["replay"], signal.SIGKILL)
+    until(lambda: 'smallcaps_live_alarms{kind="down"} 1.0' in scraped(address, token)[1], 30, desk.said)
+    code, _, complained = desk.live("status")
+    assert (code, "replay is not running" in complained) == (4, True)
+    log = desk.cache / "logs" / "smallcaps.log"
+    until(lambda: "replay is not running" in log.read_text(), 30, desk.said)
+
+    _, told, _ = desk.live("down")
+    assert [line.split(":")[0] for line in told.splitlines()] == [
+        *("replay", "detect", "notify", "land", "metrics", "broker")
+    ]
+    assert "killed" not in told
+    assert not [name for name, pid in parts.items() if born(pid)]
+    assert "Nothing is up" in desk.live("status")[1]
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {"live land", "live detect"} <= {line["job"] for line in lines}
+    assert {line["job"] for line in lines if "rows to bronze" in line["message"]} == {"live land"}
+    for words in ("Kafka is at", "metrics are at"):
+        assert [line for line in lines if line["message"].startswith(words)], words
 
 
 def landed(lake: Lake) -> int:

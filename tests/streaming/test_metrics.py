@@ -73,7 +73,14 @@ def test_what_parts_say_becomes_samples_of_one_family_each() -> None:
     facts = {"new": 5, "retracted": 1, "too_late": 2, "day": "2026-01-05", "catching_up": True, "behind": 7}
     parts = [
         State("detect", os.getpid(), began, NOW - timedelta(seconds=2.5), facts, here),
-        State("land", os.getpid(), began, NOW, {"behind": 0, "landed": 100, "batch_seconds": None}, here),
+        State(
+            "land",
+            os.getpid(),
+            began,
+            NOW,
+            {"landed": 100, "batch_seconds": None, "alert_seconds": {"0.5": 1.25}},
+            here,
+        ),
         State("ingest", 1, began, NOW, {"messages": {"trades": 9, "bars": 1}, "lag": 0.25, "longest_lag": None}, None),
     ]
     wrong = [Alarm("down", "ingest", "ingest is not running"), Alarm("down", "x", "x"), Alarm("lag", "detect", "far")]
@@ -95,6 +102,7 @@ def test_what_parts_say_becomes_samples_of_one_family_each() -> None:
     assert found[sample("feed_lag_seconds", part="ingest", of="newest")] == 0.25
     assert len(of("feed_lag_seconds")) == 1
     assert of("batch_seconds") == {}
+    assert found[sample("alert_seconds", part="land", quantile="0.5")] == 1.25
     assert len(of("alarms")) == len(KINDS)
     assert {kind: found[sample("alarms", kind=kind)] for kind in ("down", "lag", "parity")} == {
         "down": 2,
@@ -102,8 +110,8 @@ def test_what_parts_say_becomes_samples_of_one_family_each() -> None:
         "parity": 0,
     }
     assert found[sample("parity_differences", day="2026-01-02")] == 4
-    assert found[sample("alert_latency_seconds", since="kafka", quantile="0.95")] == 1
-    assert len(of("alert_latency_seconds")) == 4
+    assert found[sample("parity_alert_seconds", since="kafka", quantile="0.95")] == 1
+    assert len(of("parity_alert_seconds")) == 4
 
 
 def asked(address: str, path: str | None = None, **headers: str) -> tuple[int, str | None, str]:
