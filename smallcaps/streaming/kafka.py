@@ -189,10 +189,12 @@ def _connected(kafka: KafkaSettings, seconds: float | None = None) -> tuple[Admi
     """
     refusal = Refusal()
     admin = AdminClient(client_options(kafka) | {"error_cb": refusal})
-    deadline = time.monotonic() + (ANSWER_SECONDS if seconds is None else seconds)
+    deadline, patience = time.monotonic() + (ANSWER_SECONDS if seconds is None else seconds), 0.5
     while True:
+        # Asked anew, since a refusal is heard of between: longer each time, for a broker that is slow.
+        patience *= 2
         try:
-            return admin, admin.list_topics(timeout=max(0.1, min(1.0, deadline - time.monotonic())))
+            return admin, admin.list_topics(timeout=max(0.1, min(patience, deadline - time.monotonic())))
         except KafkaException as error:
             admin.poll(0)
             if refusal.why is not None:

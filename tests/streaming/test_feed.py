@@ -192,8 +192,9 @@ ON_TAPE = {
 
 
 def test_a_stretch_that_is_played_is_in_the_topics_as_on_the_tape(
-    settings: Settings, kafka: KafkaSettings, market: Path, spark: SparkSession
+    settings: Settings, kafka: KafkaSettings, market: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("smallcaps.streaming.feed.TELL_SECONDS", 3_600)
     with running(market, KEY, day=MONDAY, speed=SPEED, start=time_of_day(9, 30)) as place:
         reader, statistics = ingested(
             *(settings, kafka, place, lambda reader: counts(reader) == PLAYED | {"news": 1}),
@@ -223,6 +224,8 @@ def test_a_stretch_that_is_played_is_in_the_topics_as_on_the_tape(
     assert {message.key() for message in reader.messages["news"]} == {b"ABCD", b"LMNO"}
     assert statistics.messages == PLAYED | {"news": 2}
     assert statistics.heard_at == "2026-06-08T14:00:00+00:00"
+    # By a clock that stands at 10:00; the last quote is of 09:33:59.5, the first trade of 09:30:00.25.
+    assert (statistics.shortest_lag, statistics.longest_lag) == (1_560.5, 1_799.75)
     assert (statistics.gaps, statistics.dead_letters, statistics.duplicates) == (0, {}, 0)
 
 
