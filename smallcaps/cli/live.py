@@ -159,7 +159,7 @@ def live_score_command(
     champion = Champion(lake, settings, of, alias)
     arguments = {"date": session, "of": of, "alias": alias, "model": champion.model.name}
     with (
-        running_as(_parts(settings), "score") as part,
+        running_as(parts_folder(settings), "score") as part,
         recorded_run(lake, "live score", arguments, settings.digest()) as run,
         Outlet(settings.kafka) as outlet,
     ):
@@ -236,10 +236,13 @@ def live_up_command(
     ] = None,
     speed: Annotated[float, typer.Option(help="How many times as fast as it was.", min=0)] = 1.0,
     grains: Grains = BOTH,
+    model: Annotated[
+        str | None, typer.Option(help="Score alerts with the registered model of this alias: champion, say.")
+    ] = None,
     metrics_port: Annotated[int, typer.Option(help="Of the metrics; 0: any that is free.", min=0)] = 9108,
 ) -> None:
-    """Start all parts on this machine: a broker where the settings' is this machine's, landing, detection, metrics, the feed, and
-    telling people where it is set how.
+    """Start all parts on this machine: a broker where the settings' is this machine's, landing, detection, metrics, the feed;
+    scoring where a model is named, telling people where it is set how.
     """
     from smallcaps.streaming.kafka import answers
     from smallcaps.streaming.notify import is_wanted
@@ -257,9 +260,11 @@ def live_up_command(
     day = [] if replayed is None else ["--date", f"{replayed:%Y-%m-%d}"]
     _start(folder, "land", ["live", "land"])
     _start(folder, "detect", ["live", "detect", "--grains", grains, *day])
+    if model is not None:
+        _start(folder, "score", ["live", "score", "--alias", model, *day])
     if is_wanted(settings.notify):
         _start(folder, "notify", ["live", "notify"])
-    for name in ("metrics", "land", "detect"):
+    for name in ("metrics", "land", "detect", *([] if model is None else ["score"])):
         _wait(lambda name=name: _has_said(folder, name), name, folder)  # type: ignore[misc]
     if replayed is None:
         _start(folder, "ingest", ["live", "ingest"])

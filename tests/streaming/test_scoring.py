@@ -32,7 +32,7 @@ from smallcaps.streaming.broker import Broker
 from smallcaps.streaming.detection import Detection, day_began, detecting, load_day, named
 from smallcaps.streaming.kafka import Outlet, client_options, partitions_of
 from smallcaps.streaming.landing import Landing, landing
-from smallcaps.streaming.live_events import keeping
+from smallcaps.streaming.live_events import LiveEvents, keeping
 from smallcaps.streaming.messages import encoded
 from smallcaps.streaming.replay import Disorder, replay
 from smallcaps.streaming.scoring import Scoring, scoring
@@ -192,7 +192,7 @@ def test_alerts_get_what_the_batch_functions_expect_and_another_champion_takes_o
     assert "continuation" not in again[second]
     assert again[first]["continuation"] != told[first]["continuation"]
 
-    with recorded_run(lake, "live alerts", {}, "x") as run, keeping(run, settings, "0 seconds") as query:
+    with recorded_run(lake, "live alerts", {}, "x") as run, keeping(LiveEvents(run, settings), "0 seconds") as query:
         query.processAllAvailable()
     kept = lake.read("gold.signals").collect()
     assert {(row.event_id, row.revision) for row in kept} == {
