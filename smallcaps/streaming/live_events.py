@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from smallcaps.config import Settings
-from smallcaps.lake import Run, sql_literal
+from smallcaps.lake import Run
 from smallcaps.lake.quality import sound
 from smallcaps.lake.runs import computed_once
 from smallcaps.lake.topics import ALERTS, SIGNALS
@@ -54,19 +54,21 @@ class LiveEvents:
                 if (name := f"{self.settings.kafka.prefix}{topic.name}") in there:
                     keep(sound(read(raw.where(F.col("topic") == name), topic)))
 
-    def _keep_signals(self, signals: DataFrame) -> None:
-        self.run.add_missing(SIGNALS.table.name, signals.select(*[column.name for column in SIGNALS.table.columns]))
+    def _keep_signals(self, said: DataFrame) -> None:
+        # Computed first: with the rules of the topic in it Spark plans the merge for minutes.
+        with computed_once(said) as signals:
+            self.run.add_missing(SIGNALS.table.name, signals.select(*[column.name for column in SIGNALS.table.columns]))
 
     def _keep_alerts(self, said: DataFrame) -> None:
         with computed_once(said) as alerts:
             waited = "(unix_micros(sent_at) - unix_micros(produced_at)) / 1e6D AS seconds"
-            told = alerts.selectExpr("event_id", "session_date", "revision", waited).collect()
+            told = alerts.selectExpr("session_date", "revision", waited).collect()
             if not told:
                 return
             self.run.add_missing(REVISIONS, alerts.select(*[column.name for column in ALERTS.table.columns]))
-        days = ", ".join(f"DATE'{day}'" for day in sorted({row.session_date for row in told}))
-        ids = ", ".join(sorted({sql_literal(row.event_id) for row in told}))
-        where = f"session_date IN ({days}) AND event_id IN ({ids})"
+        # Whole days, which are partitions of some thousand rows.
+        days = ", ".join(sorted({f"DATE'{row.session_date}'" for row in told}))
+        where = f"session_date IN ({days})"
         self.run.replace(STANDING, standing(self.lake.read(REVISIONS).where(where)), where)
         self.read += len(told)
         self._seconds += [row.seconds for row in told if row.revision == 0]

@@ -18,14 +18,22 @@ import urllib3
 
 from smallcaps.cli.app import main
 from smallcaps.config import Settings
-from smallcaps.lake import Lake
+from smallcaps.errors import BadInput
+from smallcaps.lake import Lake, recorded_run
 from smallcaps.lake.topics import ALERTS, BARS, LULD, QUOTES, TRADES
+from smallcaps.models import champion as champions
+from smallcaps.models.champion import Champion
+from smallcaps.models.registry import CHAMPION
+from smallcaps.models.targets import TARGETS
+from smallcaps.streaming import scoring as live
 from smallcaps.streaming.broker import HOST, Broker, free_port
 from smallcaps.streaming.detection import Detection, day_began, detecting
 from smallcaps.streaming.kafka import Outlet, watermarks
+from smallcaps.streaming.live_events import LiveEvents, keeping
 from smallcaps.streaming.parity import compared, parity
 from smallcaps.streaming.process import State, born, states
 from smallcaps.streaming.replay import Disorder, replay
+from tests.streaming.champions import SHARE, by_batch, play, register, score_all, signals, tell_again
 from tests.streaming.conftest import GRAINS, Market
 
 KILLS, AT_FULL_SIZE = 4, 20
@@ -287,3 +295,61 @@ def landed(lake: Lake) -> int:
 def sent(settings: Settings) -> int:
     """Messages in the topics."""
     return sum(high - low for low, high in watermarks(settings.kafka, PLAYED).values())
+
+
+@pytest.mark.slow
+def test_alerts_get_what_the_batch_functions_expect_and_another_champion_takes_over(
+    market: Market, broker: Broker, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As many pieces as make quotes be forgotten, and a process that is behind.
+    monkeypatch.setattr(live, "MOST_MESSAGES", 50_000)
+    monkeypatch.setattr(champions, "LOOK_SECONDS", 0.0)
+    every_input = market.settings.signals.model_copy(update={"best_share": SHARE, "reasons": 1_000})
+    settings = market.settings.model_copy(update={"kafka": broker.kafka, "signals": every_input})
+    with pytest.raises(BadInput, match="no champion"):
+        Champion(market.lake, settings, "intraday", CHAMPION)
+    model = register(market.lake, settings, 1)
+    play(market, settings, lake)
+    champion = Champion(market.lake, settings, "intraday", CHAMPION)
+    work = score_all(market, settings, champion)
+    told = {one["event_id"]: one for one in signals(settings)}
+    expected = by_batch(market, settings, lake, model)
+    assert len(told) == len(signals(settings)) == len(market.events) == work.scored
+    assert work.facts()["waiting"] == 0
+    # Quotes were forgotten on the way.
+    assert work.around.counts()[QUOTES.name] < lake.read("bronze.quotes").count() / 2
+    assert work.around.counts()[TRADES.name] == lake.read("bronze.trades").count()
+    for event_id, one in told.items():
+        batch = expected[event_id]
+        assert {reason["input"]: reason.get("value") for reason in one["reasons"]} == {
+            name: batch[name] for name in model.input_names
+        }, one
+        assert {target: one[target] for target in TARGETS} == {target: batch[target] for target in TARGETS}
+        added = [abs(reason["adds"]) for reason in one["reasons"]]
+        assert added == sorted(added, reverse=True)
+        assert one["is_signal"] == (one["continuation"] >= one["threshold"])
+        assert one["model"] == f"{model.problem}@1"
+    assert {round(one["threshold"], 9) for one in told.values()} == {round(0.99 * (1 - SHARE), 9)}
+    assert any(batch["trades_per_second_before"] for batch in expected.values())
+
+    # Who takes over has nothing to say. Then one alert is corrected, another taken back, and another model is the champion.
+    assert score_all(market, settings, champion).facts()["scored"] == 0
+    register(market.lake, settings, 2)
+    first, second = sorted(market.events)[:2]
+    tell_again(settings, [market.events[first] | told[first], market.events[second] | told[second]])
+    score_all(market, settings, champion)
+    again = {one["event_id"]: one for one in signals(settings) if one["revision"] == 9}
+    assert {event_id: one["kind"] for event_id, one in again.items()} == {first: "corrected", second: "retracted"}
+    assert {one["model"] for one in again.values()} == {f"{model.problem}@2"}
+    assert "continuation" not in again[second]
+    assert again[first]["continuation"] != told[first]["continuation"]
+
+    with recorded_run(lake, "live alerts", {}, "x") as run, keeping(LiveEvents(run, settings), "0 seconds") as query:
+        query.processAllAvailable()
+    kept = lake.read("gold.signals").collect()
+    assert {(row.event_id, row.revision) for row in kept} == {
+        (one["event_id"], one["revision"]) for one in signals(settings)
+    }
+    assert {row.event_id: row.continuation for row in kept if row.revision < 9} == {
+        event_id: one["continuation"] for event_id, one in told.items()
+    }
