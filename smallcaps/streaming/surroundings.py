@@ -80,7 +80,7 @@ class Surroundings:
         old = kept.filter(is_old)
         order = F.struct(PUBLISHED, "sequence_number")
         can_be_met = F.when(is_valid(self.micro), F.col("source_line"))
-        frame = self.spark.createDataFrame(old, _schema(QUOTES)).withColumn("source_line", F.col("kafka_offset"))
+        frame = self._frame(QUOTES, old).withColumn("source_line", F.col("kafka_offset"))
         standing = (
             sound(judged_quotes(frame, self.day.calendar))
             .groupBy("symbol")
@@ -102,7 +102,11 @@ class Surroundings:
     def _of(self, topic: Topic, symbols: Collection[str]) -> DataFrame:
         kept = self._rows[topic.name]
         some = kept.filter(pc.is_in(kept["symbol"], pa.array(sorted(symbols), pa.string())))
-        return self.spark.createDataFrame(some, _schema(topic))
+        return self._frame(topic, some)
+
+    def _frame(self, topic: Topic, rows: pa.Table) -> DataFrame:
+        # Spark takes no table without rows that has lists in it.
+        return self.spark.createDataFrame(rows if len(rows) else [], _schema(topic))
 
 
 def _schema(topic: Topic) -> StructType:
