@@ -4,22 +4,25 @@ The log is the state. A process that starts reads the day from its first message
 alerts: events that were told and stand are not told again, those that no longer stand are taken back. So nothing depends on a
 checkpoint, and what was killed, upgraded or set otherwise is started again and goes on.
 
-A micro-batch: messages are read and judged, labelled and named by the functions that refine history, and given to a tape for
-each grain (detectors/tape.py). What it says is new, corrected or retracted is sent before the batch counts as done.
+Messages are read and judged, labelled and named by the functions that refine history, in one plan that is made once. Each
+micro-batch is a job of it, whose rows are given to a tape for each grain (detectors/tape.py). What that says is new, corrected or
+retracted is sent before the batch counts as done.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial, reduce
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
-from pyspark.sql.types import StructType
+from pyspark.sql.types import LongType, StructField, StructType
 
 from smallcaps.calendar.sessions import NEW_YORK
 from smallcaps.config import Settings
@@ -27,20 +30,19 @@ from smallcaps.detectors.detect import EXPECTED_VIEW, INPUT_TABLE, statement_of
 from smallcaps.detectors.registry import GRAINS
 from smallcaps.detectors.tape import Changes, Event, Tape
 from smallcaps.detectors.window_calls import words
-from smallcaps.lake import RULE, Lake, declared, judge
+from smallcaps.lake import RULE, Lake, declared
 from smallcaps.lake.declaration import Topic
-from smallcaps.lake.quality import sound
-from smallcaps.lake.runs import computed_once
+from smallcaps.lake.quality import verdict
 from smallcaps.lake.topics import BARS, LULD, QUOTES, TRADES
 from smallcaps.refine.bars import judged_vendor_minutes, relabelled_minutes
 from smallcaps.refine.labels import calendar_frame, relabel
 from smallcaps.refine.securities import identify
 from smallcaps.refine.ticks import judged_live_trades
 from smallcaps.streaming.alerts import Alerts
-from smallcaps.streaming.halted import Halts
+from smallcaps.streaming.halted import LIGHT, WORD, Halts, light_of
 from smallcaps.streaming.kafka import Outlet, Place, watermarks
 from smallcaps.streaming.messages import read
-from smallcaps.streaming.query import streaming
+from smallcaps.streaming.query import messages_of, streaming
 
 TOPIC: dict[str, Topic] = {"minute": BARS, "trade": TRADES}
 """The topic that a grain's rows come from."""
@@ -48,12 +50,14 @@ SPARE_ROWS = {"minute": 16, "trade": 240}
 """So many rows (seconds with trades) more than have to stay a key may have before seeds are moved on, which costs a pass."""
 Evidence = dict[str, Any]
 """Of a message: when it happened (event_ns), came to us (received_at) and was put into its topic (produced_at)."""
-_EVIDENCE = "concat_ws('|', event_ns, unix_micros(received_at), unix_micros(kafka_at))"
+_EVIDENCE = "concat_ws('|', coalesce(event_ns, 0), coalesce(unix_micros(received_at), 0), unix_micros(kafka_at), kafka_partition)"
+"""Where a message lies and what it rests on, in a column that rows are known by to the functions of history."""
+_OTHER_DAY, _BEYOND = "other_day", "beyond"
 _IDENTITY = "coalesce(security_id, concat('T:', symbol, ':', session_date))"
 """As `securities.unlisted` names a symbol that nobody listed, on the day on which it is seen first."""
 _SINCE = "startingTimestamp"
 MOST_MESSAGES = 200_000
-"""Of a micro-batch; more only while a process catches up."""
+"""Of a topic in a micro-batch; more only while a process catches up."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +123,14 @@ class Detection:
         self._ends = {place: high for place, (low, high) in watermarks(kafka, names, since).items() if high > low}
         self._told = self.alerts.told(self._lake, kafka, self.context.day, offsets)
 
-    def _catch_up(self, reached: Mapping[Place, int]) -> None:
+    def _catch_up(self, came: pa.Table) -> None:
         """Tell what is to be told once the topics' ends are reached."""
-        for place, offset in reached.items():
-            if offset + 1 >= self._ends.get(place, 0):
-                self._ends.pop(place, None)
+        places = pc.list_element(pc.split_pattern(came["evidence"], "|"), 3)
+        for topic, partition, offset in zip(
+            *(one.to_pylist() for one in (came["topic"], places, came["source_line"])), strict=True
+        ):
+            if offset + 1 >= self._ends.get((topic, int(partition)), 0):
+                self._ends.pop((topic, int(partition)), None)
         if self._ends:
             return
         stands = {event["event_id"]: event for tape in self.tapes.values() for event in tape.events_that_stand()}
@@ -143,50 +150,78 @@ class Detection:
             "catching_up": bool(self._ends),
         }
 
+    def messages(self, options: Mapping[str, str | int]) -> DataFrame:
+        """What comes: a row a message, with `topic`, `evidence`, `source_line` (its offset), why it is not taken (RULE), and what
+        it says in columns of its topic (`_in`). Rows that a grain's statement does not compute with are marked by _BEYOND.
+        """
+        kafka, each = self.settings.kafka, []
+        for topic in topics_of(self.grains):
+            said = read(messages_of(self.spark, kafka, [topic.name], options), topic)
+            day = F.when(F.col("session_date") != F.lit(self.context.day), _OTHER_DAY)
+            marks = {
+                RULE: F.coalesce(RULE, day),
+                "source_sha256": F.expr(_EVIDENCE),
+                "source_line": F.col("kafka_offset"),
+            }
+            each.append(self._said_by(topic, said.withColumns(marks)))
+        return reduce(partial(DataFrame.unionByName, allowMissingColumns=True), each)
+
+    def _said_by(self, topic: Topic, said: DataFrame) -> DataFrame:
+        """A topic's part of `messages`."""
+        calendar = self.context.calendar
+        place = [F.lit(topic.name).alias("topic"), F.col("source_sha256").alias("evidence"), F.col("source_line")]
+        if topic is LULD:
+            return said.select(*place, RULE, *_in(topic, WORD))
+        if topic is QUOTES:
+            light = light_of(said, calendar, *place, RULE)
+            return light.select("topic", "evidence", "source_line", RULE, *_in(topic, LIGHT))
+        (grain,) = (grain for grain in self.grains if TOPIC[grain] is topic)
+        judge_rows = judged_vendor_minutes if grain == "minute" else judged_live_trades
+        # Without resumptions, which change from batch to batch: few rows are of a symbol that has one.
+        rows = named(judge_rows(said, calendar), self.context.securities)
+        beyond = verdict(GRAINS[grain].limits).isNotNull().alias(_BEYOND)
+        return rows.select(*place, RULE, beyond, *_in(topic, self.tapes[grain].schema.names))
+
     def step(self, batch: DataFrame, number: int) -> None:
-        """A micro-batch of Kafka's rows."""
-        prefix = self.settings.kafka.prefix
-        with computed_once(batch) as raw:
-            ends = raw.groupBy("topic", "partition").agg(F.max("offset").alias("last")).collect()
-            reached = {(row.topic.removeprefix(prefix), row.partition): row.last for row in ends}
-            of = {name: raw.where(F.col("topic") == f"{prefix}{name}") for name, _ in reached}
-            changed = self.halts.take(of.get(LULD.name), of.get(QUOTES.name))
-            for grain, tape in self.tapes.items():
-                if TOPIC[grain].name not in of and not changed:
-                    continue
-                rows, evidence = self._rows(grain, of.get(TOPIC[grain].name))
-                if changed:
-                    again = self._relabelled(grain, tape, changed)
-                    rows = pa.concat_tables([again, rows.select(again.column_names)], promote_options="default")
-                    evidence = [*[None] * len(again), *evidence]
-                self._detect(grain, tape, rows, evidence)
-            was_behind = bool(self._ends)
-            if was_behind:
-                self._catch_up(reached)
-            for grain, tape in self.tapes.items():
-                tape.seed(SPARE_ROWS[grain])
-                # While it catches up a halt may be heard of long after the trades that it labels.
-                if grain == "trade" and not was_behind:
-                    tape.forget()
+        """A micro-batch of `messages`."""
+        came = batch.toArrow()
+        taken = came.filter(pc.is_null(came[RULE]))
+        changed = self.halts.hear(_said_in(taken, LULD), _said_in(taken, QUOTES))
+        for grain, tape in self.tapes.items():
+            rows, evidence = self._rows(grain, taken)
+            if changed:
+                again = self._relabelled(grain, _of_symbols(tape.rows, changed))
+                rows = pa.concat_tables([again, rows.select(again.column_names)], promote_options="default")
+                evidence = [*[None] * len(again), *evidence]
+            self._detect(grain, tape, rows, evidence)
+        was_behind = bool(self._ends)
+        if was_behind:
+            self._catch_up(came)
+        for grain, tape in self.tapes.items():
+            tape.seed(SPARE_ROWS[grain])
+            # While it catches up a halt may be heard of long after the trades that it labels.
+            if grain == "trade" and not was_behind:
+                tape.forget()
         self.batches += 1
 
-    def _rows(self, grain: str, raw: DataFrame | None) -> tuple[pa.Table, list[Evidence | None]]:
-        """Sound rows of a grain's topic in the order of their arrival, in the columns of its tape; and what each rests on."""
-        tape = self.tapes[grain]
-        if raw is None:
-            return tape.rows.slice(0, 0), []
-        said = sound(read(raw, TOPIC[grain])).where(F.col("session_date") == F.lit(self.context.day))
-        # What a row came with goes past the functions of history in the columns of its source.
-        marked = said.withColumns({"source_sha256": F.expr(_EVIDENCE), "source_line": F.col("kafka_offset")})
-        judge_rows = judged_vendor_minutes if grain == "minute" else judged_live_trades
-        rows = sound(judge_rows(marked, self.context.calendar, self.halts.frame()))
-        judged = judge(named(rows, self.context.securities), GRAINS[grain].limits)
-        found = judged.select(*tape.schema.names, "source_sha256", "source_line", RULE).toArrow().sort_by("source_line")
-        self._bar(grain, found.filter(found[RULE].is_valid()))
-        if self.barred[grain]:
-            barred = pc.is_in(found["security_id"], pa.array(sorted(self.barred[grain]), pa.string()))
-            found = found.filter(pc.invert(barred))
-        return found.select(tape.schema.names), [_evidence(text) for text in found["source_sha256"].to_pylist()]
+    def _rows(self, grain: str, taken: pa.Table) -> tuple[pa.Table, list[str | None]]:
+        """Rows of a grain's topic in the order of their arrival, in the columns of its tape, and what each rests on."""
+        topic = TOPIC[grain]
+        of_topic = taken.filter(pc.equal(taken["topic"], topic.name)).sort_by("source_line")
+        rows = _said_in(of_topic, topic)
+        if rows is None:
+            return self.tapes[grain].rows.slice(0, 0), []
+        self._bar(grain, rows.filter(of_topic[_BEYOND]))
+        barred = pc.is_in(rows["security_id"], pa.array(sorted(self.barred[grain]), pa.string()))
+        rows, evidence = rows.filter(pc.invert(barred)), of_topic["evidence"].filter(pc.invert(barred)).to_pylist()
+        if of_halted := {*self.halts.resumed} & {*rows["symbol"].to_pylist()}:
+            resumed = pc.is_in(rows["symbol"], pa.array(sorted(of_halted), pa.string()))
+            where = np.argsort(np.append(np.flatnonzero(pc.invert(resumed)), np.flatnonzero(resumed)), kind="stable")
+            again = self._relabelled(grain, rows.filter(resumed))
+            others = rows.filter(pc.invert(resumed))
+            together = [others, again.select(rows.column_names)]
+            rows = pa.concat_tables(together, promote_options="default").take(where)
+        return rows, evidence
 
     def _bar(self, grain: str, beyond: pa.Table) -> None:
         """Leave securities out of a grain that have rows beyond its limits, and take back what was told of them."""
@@ -198,15 +233,19 @@ class Detection:
         if not self._ends:
             self.alerts.send(Changes(retracted=gone), map(_of_event, gone), self.context.known)
 
-    def _relabelled(self, grain: str, tape: Tape, symbols: set[str]) -> pa.Table:
-        """The rows of symbols that went on, or did not after all, as they are now."""
-        of_these = tape.rows.filter(pc.is_in(tape.rows["symbol"], pa.array(sorted(symbols), pa.string())))
-        frame, resumed = self.spark.createDataFrame(of_these, tape.schema), self.halts.frame(symbols)
+    def _relabelled(self, grain: str, rows: pa.Table) -> pa.Table:
+        """Rows in their order, with the resumptions that their symbols have now."""
+        schema = self.tapes[grain].schema
+        resumed = self.halts.frame({*rows["symbol"].to_pylist()})
+        numbered = rows.select(schema.names).append_column("_place", pa.array(range(len(rows)), pa.int64()))
+        frame = self.spark.createDataFrame(numbered, StructType([*schema.fields, StructField("_place", LongType())]))
         if grain == "minute":
-            return relabelled_minutes(frame, self.context.calendar, resumed).toArrow()
-        return relabel(frame, self.context.calendar, "sip_ns", resumed).toArrow()
+            again = relabelled_minutes(frame, self.context.calendar, resumed)
+        else:
+            again = relabel(frame, self.context.calendar, "sip_ns", resumed)
+        return again.toArrow().sort_by("_place").drop_columns("_place")
 
-    def _detect(self, grain: str, tape: Tape, rows: pa.Table, evidence: Sequence[Evidence | None]) -> None:
+    def _detect(self, grain: str, tape: Tape, rows: pa.Table, evidence: Sequence[str | None]) -> None:
         piece = tape.piece(rows)
         if piece is None:
             return
@@ -216,7 +255,7 @@ class Detection:
         tape.keep(piece)
 
     def _rests_on(
-        self, rows: pa.Table, evidence: Sequence[Evidence | None], tape: Tape, events: Sequence[Event]
+        self, rows: pa.Table, evidence: Sequence[str | None], tape: Tape, events: Sequence[Event]
     ) -> list[Evidence]:
         """For each event the evidence that came last among the batch's rows of its key up to its own."""
         wanted = {tuple(event[name] for name in tape.key) for event in events}
@@ -224,7 +263,7 @@ class Detection:
         of_key: dict[tuple[Any, ...], list[tuple[int, Evidence]]] = {}
         for key, number, one in zip(keys, rows[tape.order].to_pylist(), evidence, strict=True):
             if key in wanted and one is not None:
-                of_key.setdefault(key, []).append((number, one))
+                of_key.setdefault(key, []).append((number, _evidence(one)))
         found = []
         for event in events:
             known = of_key.get(tuple(event[name] for name in tape.key), [])
@@ -239,8 +278,24 @@ def named(rows: DataFrame, securities: DataFrame) -> DataFrame:
     return identify(rows, securities).withColumn("security_id", F.expr(_IDENTITY))
 
 
+def _in(topic: Topic, names: Collection[str]) -> list[Column]:
+    """Columns as a topic's own."""
+    return [F.col(name).alias(f"{topic.name}:{name}") for name in names]
+
+
+def _said_in(taken: pa.Table, topic: Topic) -> pa.Table | None:
+    """What messages of the topic say; None where there are none."""
+    said = taken.filter(pc.equal(taken["topic"], topic.name))
+    own = [name for name in said.column_names if name.startswith(f"{topic.name}:")]
+    return said.select(own).rename_columns([name.partition(":")[2] for name in own]) if len(said) else None
+
+
+def _of_symbols(rows: pa.Table, symbols: Collection[str]) -> pa.Table:
+    return rows.filter(pc.is_in(rows["symbol"], pa.array(sorted(symbols), pa.string())))
+
+
 def _evidence(text: str) -> Evidence:
-    event_ns, received, produced = map(int, text.split("|"))
+    event_ns, received, produced, _ = map(int, text.split("|"))
     return {"event_ns": event_ns, "received_at": _instant(received), "produced_at": _instant(produced)}
 
 
@@ -274,8 +329,6 @@ def day_began(day: date | None) -> dict[str, str]:
 def detecting(detection: Detection, trigger: str, since: Mapping[str, str]) -> Iterator[StreamingQuery]:
     """The query, which goes on until the block ends or it fails; `since` as `day_began` makes it, `trigger` as `0 seconds`."""
     detection.resume(since)
-    topics = [topic.name for topic in topics_of(detection.grains)]
-    options: dict[str, str | int] = {**since, "maxOffsetsPerTrigger": MOST_MESSAGES}
-    name = f"detection-{'-'.join(detection.grains)}"
-    with streaming(detection.spark, detection.settings.kafka, name, topics, options, trigger, detection.step) as query:
+    stream = detection.messages({**since, "maxOffsetsPerTrigger": MOST_MESSAGES})
+    with streaming(stream, f"detection-{'-'.join(detection.grains)}", trigger, detection.step) as query:
         yield query

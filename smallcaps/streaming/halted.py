@@ -4,19 +4,27 @@ from collections.abc import Iterable
 from datetime import date
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+import pyarrow.compute as pc
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from smallcaps.lake.quality import sound
 from smallcaps.lake.topics import LULD, QUOTES
-from smallcaps.refine.halts import DARK, HALTED, RESUMED, SUSPECTED, feed_halts, merged, quote_halts, resumptions
+from smallcaps.refine.halts import DARK, HALTED, RESUMED, feed_halts, merged, quote_halts, resumptions
 from smallcaps.refine.labels import label
 from smallcaps.streaming.messages import read
 
 _QUOTE = ("symbol", "session_date", "sip_ns", "sequence_number", "conditions", "bid_price", "ask_price")
-_SAID = ["symbol", "session_date", "sip_ns", "sequence_number", "indicators"]
-_IS_DARK = "is_dark"
+WORD = ["symbol", "session_date", "sip_ns", "sequence_number", "indicators"]
+IS_DARK = "is_dark"
+LIGHT = (*_QUOTE, IS_DARK)
+
+
+def light_of(quotes: DataFrame, calendar: DataFrame, *others: str | Column) -> DataFrame:
+    """Of messages of QUOTES whether nobody can trade by them (LIGHT), false out of hours. `others`: columns that stay."""
+    dark = F.expr(f"session <> 'closed' AND ({DARK})").alias(IS_DARK)
+    return label(quotes, calendar, "sip_ns").select(*others, *_QUOTE, dark)
 
 
 class Halts:
@@ -27,27 +35,33 @@ class Halts:
 
     def __init__(self, spark: SparkSession, day: date, calendar: DataFrame) -> None:
         self.spark, self.day, self.calendar = spark, day, calendar
-        self._said = to_arrow_schema(LULD.table.schema).empty_table().select(_SAID)
+        self._said = to_arrow_schema(LULD.table.schema).empty_table().select(WORD)
         self._turns: pa.Table | None = None
         self._states: dict[str, tuple[tuple[int, int], bool]] = {}
         self.resumed: dict[str, list[int]] = {}
         """Minutes since 04:00 at which trading went on, by symbol."""
 
     def take(self, luld: DataFrame | None, quotes: DataFrame | None) -> set[str]:
-        """Take a batch of Kafka's rows, where there are any; returns the symbols whose resumptions are not as they were."""
-        heard = luld is not None and self._heard(luld)
-        turned = quotes is not None and self._turned(quotes)
+        """`hear` of a batch of Kafka's rows, where there are any."""
+        words = None if luld is None else self._of_day(read(luld, LULD)).select(WORD).toArrow()
+        light = None if quotes is None else light_of(self._of_day(read(quotes, QUOTES)), self.calendar).toArrow()
+        return self.hear(words, light)
+
+    def hear(self, words: pa.Table | None, light: pa.Table | None) -> set[str]:
+        """Take messages of LULD (WORD) and of QUOTES (LIGHT); returns the symbols whose resumptions are not as they were."""
+        heard = words is not None and self._heard(words)
+        turned = light is not None and self._turned(light)
         if not heard and not turned:
             return set()
         before, self.resumed = self.resumed, self._resumed()
         return {name for name in before.keys() | self.resumed.keys() if before.get(name) != self.resumed.get(name)}
 
-    def _heard(self, luld: DataFrame) -> bool:
+    def _heard(self, words: pa.Table) -> bool:
         """Take halts and resumptions; whether there were any."""
-        said = self._of_day(read(luld, LULD)).where(f"arrays_overlap(indicators, array({HALTED}, {RESUMED}))")
-        rows = said.select(_SAID).toArrow()
-        self._said = pa.concat_tables([self._said, rows], promote_options="default")
-        return len(rows) > 0
+        tells = [bool({HALTED, RESUMED} & {*indicators}) for indicators in words["indicators"].to_pylist()]
+        said = words.select(WORD).filter(pa.array(tells, pa.bool_()))
+        self._said = pa.concat_tables([self._said, said], promote_options="permissive")
+        return len(said) > 0
 
     def frame(self, symbols: Iterable[str] | None = None) -> DataFrame:
         """symbol, session_date and resumed, as `labels.label` wants them."""
@@ -61,15 +75,15 @@ class Halts:
     def _of_day(self, judged: DataFrame) -> DataFrame:
         return sound(judged).where(F.col("session_date") == F.lit(self.day))
 
-    def _turned(self, quotes: DataFrame) -> bool:
+    def _turned(self, light: pa.Table) -> bool:
         """Take quotes at which a symbol goes dark or is lit; whether there were any."""
-        looked_at = self._looked_at(quotes, {*self._states})
-        if strangers := {*looked_at["symbol"].to_pylist()} - {*self._states}:
-            looked_at = self._looked_at(quotes, {*self._states} | strangers)
+        suspects = {*light.filter(light[IS_DARK])["symbol"].to_pylist()} | {*self._states}
+        looked_at = light.filter(pc.is_in(light["symbol"], pa.array(sorted(suspects), pa.string())))
+        looked_at = looked_at.sort_by([("sip_ns", "ascending"), ("sequence_number", "ascending")])
         turns = []
         for place, (symbol, at, number, dark) in enumerate(
             zip(
-                *(looked_at[name].to_pylist() for name in ("symbol", "sip_ns", "sequence_number", _IS_DARK)),
+                *(looked_at[name].to_pylist() for name in ("symbol", "sip_ns", "sequence_number", IS_DARK)),
                 strict=True,
             )
         ):
@@ -83,13 +97,6 @@ class Halts:
             rows = looked_at.take(turns)
             self._turns = rows if self._turns is None else pa.concat_tables([self._turns, rows])
         return bool(turns)
-
-    def _looked_at(self, quotes: DataFrame, suspects: set[str]) -> pa.Table:
-        """Quotes that may be dark and all of the suspects, in order."""
-        some = self._of_day(read(quotes, QUOTES)).where(F.expr(SUSPECTED) | F.col("symbol").isin(sorted(suspects)))
-        labelled = label(some, self.calendar, "sip_ns").where("session <> 'closed'")
-        rows = labelled.select(*_QUOTE, F.expr(DARK).alias(_IS_DARK)).toArrow()
-        return rows.sort_by([("sip_ns", "ascending"), ("sequence_number", "ascending")])
 
     def halts(self) -> DataFrame:
         """The day's so far, in silver.halts' columns but for security_id."""

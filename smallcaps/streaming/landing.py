@@ -25,7 +25,7 @@ from smallcaps.log import tell
 from smallcaps.streaming.kafka import Outlet, topic_ids, watermarks
 from smallcaps.streaming.letters import DEAD_BYTES
 from smallcaps.streaming.messages import landed, read, rules_of
-from smallcaps.streaming.query import streaming
+from smallcaps.streaming.query import messages_of, streaming
 
 LANDED = (BARS, SECTOR, TRADES, QUOTES, LULD, NEWS)
 MOST_MESSAGES = 500_000
@@ -132,5 +132,6 @@ def landing(work: Landing, trigger: str) -> Iterator[StreamingQuery]:
     """The query, which goes on until the block ends or it fails; `trigger` as `10 seconds`."""
     options: dict[str, str | int] = {"startingOffsets": work.starting_offsets(), "maxOffsetsPerTrigger": MOST_MESSAGES}
     names = [topic.name for topic in work.topics]
-    with streaming(work.lake.spark, work.settings.kafka, "landing", names, options, trigger, work.step) as query:
+    stream = messages_of(work.lake.spark, work.settings.kafka, names, options)
+    with streaming(stream, "landing", trigger, work.step) as query:
         yield query

@@ -17,7 +17,7 @@ from smallcaps.lake.runs import computed_once
 from smallcaps.lake.topics import ALERTS, SIGNALS
 from smallcaps.streaming.alerts import RETRACTED
 from smallcaps.streaming.messages import read
-from smallcaps.streaming.query import streaming
+from smallcaps.streaming.query import messages_of, streaming
 
 REVISIONS, STANDING = "gold.event_revisions", "gold.live_events"
 MOST_ALERTS = 2_000
@@ -86,5 +86,6 @@ def keeping(work: LiveEvents, trigger: str) -> Iterator[StreamingQuery]:
     """The query, which goes on until the block ends or it fails. It begins with the topics' first messages: they are few."""
     options: dict[str, str | int] = {"startingOffsets": "earliest", "maxOffsetsPerTrigger": MOST_ALERTS}
     names = [ALERTS.name, SIGNALS.name]
-    with streaming(work.lake.spark, work.settings.kafka, "live-events", names, options, trigger, work.step) as query:
+    stream = messages_of(work.lake.spark, work.settings.kafka, names, options)
+    with streaming(stream, "live-events", trigger, work.step) as query:
         yield query

@@ -12,27 +12,26 @@ from smallcaps.config import KafkaSettings
 from smallcaps.streaming.kafka import spark_options
 
 
-@contextmanager
-def streaming(
-    spark: SparkSession,
-    kafka: KafkaSettings,
-    name: str,
-    topics: Sequence[str],
-    options: Mapping[str, str | int],
-    trigger: str,
-    step: Callable[[DataFrame, int], None],
-) -> Iterator[StreamingQuery]:
-    """The query, which gives micro-batches of Kafka's rows to `step` until the block ends or it fails.
-
-    `options` are those of Spark's source, where to begin among them; `trigger` is `0 seconds` or longer.
-    """
-    stream = (
+def messages_of(
+    spark: SparkSession, kafka: KafkaSettings, topics: Sequence[str], options: Mapping[str, str | int]
+) -> DataFrame:
+    """Kafka's rows of topics as they come; `options` are those of Spark's source, where to begin among them."""
+    return (
         spark.readStream.format("kafka")
         .options(**spark_options(kafka), **options)
         .option("subscribe", ",".join(f"{kafka.prefix}{topic}" for topic in topics))
         .option("failOnDataLoss", "false")
         .load()
     )
+
+
+@contextmanager
+def streaming(
+    stream: DataFrame, name: str, trigger: str, step: Callable[[DataFrame, int], None]
+) -> Iterator[StreamingQuery]:
+    """The query, which gives micro-batches of `stream` to `step` until the block ends or it fails; `trigger` is `0 seconds` or
+    longer.
+    """
     # Spark calls from a thread of its own: what is said there belongs to the run, too.
     context = copy_context()
     with tempfile.TemporaryDirectory(prefix=f"{name}-") as scratch:

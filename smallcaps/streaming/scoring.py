@@ -35,7 +35,7 @@ from smallcaps.streaming.detection import MOST_MESSAGES, load_day
 from smallcaps.streaming.halted import Halts
 from smallcaps.streaming.kafka import Outlet, Place, watermarks
 from smallcaps.streaming.messages import encoded, read
-from smallcaps.streaming.query import streaming
+from smallcaps.streaming.query import messages_of, streaming
 from smallcaps.streaming.surroundings import Surroundings
 
 TOPICS = (ALERTS, TRADES, QUOTES, LULD)
@@ -250,5 +250,6 @@ def scoring(work: Scoring, trigger: str, since: Mapping[str, str]) -> Iterator[S
     work.resume(since)
     options: dict[str, str | int] = {**since, "maxOffsetsPerTrigger": MOST_MESSAGES}
     names = [topic.name for topic in TOPICS]
-    with streaming(work.spark, work.settings.kafka, "scoring", names, options, trigger, work.step) as query:
+    stream = messages_of(work.spark, work.settings.kafka, names, options)
+    with streaming(stream, "scoring", trigger, work.step) as query:
         yield query
