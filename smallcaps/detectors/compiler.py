@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from smallcaps.config import LiquidityFloor
 from smallcaps.detectors.carry import Carried, carry
 from smallcaps.detectors.declaration import Detector, Feature, Grain, digest
+from smallcaps.detectors.edge import Edge, edge_of, is_carried, with_windows
 from smallcaps.detectors.statement import Statement, indented
 from smallcaps.detectors.window_calls import WORD, WindowCall, frame_of, window_calls, words
 from smallcaps.refine.rounding import significant
@@ -84,16 +85,16 @@ def compile_statement(grain: Grain, chosen: Sequence[Chosen], rules: Rules, expl
     """
     carried, events, wanted = _assembled(grain, chosen, rules, explained)
     met = [f"met_{one.detector.name}" for one in chosen]
-    recent = [f"recent_{one.detector.name}" for one in chosen if grain.edge is not None]
-    features = {name: feature for name, feature in carried.features.items() if name not in recent}
+    features, edge = carried.features, _edge(grain, chosen, carried)
     levels = _levels(features, grain.windows, wanted.union(met))
-    everywhere = _everywhere(features, grain.windows, levels, met) if recent else set(features)
+    everywhere = _everywhere(features, grain.windows, levels, met) if edge.levels else set(features)
     selects = _rows(grain, rules, carried)
     for level in levels:
         _add(selects, [feature for feature in level if feature.name in everywhere], grain)
-    if recent:
+    if edge.levels:
         selects["candidates"] = f"SELECT * FROM {[*selects][-1]} WHERE {' OR '.join(met)}"
-        _add(selects, [carried.features[name] for name in recent], grain)
+        for above in edge.levels:
+            _add(selects, above, with_windows(grain, edge))
         for level in levels:
             _add(selects, [feature for feature in level if feature.name not in everywhere], grain)
     listed = ",\n".join(events)
@@ -115,10 +116,12 @@ def compile_seeds(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> State
     the columns of `seed_columns`.
     """
     carried, _, wanted = _assembled(grain, chosen, rules)
-    seeds = _seeds_used(grain, carried, wanted)
-    selects = _rows(grain, rules, carried)
-    for level in _levels(carried.features | carried.states, grain.windows, set().union(*map(words, seeds.values()))):
-        _add(selects, level, grain)
+    edge = _edge(grain, chosen, carried)
+    seeds = _seeds_used(grain, carried, wanted) | edge.seeds
+    selects, by_edge = _rows(grain, rules, carried), with_windows(grain, edge)
+    features = carried.features | carried.states | edge.states
+    for level in _levels(features, by_edge.windows, set().union(*map(words, seeds.values()))):
+        _add(selects, level, by_edge)
     listed = "".join(f",\n  {sql} AS {column}" for column, sql in seeds.items())
     selects["states"] = f"SELECT {', '.join(grain.key)}, {grain.order} AS after{listed}\nFROM {[*selects][-1]}"
     return Statement(selects)
@@ -127,7 +130,7 @@ def compile_seeds(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> State
 def seed_columns(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> list[str]:
     """The columns of a seed beside the grain's key and `after`; none where nothing looks back without bound."""
     carried, _, wanted = _assembled(grain, chosen, rules)
-    return list(_seeds_used(grain, carried, wanted))
+    return [*_seeds_used(grain, carried, wanted), *_edge(grain, chosen, carried).seeds]
 
 
 def _seeds_used(grain: Grain, carried: Carried, wanted: set[str]) -> dict[str, str]:
@@ -145,21 +148,35 @@ def look_back(grain: Grain, chosen: Sequence[Chosen], rules: Rules) -> int | Non
     carried on looks back itself: it could not be right from a piece's first row on.
     """
     carried, _, wanted = _assembled(grain, chosen, rules)
-    features = carried.features
+    edge = _edge(grain, chosen, carried)
+    above = {} if edge.seeds else {feature.name: feature for level in edge.levels for feature in level}
+    furthest = _reach({**carried.features, **above}, carried.ends, grain, wanted)
+    return None if math.isinf(furthest) else int(furthest)
+
+
+def _edge(grain: Grain, chosen: Sequence[Chosen], carried: Carried) -> Edge:
+    """The grain's rising edge, over conditions that are met."""
+    names = [one.detector.name for one in chosen]
+    # Only a piece of the rows asks how far conditions look back; where that is without end there are none.
+    reach = _reach(carried.features, carried.ends, grain, {f"met_{name}" for name in names}) if is_carried(grain) else 0
+    return edge_of(grain, names, 0 if math.isinf(reach) else int(reach))
+
+
+def _reach(features: Mapping[str, Feature], ends: Mapping[str, int], grain: Grain, wanted: set[str]) -> float:
+    """How far back the wanted features look at most."""
     known: dict[str, float] = {}
 
     def reach(name: str) -> float:
         if name not in known:
             sql = features[name].sql
             below = max((reach(word) for word in sorted(words(sql) & set(features) - {name})), default=0)
-            if name in carried.ends and below > 0:
+            if name in ends and below > 0:
                 raise ValueError(f"{name} is carried on, so what it is made of may not look back: {sql}")
             calls = [_reach_of(call, grain) for call in window_calls(sql, grain.windows)]
-            known[name] = below + (carried.ends[name] if name in carried.ends else max(calls, default=0))
+            known[name] = below + (ends[name] if name in ends else max(calls, default=0))
         return known[name]
 
-    furthest = max((reach(name) for name in sorted(wanted & set(features))), default=0)
-    return None if math.isinf(furthest) else int(furthest)
+    return max((reach(name) for name in sorted(wanted & set(features))), default=0)
 
 
 def _reach_of(call: WindowCall, grain: Grain) -> float:
@@ -199,9 +216,6 @@ def _assembled(
         features[f"met_{name}"] = Feature(f"met_{name}", f"coalesce({condition}, false)")
         fires = f"met_{name}"
         if grain.edge is not None:
-            features[f"recent_{name}"] = Feature(
-                f"recent_{name}", f"coalesce(bool_or(met_{name}) OVER {grain.edge}, false)"
-            )
             fires = f"met_{name} AND NOT recent_{name}"
         context = {**grain.context, **detector.context, "strength": detector.strength, "direction": detector.direction}
         columns = {

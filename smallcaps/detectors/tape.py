@@ -1,9 +1,9 @@
 """Detection while the rows arrive: the statement of the whole, over the rows that changed and a few before them.
 
 A `Tape` keeps the rows of a grain's keys (a security, or one on a day) as they last came, the events that stand by them, and of
-some keys a seed, which stands for the rows up to one. When rows are new or not as they were, the events from the first such row
-of a key on are computed again, of the rows before it that the look-back asks for and the seed of those before these. Where a
-seed stands too late for that (a row came very late) or is not there, of all rows of the key. The events are those of the whole,
+some keys seeds, each of which stands for the rows up to one. When rows are new or not as they were, the events from the first
+such row of a key on are computed again, of the rows before it that the look-back asks for and the latest seed of those before
+these. Where all seeds stand too late for that (a row came very late), of all rows of the key. The events are those of the whole,
 to the bit, whatever the pieces are in which the rows arrive (`testing.assert_invariant`).
 
 A step is `piece`, `events`, `stand`, `keep`; `seed` moves seeds on, whenever there is time. What is lost before `keep` can be
@@ -31,6 +31,8 @@ LATE_ROWS, LATE_NUMBERS = 30, 300
 """By so many rows (or numbers, where the grain looks back by these) a row may come late before its key is computed from the first
 row on, or it is too late where earlier rows have been forgotten.
 """
+NEAR_ROWS, NEAR_NUMBERS = 2, 5
+"""By so many a row may come late and stand after the latest seed still."""
 _NEVER = np.iinfo(np.int64).max
 _NOWHERE = np.iinfo(np.int64).min
 Event = dict[str, Any]
@@ -107,7 +109,7 @@ class Tape:
         self._by_number = GRAINS[grain].looks_back_by_number
         self.rows = to_arrow_schema(self.schema).empty_table()
         self.seeds: pa.Table | None = None
-        """The grain's key, `after` and what the running windows had come to; at most one a key."""
+        """The grain's key, `after` and what the running windows had come to; of a key one for each `after`."""
         self.standing: dict[int, dict[str, Event]] = {}
         """Events by the place of their key and their id."""
         self.too_late = 0
@@ -199,23 +201,20 @@ class Tape:
             np.append(self._numbers[staying], piece.changed[self.order].to_numpy().astype(np.int64)),
         )
         if self.seeds is not None:
-            first = [piece.first.get(int(place), _NEVER) for place in self._placed(self.seeds)]
-            self.seeds = self.seeds.filter(pa.array(self.seeds["after"].to_numpy() < np.array(first, np.int64)))
+            first = np.full(len(self._places), _NEVER)
+            first[[*piece.first]] = [*piece.first.values()]
+            # What is asked by number a seed knows of the numbers after it, too (`edge`).
+            known = self.seeds["after"].to_numpy() + (self.needed if self._by_number else 0)
+            self.seeds = self.seeds.filter(pa.array(known < first[self._placed(self.seeds)]))
 
     def seed(self, spare: int = 0) -> None:
-        """Move seeds on once a key has over `spare` rows besides those that have to stay, the look-back and LATE_ROWS; with it of
-        all keys that have half as many.
+        """Make further seeds once a key has over `spare` rows since its last one, besides the look-back; with it of all keys that
+        have half as many. Of seeds before those that late rows need one stays.
         """
-        after, _ = self._seeds_at()
+        after = self._latest_seeds()
         later = np.flatnonzero(self._numbers > after[self._of])
         pairs, begins, counts = self._by_key(later)
-        stay = self.needed + (LATE_NUMBERS if self._by_number else LATE_ROWS)
-        if self._by_number:
-            numbers = np.append(pairs[1], _NOWHERE)
-            lasts = numbers[begins + counts - 1]
-            goes = np.bincount(pairs[0], pairs[1] <= (lasts - stay)[pairs[0]], len(counts)).astype(np.int64)
-        else:
-            goes = np.maximum(counts - stay, 0)
+        goes = self._up_to(pairs, begins, counts, self.needed + (NEAR_NUMBERS if self._by_number else NEAR_ROWS))
         if not (goes > spare).any():
             return
         due = np.flatnonzero(goes > spare // 2)
@@ -223,7 +222,11 @@ class Tape:
         is_due = np.zeros(len(self._places), bool)
         is_due[due] = True
         rows = later[is_due[self._of[later]]]
-        old = None if self.seeds is None else self.seeds.filter(pa.array(is_due[self._placed(self.seeds)]))
+        old = None
+        if self.seeds is not None:
+            of_seeds = self._placed(self.seeds)
+            is_latest = self.seeds["after"].to_numpy() == after[of_seeds]
+            old = self.seeds.filter(pa.array(is_latest & is_due[of_seeds]))
         keys = [*self._places]
         wanted = pa.Table.from_pylist(
             [dict(zip(self.key, keys[place], strict=True)) | {"target": number} for place, number in targets.items()]
@@ -235,10 +238,38 @@ class Tape:
         latest_first = Window.partitionBy(*self.key).orderBy(F.desc("after"))
         last = so_far.withColumn("_place", F.row_number().over(latest_first)).where("_place = 1")
         new = _nullable(last.select(states.columns).toArrow())
+        if self.seeds is None:
+            self.seeds = new
+            return
+        seeds = pa.concat_tables([self.seeds, new.select(self.seeds.column_names)])
+        self.seeds = seeds.filter(pa.array(seeds["after"].to_numpy() >= self._for_late_rows()[self._placed(seeds)]))
+
+    def _up_to(self, pairs: NDArray[np.int64], begins: Whole, counts: Whole, stay: int) -> Whole:
+        """How many of each key's rows (of `_by_key`) can go where so many rows or numbers, at its end, have to stay."""
+        if not self._by_number:
+            return np.maximum(counts - stay, 0)
+        lasts = np.append(pairs[1], _NOWHERE)[begins + counts - 1]
+        return np.bincount(pairs[0], pairs[1] <= (lasts - stay)[pairs[0]], len(counts)).astype(np.int64)
+
+    def _latest_seeds(self) -> Whole:
+        """By the place of a key the number that its latest seed stands after."""
+        after = np.full(len(self._places), _NOWHERE)
         if self.seeds is not None:
-            moved = np.isin(self._placed(self.seeds), self._placed(new))
-            new = pa.concat_tables([self.seeds.filter(pa.array(~moved)), new])
-        self.seeds = new
+            np.maximum.at(after, self._placed(self.seeds), self.seeds["after"].to_numpy())
+        return after
+
+    def _for_late_rows(self) -> Whole:
+        """By the place of a key the number that its latest seed stands after that a row may come late to."""
+        after = np.full(len(self._places), _NOWHERE)
+        if self.seeds is None:
+            return after
+        pairs, begins, counts = self._by_key(np.arange(len(self._of)))
+        goes = self._up_to(pairs, begins, counts, self.needed + (LATE_NUMBERS if self._by_number else LATE_ROWS))
+        last = np.where(goes > 0, np.append(pairs[1], _NOWHERE)[begins + goes - 1], _NOWHERE)
+        places, at = self._placed(self.seeds), self.seeds["after"].to_numpy()
+        early = at <= last[places]
+        np.maximum.at(after, places[early], at[early])
+        return after
 
     def restore(self, rows: pa.Table) -> None:
         """Make these its rows, as they were kept once."""
@@ -246,7 +277,7 @@ class Tape:
 
     def forget(self) -> None:
         """Let rows go that seeds stand for. A row that comes so late that it takes them is then too late."""
-        after, _ = self._seeds_at()
+        after = self._for_late_rows()
         staying = np.flatnonzero(self._numbers > after[self._of])
         self._set_rows(self.rows.take(staying), self._of[staying], self._numbers[staying])
         pairs, begins, counts = self._by_key(np.arange(len(staying)))
@@ -274,31 +305,28 @@ class Tape:
 
     def _by_key(self, rows: Whole) -> tuple[NDArray[np.int64], Whole, Whole]:
         """Keys' places and numbers of some rows, each once and in order; where each key's begin, and how many it has."""
-        pairs = np.unique(np.stack([self._of[rows], self._numbers[rows]]), axis=1)
+        lowest = int(self._numbers.min(initial=0))
+        # One number of both: a table of two columns takes ten times as long to sort.
+        both = np.unique((self._of[rows] << 32) + (self._numbers[rows] - lowest))
+        pairs = np.stack([both >> 32, (both & 0xFFFFFFFF) + lowest])
         counts = np.bincount(pairs[0], minlength=len(self._places))
         return pairs, np.cumsum(counts) - counts, counts
 
-    def _seeds_at(self) -> tuple[Whole, Whole]:
-        """By the place of a key, the number that its seed stands after, and its seed's place; of those without a seed neither."""
-        after, seed = np.full(len(self._places), _NOWHERE), np.full(len(self._places), -1)
-        if self.seeds is not None:
-            places = self._placed(self.seeds)
-            after[places], seed[places] = self.seeds["after"].to_numpy(), np.arange(len(places))
-        return after, seed
-
     def _seeds_for(self, of: Whole, numbers: Whole, first: Whole) -> tuple[Whole, DataFrame | None]:
-        """Of the keys that rows change from `first` on, the seeds that leave enough rows before these."""
-        after, seed = self._seeds_at()
-        before = np.flatnonzero((numbers > after[of]) & (numbers < first[of]) & (seed[of] >= 0))
-        pairs = np.unique(np.stack([of[before], numbers[before]]), axis=1)
-        counts = np.bincount(pairs[0], minlength=len(self._places))
-        enough = counts >= self.needed
+        """Of the keys that rows change from `first` on, the latest seeds that leave enough rows before these."""
+        after = np.full(len(self._places), _NOWHERE)
+        if self.seeds is None:
+            return after, None
+        places, at = self._placed(self.seeds), self.seeds["after"].to_numpy()
         if self._by_number:
-            enough = first - np.where(seed >= 0, after, 0) > self.needed
-        usable = enough & (seed >= 0) & (first != _NEVER)
-        after[~usable] = _NOWHERE
-        chosen = None if self.seeds is None or not usable.any() else self.seeds.take(seed[usable])
-        return after, self._frame(chosen)
+            enough = first[places] - at > self.needed
+        else:
+            both = np.unique((of << 32) + numbers)
+            ends = np.searchsorted(both, (places << 32) + np.where(first == _NEVER, 0, first)[places])
+            enough = ends - np.searchsorted(both, (places << 32) + at, "right") >= self.needed
+        usable = enough & (first[places] != _NEVER)
+        np.maximum.at(after, places[usable], at[usable])
+        return after, self._frame(self.seeds.filter(pa.array(usable & (at == after[places]))))
 
     def _frame(self, seeds: pa.Table | None) -> DataFrame | None:
         return None if seeds is None or not len(seeds) else self.spark.createDataFrame(seeds)

@@ -46,8 +46,10 @@ from smallcaps.streaming.query import messages_of, streaming
 
 TOPIC: dict[str, Topic] = {"minute": BARS, "trade": TRADES}
 """The topic that a grain's rows come from."""
-SPARE_ROWS = {"minute": 16, "trade": 240}
-"""So many rows (seconds with trades) more than have to stay a key may have before seeds are moved on, which costs a pass."""
+SPARE_ROWS = {"minute": 16, "trade": 60}
+"""So many rows (seconds with trades) a key may have since its last seed, besides the look-back, before there are further ones,
+which cost a pass.
+"""
 Evidence = dict[str, Any]
 """Of a message: when it happened (event_ns), came to us (received_at) and was put into its topic (produced_at)."""
 _EVIDENCE = "concat_ws('|', coalesce(event_ns, 0), coalesce(unix_micros(received_at), 0), unix_micros(kafka_at), kafka_partition)"

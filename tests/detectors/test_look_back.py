@@ -99,11 +99,11 @@ def test_what_is_carried_on_may_not_look_back_itself(settings: Settings) -> None
         look_back(CARRYING, chosen, rules)
 
 
-def test_a_minute_needs_79_rows_before_and_a_second_910(settings: Settings) -> None:
+def test_a_minute_needs_79_rows_before_and_a_second_10(settings: Settings) -> None:
     # 15 minutes in which the condition may not have been true, and before the first of them the 64 of the last hour's volatility;
-    # 900 seconds, and the 10 whose trades are counted.
+    # the 10 seconds whose trades are counted: when the condition was met last is carried on.
     assert rows_before(settings, "minute") == 15 + 64
-    assert rows_before(settings, "trade") == 900 + 10
+    assert rows_before(settings, "trade") == 10
 
 
 def test_the_look_back_of_the_daily_detectors_is_that_of_wilders_range(settings: Settings) -> None:

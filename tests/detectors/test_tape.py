@@ -1,5 +1,6 @@
 """Whatever the pieces are in which rows arrive, the events are those of the whole."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -10,7 +11,8 @@ from pyspark.sql import SparkSession
 
 from smallcaps.config import Settings
 from smallcaps.detectors.detect import numbered_events
-from smallcaps.detectors.tape import Changes, Tape
+from smallcaps.detectors.registry import detectors_of
+from smallcaps.detectors.tape import NEAR_ROWS, Changes, Tape
 from smallcaps.detectors.testing import PIECE, Disorder, Stream, arriving, assert_invariant, copies
 from tests.conftest import SAMPLE
 from tests.detectors.frames import daily_frame, expected_frames, minute_frame, trade_frame
@@ -92,7 +94,7 @@ def test_of_a_thin_tape_little_is_kept_and_the_events_are_those_of_the_whole_day
     rows = frame.toArrow().sort_by("sip_ns")
     identity = ("security_id", "session_date", "sip_ns", "sequence_number")
     tape = Tape(spark, frame.schema, identity, settings, "trade")
-    # Seconds are counted, not rows: after a quarter of an hour and a margin a trade is not needed any more.
+    # Seconds are counted, not rows: after five minutes and a margin a trade is not needed any more.
     most, told = 0, 0
     for begin in range(0, len(rows), 150):
         piece = tape.piece(rows.slice(begin, 150))
@@ -137,7 +139,7 @@ def test_a_piece_is_computed_of_a_few_rows_and_its_seed_and_a_wrong_seed_would_b
 ) -> None:
     frame = minute_frame(spark, days[days["symbol"] == "opening_range_break_30"])
     rows, minute = frame.toArrow(), frame.toArrow()["minute"].to_numpy()
-    monkeypatch.setattr("smallcaps.detectors.tape.LATE_ROWS", 0)
+    monkeypatch.setattr("smallcaps.detectors.tape.NEAR_ROWS", 0)
     tape = kept(spark, settings, rows.filter(pa.array(minute < 415)))
     assert tape.seeds is not None
     assert tape.seeds["after"].to_pylist() == [335]
@@ -193,8 +195,9 @@ def test_a_row_that_comes_later_than_the_seed_can_take_has_its_key_computed_from
 
 
 def test_what_is_forgotten_is_not_needed_but_by_rows_that_come_too_late(
-    spark: SparkSession, settings: Settings, days: pd.DataFrame
+    spark: SparkSession, settings: Settings, days: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("smallcaps.detectors.tape.LATE_ROWS", NEAR_ROWS)
     rows = minute_frame(spark, days[days["symbol"] == "volume_spike"]).toArrow()
     minute = rows["minute"].to_numpy()
     tape = kept(spark, settings, rows.filter(pa.array(minute < minute.max())))
@@ -208,6 +211,50 @@ def test_what_is_forgotten_is_not_needed_but_by_rows_that_come_too_late(
     assert piece is not None
     whole = numbered_events(spark.createDataFrame(rows), settings, "minute").where(f"number >= {minute.max()}")
     assert tape.events(piece).to_pylist() == whole.toArrow().to_pylist()
+
+
+def test_a_threshold_and_an_expression_that_are_changed_change_batch_and_pieces_alike(
+    spark: SparkSession, settings: Settings, days: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One declaration, whoever runs it."""
+    frame = minute_frame(spark, days[~days["symbol"].str.startswith("T:")])
+    rows = frame.toArrow()
+    minute = rows["minute"].to_numpy()
+
+    def found(own: Settings) -> list[list[dict[str, object]]]:
+        tape = Tape(spark, frame.schema, BARS, own, "minute")
+        for part in (minute < 400, minute >= 400):
+            piece = tape.piece(rows.filter(pa.array(part)))
+            assert piece is not None
+            tape.stand(piece, tape.events(piece))
+            tape.keep(piece)
+            tape.seed()
+        whole = numbered_events(frame, own, "minute").toArrow().to_pylist()
+        return [
+            sorted(events, key=lambda event: str(event["event_id"])) for events in (tape.events_that_stand(), whole)
+        ]
+
+    def spikes(events: list[dict[str, object]]) -> set[tuple[object, object]]:
+        return {(event["symbol"], event["number"]) for event in events if event["detector"] == "volume_spike"}
+
+    pieces, whole = found(settings)
+    assert pieces == whole
+    looser = settings.model_copy(update={"detectors": {**settings.detectors, "volume_spike": {"multiple": 4}}})
+    moved, moved_whole = found(looser)
+    assert moved == moved_whole
+    assert spikes(moved) != spikes(whole)
+    declared = detectors_of("minute")
+    halved = [
+        replace(one, condition=one.condition.replace("dollars_5m", "(dollars_5m / 20)"))
+        if one.name == "volume_spike"
+        else one
+        for one in declared
+    ]
+    assert halved != declared
+    monkeypatch.setattr("smallcaps.detectors.detect.detectors_of", lambda grain: halved)
+    rewritten, rewritten_whole = found(settings)
+    assert rewritten == rewritten_whole
+    assert spikes(rewritten) not in (spikes(whole), spikes(moved))
 
 
 def test_what_changes_is_told_as_new_corrected_or_retracted(
