@@ -76,6 +76,11 @@ FACTS: Mapping[str, Fact] = {
     "catching_up": Fact(
         "catching_up", "gauge", "1 while detection reads what the topics hold already and tells nothing"
     ),
+    "scored": Fact("scored_total", "counter", "Alerts that the model scored"),
+    "signals": Fact("signals_total", "counter", "Alerts of which it expects enough to be signals"),
+    "not_whole": Fact("not_whole_total", "counter", "Alerts that came when what they rest on was no longer at hand"),
+    "waiting": Fact("waiting", "gauge", "Alerts that wait to be scored"),
+    "seconds": Fact("signal_seconds", "gauge", "From the last scored alert to its signal"),
     "landed": Fact("landed_total", "counter", "Messages written into bronze"),
     "refused": Fact("refused_total", "counter", "Messages that could not be taken into bronze"),
     "alerts_read": Fact("alerts_read_total", "counter", "Alerts of the topic that were read"),

@@ -18,10 +18,10 @@ from tests.conftest import INTERPRETED
 from tests.integration.writer import CONTROL, TABLE
 from tests.s3 import Put, s3_proxy, s3_server, s3_store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.guarantee]
 
 LAKE = "s3a://lake/root"
-NATIVE, BY_SPARK = 46, 5
+NATIVE, AT_FULL_SIZE, BY_SPARK = 16, 46, 5
 """Appends of a driver by delta-rs and by Spark."""
 RACING = f"/lake/root/{declared(TABLE).path}/_delta_log/"
 OVERWRITTEN = f"/lake/control/{declared(TABLE).path}/_delta_log/"
@@ -64,10 +64,10 @@ def is_commit(put: Put) -> bool:
     return put.key.startswith(RACING) and put.key.endswith(".json")
 
 
-def race(environment: dict[str, str]) -> dict[str, int]:
+def race(environment: dict[str, str], native: int) -> dict[str, int]:
     """Both drivers' runs, with the version that the lake said each became."""
     commands = [
-        [sys.executable, "-m", "tests.integration.writer", name, str(NATIVE), str(BY_SPARK)]
+        [sys.executable, "-m", "tests.integration.writer", name, str(native), str(BY_SPARK)]
         for name in ("first", "second")
     ]
     drivers = [
@@ -87,19 +87,22 @@ def race(environment: dict[str, str]) -> dict[str, int]:
     return done
 
 
-def test_two_drivers_on_s3_lose_nothing_and_write_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_drivers_on_s3_lose_nothing_and_write_nothing_twice(
+    monkeypatch: pytest.MonkeyPatch, full_size: bool
+) -> None:
+    native = AT_FULL_SIZE if full_size else NATIVE
     with s3_server() as server, s3_proxy(server) as proxy:
         s3_store(server).create_dir("lake")
         lost = LostAnswers()
         proxy.before, proxy.fault = Meetings(), lost
         product = {"SMALLCAPS_LAKE": LAKE, "SMALLCAPS_SPARK__CONF": json.dumps(CONFIGURATION)}
-        done = race({**os.environ, **proxy.environment, **product})
+        done = race({**os.environ, **proxy.environment, **product}, native)
         for name, value in server.items():
             monkeypatch.setenv(name, value)
         rows, versions = stored(LAKE)
         control, _ = stored(CONTROL)
 
-    assert len(done) == 2 * (NATIVE + BY_SPARK) >= 100
+    assert len(done) == 2 * (native + BY_SPARK) >= (100 if full_size else 40)
     assert rows == Counter(done.keys()), "rows lost or written twice"
     # Creation is version 0; each append is one version, and the lake knows which one is its own.
     assert sorted(done.values()) == list(range(1, len(done) + 1))
