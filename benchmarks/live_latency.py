@@ -1,11 +1,15 @@
 """How long after its evidence an alert is in its topic: minute bars and a tape at a given rate, broker and producer beside.
 
-python benchmarks/live_latency.py [--symbols 2000] [--rates 5000] [--seconds 180] [--warm-minutes 70]
+python benchmarks/live_latency.py [--symbols 2000] [--rates 5000] [--seconds 180] [--warm-minutes 70] [--rivals]
 
 Bars of every symbol come together each minute, trades (a fifth) and quotes all the time; one bar and one trade in a thousand
 begin a burst of volume or of trades. An hour of bars and a third of a minute of the tape come first and are not counted. Messages
 are stamped as of a past session; measured is the time from the evidence's way into Kafka to the alert's, by the clocks of both,
 beside it the length of micro-batches and how long detection took to catch up at the end.
+
+With --rivals the same load is given to plain Structured Streaming, which computes the day of each name that has news anew (no
+seeds, nothing forgotten), and one message after the other to a consumer that runs the same declaration over its name's day: that
+one is timed over some bars, since it would not keep up.
 """
 
 import argparse
@@ -21,14 +25,19 @@ from pathlib import Path
 
 import numpy as np
 from confluent_kafka import Consumer, TopicPartition
+from pyspark.sql import functions as F
 
 from smallcaps.config import KafkaSettings, Settings, load_settings
+from smallcaps.detectors.detect import events
 from smallcaps.lake import TOPICS, Lake
+from smallcaps.lake.quality import sound
 from smallcaps.lake.topics import DEAD_LETTERS
+from smallcaps.refine.bars import judged_vendor_minutes
 from smallcaps.spark import open_session
 from smallcaps.streaming.broker import Broker
-from smallcaps.streaming.detection import Detection, day_began, detecting
+from smallcaps.streaming.detection import Detection, day_began, detecting, load_day, named
 from smallcaps.streaming.kafka import Outlet, client_options, make_topics, partitions_of, watermarks
+from smallcaps.streaming.messages import read
 
 DAY = date(2026, 10, 30)
 OPEN_NS = int(datetime(2026, 10, 30, 13, 30, tzinfo=UTC).timestamp()) * 10**9
@@ -175,9 +184,43 @@ def alerts(kafka: KafkaSettings) -> list[tuple[str, float, float]]:
     return found
 
 
-def measure(settings: Settings, lake: Lake, folder: Path, arguments: argparse.Namespace, rate: int) -> None:
+def recomputing(detection: Detection) -> None:
+    """Have a detection compute the day of every key that changes: no seeds, nothing forgotten."""
+    for tape in detection.tapes.values():
+        tape.seed = lambda spare=0: None  # type: ignore[method-assign]
+        tape.forget = lambda: None  # type: ignore[method-assign]
+
+
+def one_by_one(lake: Lake, settings: Settings, kafka: KafkaSettings, count: int) -> float:
+    """Seconds a bar takes a consumer that runs the minute detectors over the name's day for each message."""
+    context, topic = load_day(lake, DAY), TOPICS["bars"]
+    consumer = Consumer(client_options(kafka) | {"group.id": "one-by-one"})
+    consumer.assign([TopicPartition("bars", partition, 0) for partition in partitions_of(kafka, "bars")])
+    ends = watermarks(kafka, ["bars"])
+    days: dict[bytes, list[tuple[object, ...]]] = {}
+    messages = consumer.consume(sum(high for _, high in ends.values()), timeout=60)
+    consumer.close()
+    began, found = 0.0, 0
+    for place, message in enumerate(messages):
+        rows = days.setdefault(message.key(), [])
+        rows.append((message.key(), message.value(), message.partition(), message.offset(), datetime.now(UTC)))
+        if place == len(messages) - count:
+            # What Spark compiles for the first one is not counted.
+            began = time.perf_counter()
+        if place >= len(messages) - count - 1:
+            schema = "key binary, value binary, partition int, offset bigint, timestamp timestamp"
+            said = sound(read(lake.spark.createDataFrame(rows, schema), topic))
+            marked = said.withColumns({"source_sha256": F.lit(""), "source_line": F.col("kafka_offset")})
+            bars = named(sound(judged_vendor_minutes(marked, context.calendar)), context.securities)
+            found += len(events(bars, settings, "minute", context.expected).collect())
+    return (time.perf_counter() - began) / count
+
+
+def measure(
+    settings: Settings, lake: Lake, folder: Path, arguments: argparse.Namespace, rate: int, rival: bool = False
+) -> None:
     """One rate, on a broker of its own."""
-    with Broker(folder / f"broker-{rate}", settings.cache) as broker:
+    with Broker(folder / f"broker-{rate}-{rival}", settings.cache) as broker:
         settings = settings.model_copy(update={"kafka": broker.kafka})
         make_topics(broker.kafka, [(topic.name, 4, 48) for topic in TOPICS.values()] + [DEAD_LETTERS])
         options = ["--produce", broker.address, "--symbols", str(arguments.symbols), "--rates", str(rate)]
@@ -190,6 +233,8 @@ def measure(settings: Settings, lake: Lake, folder: Path, arguments: argparse.Na
         assert producer.stdout.readline() == "warm\n"
         with Outlet(settings.kafka, linger_ms=0) as outlet:
             detection = Detection(lake, settings, DAY, arguments.grains.split(","), outlet)
+            if rival:
+                recomputing(detection)
             with detecting(detection, "0 seconds", day_began(None)) as query:
                 query.processAllAvailable()
                 began = time.time()
@@ -221,6 +266,10 @@ def measure(settings: Settings, lake: Lake, folder: Path, arguments: argparse.Na
                     f"  {grain}: {len(seconds)} alerts, p50 {p50:.2f} s, p99 {p99:.2f} s, at most {max(seconds):.2f} s",
                     flush=True,
                 )
+        if rival:
+            seconds = one_by_one(lake, settings, broker.kafka, 10)
+            needed = arguments.symbols / 60
+            print(f"one message after the other: {seconds:.2f} s a bar, where {needed:.0f} come a second", flush=True)
 
 
 def main() -> None:
@@ -230,6 +279,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=180)
     parser.add_argument("--warm-minutes", type=int, default=70)
     parser.add_argument("--grains", default="minute,trade")
+    parser.add_argument("--rivals", action="store_true")
     parser.add_argument("--produce", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.produce:
@@ -242,6 +292,9 @@ def main() -> None:
         prepare(lake, arguments.symbols)
         for rate in arguments.rates:
             measure(settings, lake, Path(root), arguments, rate)
+            if arguments.rivals:
+                print("computing each name's day anew:", flush=True)
+                measure(settings, lake, Path(root), arguments, rate, rival=True)
 
 
 if __name__ == "__main__":
