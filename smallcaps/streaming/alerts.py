@@ -8,12 +8,11 @@ from pyspark.sql import functions as F
 
 from smallcaps.config import KafkaSettings
 from smallcaps.detectors.tape import Changes, Event
-from smallcaps.lake import Lake, declared
+from smallcaps.lake import RULE, Lake, declared
 from smallcaps.lake.declaration import Topic
-from smallcaps.lake.quality import sound
 from smallcaps.lake.topics import ALERTS
 from smallcaps.streaming.kafka import Outlet, spark_options
-from smallcaps.streaming.messages import encoded, read
+from smallcaps.streaming.messages import encoded, read, sound_rows
 
 _EVENT = [column.name for column in declared("gold.events").columns]
 NEW, CORRECTED, RETRACTED = "new", "corrected", "retracted"
@@ -75,8 +74,9 @@ def latest_told(
         .option("subscribe", f"{kafka.prefix}{topic.name}")
         .load()
     )
-    rows = sound(read(raw, topic)).select(*columns)
+    rows = sound_rows(read(raw, topic).select(RULE, *columns)).to_pylist()
     if lake.exists(topic.table.name):
-        rows = rows.unionByName(lake.read(topic.table.name).select(*columns))
-    of_day = rows.where(F.col("session_date") == F.lit(day)).orderBy("revision")
-    return {row["event_id"]: row for row in of_day.toArrow().to_pylist()}
+        kept = lake.read(topic.table.name).where(F.col("session_date") == F.lit(day))
+        rows += kept.select(*columns).toArrow().to_pylist()
+    of_day = (row for row in rows if row["session_date"] == day)
+    return {row["event_id"]: row for row in sorted(of_day, key=lambda row: int(row["revision"]))}

@@ -20,8 +20,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from pyspark.sql.types import StructType
 
 from smallcaps.config import Settings
-from smallcaps.lake import Lake, between, declared
-from smallcaps.lake.quality import sound
+from smallcaps.lake import RULE, Lake, between, declared
 from smallcaps.lake.runs import computed_once
 from smallcaps.lake.topics import ALERTS, LULD, QUOTES, SIGNALS, TRADES
 from smallcaps.microstructure.features import CONTEXT, event_features
@@ -34,7 +33,7 @@ from smallcaps.streaming.alerts import RETRACTED, latest_told
 from smallcaps.streaming.detection import MOST_MESSAGES, load_day
 from smallcaps.streaming.halted import Halts
 from smallcaps.streaming.kafka import Outlet, Place, watermarks
-from smallcaps.streaming.messages import encoded, read
+from smallcaps.streaming.messages import encoded, read, sound_rows
 from smallcaps.streaming.query import messages_of, streaming
 from smallcaps.streaming.surroundings import Surroundings
 
@@ -105,9 +104,10 @@ class Scoring:
                     self._mark(topic.name, self.around.take(topic, of[topic.name]))
             self.halts.take(of.get(LULD.name), of.get(QUOTES.name))
             if ALERTS.name in of:
-                said = sound(read(of[ALERTS.name], ALERTS)).where(F.col("session_date") == F.lit(self.day.day))
-                for alert in said.orderBy("revision").select(*_ALERT).toArrow().to_pylist():
-                    self._hear(alert)
+                said = sound_rows(read(of[ALERTS.name], ALERTS).select(RULE, *_ALERT)).sort_by("revision").to_pylist()
+                for alert in said:
+                    if alert["session_date"] == self.day.day:
+                        self._hear(alert)
         if sum(row.rows for row in found) >= MOST_MESSAGES:
             # It is behind: what was published before an alert may not have been read.
             self._ends = self._beyond(last)
@@ -203,19 +203,15 @@ class Scoring:
         events = self.spark.createDataFrame([tuple(alert[name] for name in _EVENT) for alert in alerts], schema)
         symbols = {alert["symbol"] for alert in alerts}
         halted = self.halts.halts()
-        with (
-            computed_once(self.around.trades(symbols)) as trades,
-            computed_once(self.around.quotes(symbols)) as quotes,
-        ):
-            context = {name: self._context[name] for name in CONTEXT} | {"silver.halts": halted}
-            around = Around(events, trades, quotes, context)
-            made = {"gold.event_features": event_features, "gold.event_sequences": event_sequences}
-            if self.champion.model.event_model.reads == "inputs":
-                made.pop("gold.event_sequences")
-            tables = {name: self.lake.empty(name) for name in _MADE_HERE}
-            for name, rows_of in made.items():
-                found = rows_of(around, self.settings.microstructure)
-                tables[name] = self.spark.createDataFrame(found.toArrow(), found.schema)
+        context = {name: self._context[name] for name in CONTEXT} | {"silver.halts": halted}
+        around = Around(events, self.around.trades(symbols), self.around.quotes(symbols), context)
+        made = {"gold.event_features": event_features, "gold.event_sequences": event_sequences}
+        if self.champion.model.event_model.reads == "inputs":
+            made.pop("gold.event_sequences")
+        tables = {name: self.lake.empty(name) for name in _MADE_HERE}
+        for name, rows_of in made.items():
+            found = rows_of(around, self.settings.microstructure)
+            tables[name] = self.spark.createDataFrame(found.toArrow(), found.schema)
         inputs = event_inputs(events, {**self._of_companies(), **tables}, self.champion.definition)
         return inputs.select("event_id", "inputs", "sequence").toArrow()
 

@@ -14,15 +14,15 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructField, StructType
 
 from smallcaps.config.settings import MicrostructureSettings
+from smallcaps.lake import RULE
 from smallcaps.lake.declaration import Topic
-from smallcaps.lake.quality import sound
 from smallcaps.lake.topics import QUOTES, TRADES
 from smallcaps.microstructure.as_of import PUBLISHED
 from smallcaps.microstructure.signing import is_valid
 from smallcaps.microstructure.windows import NANOSECONDS
 from smallcaps.refine.ticks import judged_quotes, judged_trades
 from smallcaps.streaming.detection import Day, named
-from smallcaps.streaming.messages import read
+from smallcaps.streaming.messages import read, sound_rows
 
 SPARE_SECONDS = 900
 """So much longer than a window needs them quotes are kept: alerts may be late."""
@@ -43,10 +43,10 @@ class Surroundings:
 
     def take(self, topic: Topic, raw: DataFrame) -> pa.Table:
         """Keep a batch of Kafka's rows of TRADES or QUOTES; returns those of the day."""
-        said = sound(read(raw, topic)).where(F.col("session_date") == F.lit(self.day.day))
         schema = _schema(topic)
         unused = {name: F.lit(None).cast(schema[name].dataType) for name in _UNUSED}
-        rows = said.withColumns(unused).select(*schema.names).toArrow()
+        said = sound_rows(read(raw, topic).withColumns(unused).select(RULE, *schema.names))
+        rows = said.filter(pc.equal(said["session_date"], self.day.day))
         kept = pa.concat_tables([self._rows[topic.name], rows], promote_options="permissive")
         # Many small pieces make every look at them slow.
         self._rows[topic.name] = kept.combine_chunks() if kept["symbol"].num_chunks > 64 else kept
@@ -62,13 +62,16 @@ class Surroundings:
 
     def trades(self, symbols: Collection[str]) -> DataFrame:
         """silver.trades of the day so far."""
-        rows = self._of(TRADES, symbols)
-        return named(sound(judged_trades(rows, self.day.calendar)), self.day.securities)
+        return self._silver(judged_trades(self._of(TRADES, symbols), self.day.calendar))
 
     def quotes(self, symbols: Collection[str]) -> DataFrame:
         """silver.quotes, as far as they are kept."""
-        rows = self._of(QUOTES, symbols)
-        return named(sound(judged_quotes(rows, self.day.calendar)), self.day.securities)
+        return self._silver(judged_quotes(self._of(QUOTES, symbols), self.day.calendar))
+
+    def _silver(self, judged: DataFrame) -> DataFrame:
+        """The sound ones, named, in the driver's hands."""
+        rows = named(judged, self.day.securities)
+        return self._frame(sound_rows(rows), StructType([field for field in rows.schema.fields if field.name != RULE]))
 
     def forget(self, reached_ns: int) -> None:
         """Drop quotes that no window needs that ends at or after a moment."""
@@ -78,15 +81,14 @@ class Surroundings:
         kept = self._rows[QUOTES.name]
         is_old = pc.less(kept[PUBLISHED], cut)
         old = kept.filter(is_old)
-        order = F.struct(PUBLISHED, "sequence_number")
-        can_be_met = F.when(is_valid(self.micro), F.col("source_line"))
-        frame = self._frame(QUOTES, old).withColumn("source_line", F.col("kafka_offset"))
+        frame = self._frame(old, _schema(QUOTES)).withColumn("source_line", F.col("kafka_offset"))
+        order = F.when(F.col(RULE).isNull(), F.struct(PUBLISHED, "sequence_number"))
         standing = (
-            sound(judged_quotes(frame, self.day.calendar))
+            judged_quotes(frame, self.day.calendar)
             .groupBy("symbol")
             .agg(
                 F.max_by("source_line", order).alias("last"),
-                F.max_by(can_be_met, F.when(is_valid(self.micro), order)).alias("last_valid"),
+                F.max_by("source_line", F.when(is_valid(self.micro), order)).alias("last_valid"),
             )
         )
         needed: dict[str, set[int]] = {row.symbol: {row["last"], row.last_valid} for row in standing.collect()}
@@ -102,11 +104,11 @@ class Surroundings:
     def _of(self, topic: Topic, symbols: Collection[str]) -> DataFrame:
         kept = self._rows[topic.name]
         some = kept.filter(pc.is_in(kept["symbol"], pa.array(sorted(symbols), pa.string())))
-        return self._frame(topic, some)
+        return self._frame(some, _schema(topic))
 
-    def _frame(self, topic: Topic, rows: pa.Table) -> DataFrame:
+    def _frame(self, rows: pa.Table, schema: StructType) -> DataFrame:
         # Spark takes no table without rows that has lists in it.
-        return self.spark.createDataFrame(rows if len(rows) else [], _schema(topic))
+        return self.spark.createDataFrame(rows if len(rows) else [], schema)
 
 
 def _schema(topic: Topic) -> StructType:
