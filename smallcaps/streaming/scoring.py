@@ -218,11 +218,14 @@ class Scoring:
     def _of_companies(self) -> Mapping[str, DataFrame]:
         """Company and market, looked up again where that was long ago."""
         if time.monotonic() - self._looked_up_at > CONTEXT_SECONDS:
-            before, self._context = self._context, self._look_up()
-            self._looked_up_at = time.monotonic()
-            for frame in before.values():
-                frame.unpersist()
+            self.let_go()
+            self._context, self._looked_up_at = self._look_up(), time.monotonic()
         return self._context
+
+    def let_go(self) -> None:
+        """Free what is kept in memory of companies and market."""
+        for frame in self._context.values():
+            frame.unpersist()
 
     def _look_up(self) -> dict[str, DataFrame]:
         """What the lake knows of companies and market, and of what is usual, in memory."""
@@ -247,5 +250,8 @@ def scoring(work: Scoring, trigger: str, since: Mapping[str, str]) -> Iterator[S
     options: dict[str, str | int] = {**since, "maxOffsetsPerTrigger": MOST_MESSAGES}
     names = [topic.name for topic in TOPICS]
     stream = messages_of(work.spark, work.settings.kafka, names, options)
-    with streaming(stream, "scoring", trigger, work.step) as query:
-        yield query
+    try:
+        with streaming(stream, "scoring", trigger, work.step) as query:
+            yield query
+    finally:
+        work.let_go()

@@ -356,6 +356,7 @@ def test_on_a_half_day_the_afternoon_is_the_post_session(spark: SparkSession, se
         "volume bigint",
     )
     columns = {"vwap": "decimal(18,6)", "transactions": "bigint", "source_sha256": "string", "source_line": "bigint"}
+    columns["kafka_offset"] = "bigint"
     vendor = raw.selectExpr("*", *[f"cast(NULL AS {kind}) AS {name}" for name, kind in columns.items()])
     labelled = judged_vendor_minutes(vendor, calendar_frame(spark, half, half)).where("_rule IS NULL")
     bounds = labelled.groupBy("session").agg({"minute": "min", "segment_start": "max"}).collect()
