@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import time
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from smallcaps.cli.app import main
 from smallcaps.cli.live import parts_folder, show_parity
 from smallcaps.config import load_settings
 from smallcaps.errors import BadData
+from smallcaps.lake import TOPICS
 from smallcaps.sources.simulator.server import running
 from smallcaps.streaming.health import Compared, read_compared
 from smallcaps.streaming.parity import Comparison, Parity
@@ -23,14 +26,20 @@ from tests.sources.simulator.server.market import KEY, MONDAY, write_market
 pytestmark = pytest.mark.slow
 
 
-def command(*words: str, **environment: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
+@contextmanager
+def command(*words: str, **environment: str) -> Iterator["subprocess.Popen[str]"]:
+    """The command, which ends with the block, whatever becomes of that."""
+    with subprocess.Popen(
         [sys.executable, "-m", "smallcaps.cli.app", "live", *words],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 def test_a_broker_is_started_topics_are_made_and_the_feed_is_taken_in_until_a_signal(
@@ -45,7 +54,7 @@ def test_a_broker_is_started_topics_are_made_and_the_feed_is_taken_in_until_a_si
         for state in ("made", "was there"):
             assert main(["live", "topics"]) == 0
             said = capsys.readouterr().out
-            assert said.count(state) == 9
+            assert said.count(state) == len(TOPICS) + 1
             assert {"desk.trades", "desk.dead_letters"} <= set(said.split())
 
         with running(tmp_path / "market", KEY, day=MONDAY, speed=20.0, start=time(9, 30)) as place:
