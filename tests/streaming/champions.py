@@ -77,9 +77,11 @@ def signals(settings: Settings) -> list[dict[str, Any]]:
 
 
 def play(market: Market, settings: Settings, lake: Lake) -> None:
-    """The day into the topics, its alerts, and its messages into `lake`."""
+    """The day of the names that have events into the topics, its alerts, and its messages into `lake`."""
     with Outlet(settings.kafka) as outlet:
-        replay(market.lake, settings, outlet, market.day, None, disorder=Disorder(0.02, 0.02, 0, 0.02, 60))
+        symbols = sorted({event["symbol"] for event in market.events.values()})
+        disorder = Disorder(0.02, 0.02, 0, 0.02, 60)
+        replay(market.lake, settings, outlet, market.day, None, disorder=disorder, symbols=symbols)
         detection = Detection(market.lake, settings, market.day, GRAINS, outlet)
         with detecting(detection, "0 seconds", day_began(None)) as query:
             query.processAllAvailable()
@@ -113,7 +115,7 @@ def by_batch(market: Market, settings: Settings, landed: Lake, model: EventModel
     whose = load_day(lake, day).securities
 
     def silver(judged: DataFrame) -> DataFrame:
-        return named(judged.where("_rule IS NULL").drop("_rule"), whose)
+        return named(judged, whose).persist().where("_rule IS NULL").drop("_rule")
 
     def known(name: str) -> DataFrame:
         return lake.read(name) if lake.exists(name) else lake.empty(name)
