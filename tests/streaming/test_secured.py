@@ -16,7 +16,7 @@ from smallcaps.lake import Lake, recorded_run
 from smallcaps.streaming.broker import Broker
 from smallcaps.streaming.kafka import Outlet, answers, client_options, make_topics, partitions_of, topic_ids, watermarks
 from smallcaps.streaming.process import attend, running_as
-from smallcaps.streaming.query import streaming
+from smallcaps.streaming.query import messages_of, streaming
 from tests.streaming.secured import PASSWORD, USER, authority, secured_broker
 
 pytestmark = pytest.mark.slow
@@ -52,7 +52,7 @@ def read_by_spark(spark: SparkSession, kafka: KafkaSettings) -> list[bytes]:
         found.extend(bytes(row.value) for row in batch.select("value").collect())
 
     options: dict[str, str | int] = {"startingOffsets": "earliest"}
-    with streaming(spark, kafka, "secured", ["bars"], options, "0 seconds", step) as query:
+    with streaming(messages_of(spark, kafka, ["bars"], options), "secured", "0 seconds", step) as query:
         query.processAllAvailable()
     return found
 
@@ -105,11 +105,12 @@ def test_a_password_is_in_no_error_no_log_and_no_run_record(
 ) -> None:
     monkeypatch.setenv("KAFKA_PASSWORD", WRONG)
     options: dict[str, str | int] = {"startingOffsets": "earliest"}
+    stream = messages_of(spark, broker.kafka, ["bars"], options)
     with (
         pytest.raises(FailedDependency, match="The query secured ended") as refused,
         running_as(tmp_path / "parts", "land") as part,
         recorded_run(lake, "live land", {}, settings.digest()) as run,
-        streaming(spark, broker.kafka, "secured", ["bars"], options, "0 seconds", lambda batch, number: None) as query,
+        streaming(stream, "secured", "0 seconds", lambda batch, number: None) as query,
     ):
         attend(part, run, [query], 60, dict)
     recorded = "".join(str(row) for row in lake.read("ops.runs").collect())
