@@ -6,6 +6,7 @@ that starts reads the day from its first message, scores what has no signal yet 
 """
 
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -40,6 +41,8 @@ from smallcaps.streaming.surroundings import Surroundings
 TOPICS = (ALERTS, TRADES, QUOTES, LULD)
 CONTEXT_SECONDS = 600.0
 """After which company and market are looked up in the lake again."""
+BEHIND_SECONDS = 180.0
+"""By so much detection may be behind scoring; quotes are kept for longer by as much."""
 TARGETS = ("continuation", "reversal", "exhaustion")
 FOLLOWED = "continuation"
 """Whose probability makes a signal."""
@@ -65,6 +68,7 @@ class Scoring:
         self._told: dict[str, int] = {}
         self._ends: dict[Place, int] = {}
         self._reached: dict[Place, int] = {}
+        self._passed: deque[tuple[float, int]] = deque()
         self._context = self._look_up()
         self._looked_up_at = time.monotonic()
 
@@ -117,7 +121,19 @@ class Scoring:
         due = [alert for alert in self._waiting.values() if not self._ends or _known_ns(alert) <= reached_ns]
         for start in range(0, len(due), MOST_AT_ONCE):
             self._score(due[start : start + MOST_AT_ONCE])
-        self.around.forget(reached_ns)
+        self._forget(reached_ns)
+
+    def _forget(self, reached_ns: int) -> None:
+        """Drop quotes that alerts of now cannot need, nor those of the last BEHIND_SECONDS: detection may be behind, and where a
+        day is played faster than it was that is a long stretch of it.
+        """
+        now = time.monotonic()
+        self._passed.append((now, reached_ns))
+        while len(self._passed) > 1 and self._passed[1][0] <= now - BEHIND_SECONDS:
+            self._passed.popleft()
+        at, passed_ns = self._passed[0]
+        if at <= now - BEHIND_SECONDS:
+            self.around.forget(passed_ns)
 
     def _beyond(self, last: Mapping[Place, int]) -> dict[Place, int]:
         """The ends, as they are now, of those partitions of trades and quotes that hold more than was read."""
