@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -328,7 +329,9 @@ def live_demo_command(
     from smallcaps.streaming.process import states, stop
 
     market = root / "market"
-    settings = load_settings(lake=str(root / "lake"))
+    settings = load_settings(lake=str(root / "session"))
+    # What was told of a session that was played there before would be taken up.
+    shutil.rmtree(settings.lake, ignore_errors=True)
     lake = Lake(settings.lake, started(settings))
     for title, work in live_demo.steps(lake, settings, market):
         timed(title, lake.spark, work)
