@@ -40,7 +40,7 @@ test: $(SEQUENCE) ## Run all tests
 test-fast: $(SEQUENCE) ## Run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
 
-guarantees: $(SEQUENCE) ## Hold at full size what the tests hold at a smaller one: an hour
+guarantees: $(SEQUENCE) ## Hold at full size what the tests hold at a smaller one
 	$(BIN)/python -m pytest -m guarantee --full-size
 
 check: $(READY) ## Style, types, rooms

@@ -23,10 +23,7 @@ from smallcaps.ingest.flatfiles import ingest_flatfiles
 from smallcaps.labels.barriers import label_events
 from smallcaps.lake import Lake
 from smallcaps.lake.topics import ALERTS
-from smallcaps.models.frozen import current_dataset, definition_of
-from smallcaps.models.registry import CHALLENGER, version_with
-from smallcaps.models.targets import problem
-from smallcaps.models.tracking import client_of
+from smallcaps.models.frozen import current_dataset
 from smallcaps.models.training import train
 from smallcaps.refine.job import refine
 from smallcaps.serving.detection_episodes import TARGETS
@@ -73,9 +70,6 @@ def steps(lake: Lake, settings: Settings, market: Path) -> list[tuple[str, Calla
         return days()[0 if grain == "minute" else 1]
 
     def learn() -> object:
-        called = problem(definition_of(settings, MODEL_OF))
-        if version_with(client_of(settings, lake), called, CHALLENGER) is not None:
-            return "it is there"
         label_events(lake, settings, days()[0], tape_days(market, "day")[-2])
         (trained,) = train(lake, settings, current_dataset(lake, settings, MODEL_OF), ["gradient_boosting"])
         return f"{trained.events:,} events"

@@ -58,9 +58,7 @@ def edge_of(grain: Grain, detectors: Sequence[str], look_back: int) -> Edge:
         now[name] = Feature(f"recent_{name}", f"coalesce({since} <= {frame.start}, false)")
         seeds[column] = f"state_last_{name}"
         states[f"ahead_{name}"] = Feature(f"ahead_{name}", f"{met} OVER {_AHEAD}")
-        states[column.replace(SEED, "state_")] = Feature(
-            f"state_last_{name}", f"greatest({seeded[name]}, ahead_{name})"
-        )
+        states[seeds[column]] = Feature(seeds[column], f"greatest({seeded[name]}, ahead_{name})")
     windows = {
         _BEFORE: f"{ordered} RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING",
         _AHEAD: f"{ordered} RANGE BETWEEN UNBOUNDED PRECEDING AND {look_back} FOLLOWING",

@@ -169,8 +169,7 @@ class Tape:
 
     def events(self, piece: Piece) -> pa.Table:
         """The events from the first changed row of each key on; with `number`, that of the event's row."""
-        first = np.full(len(self._places), _NEVER)
-        first[[*piece.first]] = [*piece.first.values()]
+        first = self._first(piece)
         after, seeds = self._seeds_for(piece.of, piece.numbers, first)
         needed = np.flatnonzero(piece.numbers > after[piece.of])
         frame = self.spark.createDataFrame(piece.rows.take(needed), self.schema)
@@ -201,8 +200,7 @@ class Tape:
             np.append(self._numbers[staying], piece.changed[self.order].to_numpy().astype(np.int64)),
         )
         if self.seeds is not None:
-            first = np.full(len(self._places), _NEVER)
-            first[[*piece.first]] = [*piece.first.values()]
+            first = self._first(piece)
             # What is asked by number a seed knows of the numbers after it, too (`edge`).
             known = self.seeds["after"].to_numpy() + (self.needed if self._by_number else 0)
             self.seeds = self.seeds.filter(pa.array(known < first[self._placed(self.seeds)]))
@@ -243,6 +241,12 @@ class Tape:
             return
         seeds = pa.concat_tables([self.seeds, new.select(self.seeds.column_names)])
         self.seeds = seeds.filter(pa.array(seeds["after"].to_numpy() >= self._for_late_rows()[self._placed(seeds)]))
+
+    def _first(self, piece: Piece) -> Whole:
+        """By the place of a key the number of its first changed row; _NEVER where none changed."""
+        first = np.full(len(self._places), _NEVER)
+        first[[*piece.first]] = [*piece.first.values()]
+        return first
 
     def _up_to(self, pairs: NDArray[np.int64], begins: Whole, counts: Whole, stay: int) -> Whole:
         """How many of each key's rows (of `_by_key`) can go where so many rows or numbers, at its end, have to stay."""

@@ -12,6 +12,8 @@ from smallcaps.models.registry import Registered, reached_by_best, version_with
 from smallcaps.models.targets import problem
 from smallcaps.models.tracking import client_of
 
+FOLLOWED = "continuation"
+"""The target whose probability makes a signal."""
 LOOK_SECONDS = 15.0
 """Between two looks at who has the alias."""
 
@@ -29,25 +31,24 @@ class Champion:
         self.model, self.threshold = self._load()
         self._looked_at = time.monotonic()
 
-    def look(self) -> bool:
-        """Look whether another has the alias, if that was not done just now; whether one took over."""
+    def look(self) -> None:
+        """Let whoever has the alias take over, unless that was looked at just now."""
         if time.monotonic() - self._looked_at < LOOK_SECONDS:
-            return False
+            return
         self._looked_at = time.monotonic()
         try:
             client = client_of(self._settings, self._lake)
             version = version_with(client, problem(self.definition), self._alias)
             if version in (None, self.model.version):
-                return False
+                return
             before = self.model.name
             self.model, self.threshold = self._load()
         except (BadInput, FailedDependency) as error:
             tell(f"{self.model.name} goes on scoring: {error}")
-            return False
-        tell(f"{self.model.name} scores from now on, no longer {before}")
-        return True
+        else:
+            tell(f"{self.model.name} scores from now on, no longer {before}")
 
     def _load(self) -> tuple[Registered, float]:
         model = model_of(self._lake, self._settings, self._of, self._alias)
         share = self._settings.signals.best_share
-        return model, reached_by_best(self._settings, self._lake, model, "continuation", share)
+        return model, reached_by_best(self._settings, self._lake, model, FOLLOWED, share)

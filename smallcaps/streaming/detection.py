@@ -40,7 +40,7 @@ from smallcaps.refine.securities import identify
 from smallcaps.refine.ticks import judged_live_trades
 from smallcaps.streaming.alerts import Alerts
 from smallcaps.streaming.halted import LIGHT, WORD, Halts, light_of
-from smallcaps.streaming.kafka import Outlet, Place, watermarks
+from smallcaps.streaming.kafka import Outlet, Place, unread
 from smallcaps.streaming.messages import read
 from smallcaps.streaming.query import messages_of, streaming
 
@@ -121,8 +121,7 @@ class Detection:
         what one message says may be taken back by the next. Then what stands is compared with what was told.
         """
         kafka, names = self.settings.kafka, [topic.name for topic in topics_of(self.grains)]
-        since = int(offsets[_SINCE]) if _SINCE in offsets else None
-        self._ends = {place: high for place, (low, high) in watermarks(kafka, names, since).items() if high > low}
+        self._ends = unread(kafka, names, since_ms(offsets), {})
         self._told = self.alerts.told(self._lake, kafka, self.context.day, offsets)
 
     def _catch_up(self, came: pa.Table) -> None:
@@ -314,6 +313,11 @@ def _instant(microseconds: int) -> datetime:
 def topics_of(grains: Sequence[str]) -> list[Topic]:
     """The topics that detectors of these grains listen to."""
     return [*(TOPIC[grain] for grain in grains), LULD, QUOTES]
+
+
+def since_ms(offsets: Mapping[str, str]) -> int | None:
+    """The instant of `day_began`'s options, in ms of 1970; None: from the first message on."""
+    return int(offsets[_SINCE]) if _SINCE in offsets else None
 
 
 def day_began(day: date | None) -> dict[str, str]:

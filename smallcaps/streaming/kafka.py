@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -203,6 +203,14 @@ def _connected(kafka: KafkaSettings, seconds: float | None = None) -> tuple[Admi
                 raise NoAnswer(
                     f"Kafka at {kafka.servers} does not answer: {_words(error)}. Is it up, and is its listener {kafka.protocol}?"
                 ) from error
+
+
+def unread(
+    kafka: KafkaSettings, topics: Collection[str], since_ms: int | None, read: Mapping[Place, int]
+) -> dict[Place, int]:
+    """Where those partitions end, by now, that hold messages (that came since an instant) after the offsets that were `read`."""
+    found = watermarks(kafka, topics, since_ms)
+    return {place: high for place, (low, high) in found.items() if high > max(low, read.get(place, -1) + 1)}
 
 
 class Outlet:

@@ -27,25 +27,23 @@ from smallcaps.lake.topics import ALERTS, LULD, QUOTES, SIGNALS, TRADES
 from smallcaps.microstructure.features import CONTEXT, event_features
 from smallcaps.microstructure.job import Around
 from smallcaps.microstructure.sequences import event_sequences
-from smallcaps.models.champion import Champion
+from smallcaps.models.champion import FOLLOWED, Champion
 from smallcaps.models.frozen import INPUT_TABLES, event_inputs
 from smallcaps.models.scoring import matrix
 from smallcaps.streaming.alerts import RETRACTED, latest_told
-from smallcaps.streaming.detection import MOST_MESSAGES, load_day
+from smallcaps.streaming.detection import MOST_MESSAGES, load_day, since_ms
 from smallcaps.streaming.halted import Halts
-from smallcaps.streaming.kafka import Outlet, Place, watermarks
+from smallcaps.streaming.kafka import Outlet, Place, unread
 from smallcaps.streaming.messages import encoded, read, sound_rows
 from smallcaps.streaming.query import messages_of, streaming
 from smallcaps.streaming.surroundings import Surroundings
 
 TOPICS = (ALERTS, TRADES, QUOTES, LULD)
+_TAPE = (TRADES.name, QUOTES.name)
 CONTEXT_SECONDS = 600.0
 """After which company and market are looked up in the lake again."""
 BEHIND_SECONDS = 180.0
 """By so much detection may be behind scoring; quotes are kept for longer by as much."""
-TARGETS = ("continuation", "reversal", "exhaustion")
-FOLLOWED = "continuation"
-"""Whose probability makes a signal."""
 MOST_AT_ONCE = 200
 """Alerts of a step."""
 _MADE_HERE = ("gold.event_features", "gold.event_sequences")
@@ -67,6 +65,7 @@ class Scoring:
         self._waiting: dict[str, Alert] = {}
         self._told: dict[str, int] = {}
         self._ends: dict[Place, int] = {}
+        self._read: dict[Place, int] = {}
         self._reached: dict[Place, int] = {}
         self._passed: deque[tuple[float, int]] = deque()
         self._context = self._look_up()
@@ -75,7 +74,7 @@ class Scoring:
     def resume(self, offsets: Mapping[str, str]) -> None:
         """Take up which alerts have their signals, and wait for the moments of the others."""
         kafka, day = self.settings.kafka, self.day.day
-        self._ends = self._beyond({})
+        self._ends = unread(kafka, _TAPE, since_ms(offsets), {})
         told = latest_told(self.lake, kafka, SIGNALS, day, offsets, ["event_id", "session_date", "revision"])
         self._told = {event_id: row["revision"] for event_id, row in told.items()}
         for alert in latest_told(self.lake, kafka, ALERTS, day, offsets, _ALERT).values():
@@ -101,8 +100,9 @@ class Scoring:
         with computed_once(batch) as raw:
             ends = raw.groupBy("topic", "partition").agg(F.max("offset").alias("last"), F.count("*").alias("rows"))
             found = ends.collect()
-            last = {(row.topic.removeprefix(prefix), row.partition): row.last for row in found}
-            of = {name: raw.where(F.col("topic") == f"{prefix}{name}") for name, _ in last}
+            self._read |= {(row.topic.removeprefix(prefix), row.partition): row.last for row in found}
+            there = {row.topic.removeprefix(prefix) for row in found}
+            of = {name: raw.where(F.col("topic") == f"{prefix}{name}") for name in there}
             for topic in (TRADES, QUOTES):
                 if topic.name in of:
                     self._mark(topic.name, self.around.take(topic, of[topic.name]))
@@ -114,8 +114,8 @@ class Scoring:
                         self._hear(alert)
         if sum(row.rows for row in found) >= MOST_MESSAGES:
             # It is behind: what was published before an alert may not have been read.
-            self._ends = self._beyond(last)
-        self._ends = {place: end for place, end in self._ends.items() if last.get(place, -1) + 1 < end}
+            self._ends = unread(self.settings.kafka, _TAPE, None, self._read)
+        self._ends = {place: end for place, end in self._ends.items() if self._read.get(place, -1) + 1 < end}
         self.champion.look()
         reached_ns = self._reached_ns()
         due = [alert for alert in self._waiting.values() if not self._ends or _known_ns(alert) <= reached_ns]
@@ -134,11 +134,6 @@ class Scoring:
         at, passed_ns = self._passed[0]
         if at <= now - BEHIND_SECONDS:
             self.around.forget(passed_ns)
-
-    def _beyond(self, last: Mapping[Place, int]) -> dict[Place, int]:
-        """The ends, as they are now, of those partitions of trades and quotes that hold more than was read."""
-        found = watermarks(self.settings.kafka, [TRADES.name, QUOTES.name])
-        return {place: high for place, (low, high) in found.items() if high > max(low, last.get(place, -1) + 1)}
 
     def _mark(self, topic: str, rows: pa.Table) -> None:
         """Note how far the tape has been read in each partition."""
@@ -190,7 +185,7 @@ class Scoring:
         self.outlet.flush()
 
     def _expected(self, alerts: Sequence[Alert]) -> dict[str, dict[str, Any]]:
-        """By event the probabilities of TARGETS and the `reasons`; events of which the model knows nothing are left out."""
+        """By event the probabilities of the model's targets and the `reasons`; events of which it knows nothing are left out."""
         model = self.champion.model.event_model
         known = self._inputs(alerts)
         known = known.filter(pc.is_valid(known[model.reads]))
