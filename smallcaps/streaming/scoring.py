@@ -65,6 +65,7 @@ class Scoring:
         self._waiting: dict[str, Alert] = {}
         self._told: dict[str, int] = {}
         self._ends: dict[Place, int] = {}
+        self._since: int | None = None
         self._read: dict[Place, int] = {}
         self._reached: dict[Place, int] = {}
         self._passed: deque[tuple[float, int]] = deque()
@@ -74,7 +75,8 @@ class Scoring:
     def resume(self, offsets: Mapping[str, str]) -> None:
         """Take up which alerts have their signals, and wait for the moments of the others."""
         kafka, day = self.settings.kafka, self.day.day
-        self._ends = unread(kafka, _TAPE, since_ms(offsets), {})
+        self._since = since_ms(offsets)
+        self._ends = unread(kafka, _TAPE, self._since, {})
         told = latest_told(self.lake, kafka, SIGNALS, day, offsets, ["event_id", "session_date", "revision"])
         self._told = {event_id: row["revision"] for event_id, row in told.items()}
         for alert in latest_told(self.lake, kafka, ALERTS, day, offsets, _ALERT).values():
@@ -114,7 +116,7 @@ class Scoring:
                         self._hear(alert)
         if sum(row.rows for row in found) >= MOST_MESSAGES:
             # It is behind: what was published before an alert may not have been read.
-            self._ends = unread(self.settings.kafka, _TAPE, None, self._read)
+            self._ends = unread(self.settings.kafka, _TAPE, self._since, self._read)
         self._ends = {place: end for place, end in self._ends.items() if self._read.get(place, -1) + 1 < end}
         self.champion.look()
         reached_ns = self._reached_ns()

@@ -1,5 +1,6 @@
 """A real broker: topics are made once, what was acknowledged outlives a kill."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from confluent_kafka import Consumer, TopicPartition
 from smallcaps.config import KafkaSettings, Settings
 from smallcaps.errors import BadInput, FailedDependency
 from smallcaps.streaming.broker import Broker, free_port
-from smallcaps.streaming.kafka import Outlet, client_options, make_topics, partitions_of, spark_options
+from smallcaps.streaming.kafka import Outlet, client_options, make_topics, partitions_of, spark_options, unread
 from tests.streaming.secured import authority
 
 
@@ -41,6 +42,21 @@ def test_what_was_acknowledged_outlives_a_kill(settings: Settings, tmp_path: Pat
             partitions_of(broker.kafka, "trades")
     finally:
         broker.stop()
+
+
+def test_unread_is_what_came_since_an_instant_after_what_was_read(settings: Settings, tmp_path: Path) -> None:
+    with Broker(tmp_path, settings.cache) as broker:
+        make_topics(broker.kafka, [("bars", 1, 1), ("luld", 1, 1)])
+        with Outlet(broker.kafka) as outlet:
+            for number in range(3):
+                outlet.send("bars", "A", f"{number}".encode())
+        bars = ("bars", 0)
+        assert unread(broker.kafka, ["bars", "luld"], None, {}) == {bars: 3}
+        assert unread(broker.kafka, ["bars", "luld"], None, {bars: 1}) == {bars: 3}
+        assert unread(broker.kafka, ["bars", "luld"], None, {bars: 2}) == {}
+        # What is there is of an earlier day: nobody who begins today will read it.
+        tomorrow = int((time.time() + 86_400) * 1_000)
+        assert unread(broker.kafka, ["bars", "luld"], tomorrow, {}) == {}
 
 
 def test_without_a_broker_it_is_said_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
