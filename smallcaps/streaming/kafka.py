@@ -167,19 +167,31 @@ def watermarks(
     """Of each partition the offset of its first message that is kept (that came since an instant, in ms of 1970), and that of the
     one to come; the same twice where there is none.
     """
-    admin = AdminClient(client_options(kafka))
     places = [(topic, partition) for topic in topics for partition in partitions_of(kafka, topic)]
     first = OffsetSpec.earliest() if since_ms is None else OffsetSpec.for_timestamp(since_ms)  # type: ignore[no-untyped-call]
-    ends: list[dict[Place, int]] = []
-    for spec in (first, OffsetSpec.latest()):  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(f"{kafka.prefix}{topic}", partition): spec for topic, partition in places}
-        told = admin.list_offsets(asked, request_timeout=ANSWER_SECONDS)
-        ends.append({(one.topic, one.partition): outcome.result().offset for one, outcome in told.items()})
+    ends = [_offsets(kafka, places, spec) for spec in (first, OffsetSpec.latest())]  # type: ignore[no-untyped-call]
     found = {}
     for topic, partition in places:
-        low, high = (end[f"{kafka.prefix}{topic}", partition] for end in ends)
+        low, high = (end[topic, partition] for end in ends)
         found[topic, partition] = (high if low < 0 else low, high)
     return found
+
+
+def _offsets(kafka: KafkaSettings, places: Collection[Place], spec: OffsetSpec) -> dict[Place, int]:
+    """The offset of each partition that a broker which has just started, and does not lead it yet, is asked for again."""
+    admin, deadline = AdminClient(client_options(kafka)), time.monotonic() + ANSWER_SECONDS
+    asked = {TopicPartition(f"{kafka.prefix}{topic}", partition): spec for topic, partition in places}
+    while True:
+        told = admin.list_offsets(asked, request_timeout=ANSWER_SECONDS)
+        try:
+            found = {(one.topic, one.partition): outcome.result().offset for one, outcome in told.items()}
+            return {(topic, partition): found[f"{kafka.prefix}{topic}", partition] for topic, partition in places}
+        except KafkaException as error:
+            if time.monotonic() >= deadline:
+                raise FailedDependency(
+                    f"Kafka at {kafka.servers} does not say where its topics end: {_words(error)}."
+                ) from error
+            time.sleep(0.2)
 
 
 def _connected(kafka: KafkaSettings, seconds: float | None = None) -> tuple[AdminClient, Any]:

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, TopicPartition
 from smallcaps.config import KafkaSettings, Settings
 from smallcaps.errors import BadInput, FailedDependency
 from smallcaps.streaming.broker import Broker, free_port
-from smallcaps.streaming.kafka import Outlet, client_options, make_topics, partitions_of, spark_options, unread
+from smallcaps.streaming.kafka import Outlet, client_options, make_topics, partitions_of, spark_options, unread, watermarks
 from tests.streaming.secured import authority
 
 
@@ -37,6 +37,8 @@ def test_what_was_acknowledged_outlives_a_kill(settings: Settings, tmp_path: Pat
         broker.kill()
         broker.start()
 
+        # It answers before it leads its partitions again, and is asked until it does.
+        assert watermarks(broker.kafka, ["luld"]) == {("luld", 0): (0, 100)}
         assert received(broker.kafka, "luld", 100) == [b"%d" % number for number in range(100)]
         with pytest.raises(BadInput, match="has no topic trades"):
             partitions_of(broker.kafka, "trades")
