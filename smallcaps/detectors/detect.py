@@ -73,12 +73,12 @@ def numbered_events(
     grain: str,
     expected: Mapping[str, DataFrame] | None = None,
     seeds: DataFrame | None = None,
+    together: bool = False,
 ) -> DataFrame:
-    """The same with `number`, that of the event's row in the grain's order."""
+    """The same with `number`, that of the event's row in the grain's order. `together` as for `run_statement`."""
     columns = [column.name for column in declared("gold.events").columns]
-    return run_statement(frame, settings, grain, statement_of(settings, grain), expected, seeds).select(
-        *columns, "number"
-    )
+    statement = statement_of(settings, grain)
+    return run_statement(frame, settings, grain, statement, expected, seeds, together).select(*columns, "number")
 
 
 def explained_events(
@@ -96,12 +96,13 @@ def seeds_of(
     grain: str,
     expected: Mapping[str, DataFrame] | None = None,
     seeds: DataFrame | None = None,
+    together: bool = False,
 ) -> DataFrame:
     """For every row of a frame what stands for it and all rows before it: the grain's key, `after` (the row's number), and
-    what the running windows have come to. `seeds` as for `events`.
+    what the running windows have come to. `seeds` as for `events`, `together` as for `run_statement`.
     """
     statement = compile_seeds(GRAINS[grain], chosen_detectors(settings, grain), rules_of(settings))
-    return run_statement(frame, settings, grain, statement, expected, seeds)
+    return run_statement(frame, settings, grain, statement, expected, seeds, together)
 
 
 def rows_before(settings: Settings, grain: str) -> int | None:
@@ -116,9 +117,14 @@ def run_statement(
     statement: Statement,
     expected: Mapping[str, DataFrame] | None = None,
     seeds: DataFrame | None = None,
+    together: bool = False,
 ) -> DataFrame:
-    """What a statement of the grain says of a frame of its rows; `settings` and `expected` as for `events`."""
-    spark = frame.sparkSession
+    """What a statement of the grain says of a frame of its rows; `settings` and `expected` as for `events`. `together`: rows of
+    a key are in one partition already, and stay there.
+    """
+    spark, text = frame.sparkSession, statement.nested
+    if together:
+        text = text.replace(f" DISTRIBUTE BY {', '.join(GRAINS[grain].key)}", "")
     frame.createOrReplaceTempView(INPUT_VIEW[grain])
     for table, columns in EXPECTED_VIEW.items():
         # Spark leaves a join with nothing out where it can tell that it is nothing.
@@ -131,7 +137,7 @@ def run_statement(
     for one in chosen_detectors(settings, grain):
         if one.detector.name == "tape_speed":
             _critical_counts(spark, one.parameters).createOrReplaceTempView("critical_counts")
-    return spark.sql(statement.nested)
+    return spark.sql(text)
 
 
 def no_seeds(frame: DataFrame, grain: Grain, columns: Sequence[str]) -> DataFrame:

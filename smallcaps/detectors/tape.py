@@ -10,8 +10,9 @@ A step is `piece`, `events`, `stand`, `keep`; `seed` moves seeds on, whenever th
 done again from `piece` on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import StructField, StructType
+from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
+from pyspark.sql.types import LongType, StructField, StructType
 
 from smallcaps.config import Settings
 from smallcaps.detectors.detect import numbered_events, rows_before, seeds_of
+from smallcaps.detectors.prepared import Prepared
 from smallcaps.detectors.registry import GRAINS
 from smallcaps.errors import BadInput
 
@@ -33,6 +35,8 @@ row on, or it is too late where earlier rows have been forgotten.
 """
 NEAR_ROWS, NEAR_NUMBERS = 2, 5
 """By so many a row may come late and stand after the latest seed still."""
+MOST_SLICES = 4
+"""Of the rows of a piece that are computed at once; each is planned on its own."""
 _NEVER = np.iinfo(np.int64).max
 _NOWHERE = np.iinfo(np.int64).min
 Event = dict[str, Any]
@@ -172,8 +176,8 @@ class Tape:
         first = self._first(piece)
         after, seeds = self._seeds_for(piece.of, piece.numbers, first)
         needed = np.flatnonzero(piece.numbers > after[piece.of])
-        frame = self.spark.createDataFrame(piece.rows.take(needed), self.schema)
-        found = numbered_events(frame, self.settings, self.grain, self.expected, seeds).toArrow()
+        rows = self._sliced(piece.rows.take(needed), piece.of[needed])
+        found = self._events.run(list(zip(rows, self._sliced(seeds), strict=True)))
         return found.filter(pa.array(found["number"].to_numpy() >= first[self._placed(found)]))
 
     def stand(self, piece: Piece, found: pa.Table) -> Changes:
@@ -220,7 +224,7 @@ class Tape:
         is_due = np.zeros(len(self._places), bool)
         is_due[due] = True
         rows = later[is_due[self._of[later]]]
-        old = None
+        old = self._seed_schema.empty_table()
         if self.seeds is not None:
             of_seeds = self._placed(self.seeds)
             is_latest = self.seeds["after"].to_numpy() == after[of_seeds]
@@ -229,18 +233,62 @@ class Tape:
         wanted = pa.Table.from_pylist(
             [dict(zip(self.key, keys[place], strict=True)) | {"target": number} for place, number in targets.items()]
         )
-        frame = self.spark.createDataFrame(self.rows.take(rows), self.schema)
-        states = seeds_of(frame, self.settings, self.grain, self.expected, self._frame(old))
-        # Not every row has a state: the statement may not look at some.
-        so_far = states.join(F.broadcast(self.spark.createDataFrame(wanted)), self.key).where("after <= target")
-        latest_first = Window.partitionBy(*self.key).orderBy(F.desc("after"))
-        last = so_far.withColumn("_place", F.row_number().over(latest_first)).where("_place = 1")
-        new = _nullable(last.select(states.columns).toArrow())
+        given = (self._sliced(self.rows.take(rows), self._of[rows]), self._sliced(old), self._sliced(wanted))
+        new = _nullable(self._states.run(list(zip(*given, strict=True))))
         if self.seeds is None:
             self.seeds = new
             return
         seeds = pa.concat_tables([self.seeds, new.select(self.seeds.column_names)])
         self.seeds = seeds.filter(pa.array(seeds["after"].to_numpy() >= self._for_late_rows()[self._placed(seeds)]))
+
+    @cached_property
+    def _events(self) -> Prepared:
+        """Of rows and seeds the events."""
+
+        def plan(rows: DataFrame, seeds: DataFrame) -> DataFrame:
+            expected = self._expected_in(rows.sparkSession)
+            return numbered_events(rows, self.settings, self.grain, expected, seeds, together=True)
+
+        return self._prepared(plan, self.schema, from_arrow_schema(self._seed_schema))
+
+    @cached_property
+    def _states(self) -> Prepared:
+        """Of rows, seeds and for each key a `target`, what stands for the rows up to it."""
+
+        def plan(rows: DataFrame, seeds: DataFrame, wanted: DataFrame) -> DataFrame:
+            expected = self._expected_in(rows.sparkSession)
+            states = seeds_of(rows, self.settings, self.grain, expected, seeds, together=True)
+            # Not every row has a state: the statement may not look at some.
+            so_far = states.join(wanted.hint("shuffle_hash"), self.key).where("after <= target")
+            latest_first = Window.partitionBy(*self.key).orderBy(F.desc("after"))
+            last = so_far.withColumn("_place", F.row_number().over(latest_first)).where("_place = 1")
+            return last.select(states.columns)
+
+        targets = StructType([*(self.schema[name] for name in self.key), StructField("target", LongType())])
+        return self._prepared(plan, self.schema, from_arrow_schema(self._seed_schema), targets)
+
+    @cached_property
+    def _seed_schema(self) -> pa.Schema:
+        nobody = self.spark.createDataFrame([], self.schema)
+        made = seeds_of(nobody, self.settings, self.grain).schema
+        return to_arrow_schema(StructType([StructField(field.name, field.dataType) for field in made.fields]))
+
+    def _prepared(self, plan: Callable[..., DataFrame], *schemas: StructType) -> Prepared:
+        slices = min(self.spark.sparkContext.defaultParallelism, MOST_SLICES)
+        return Prepared(self.spark, self.settings, schemas, plan, slices)
+
+    def _expected_in(self, session: SparkSession) -> dict[str, DataFrame]:
+        """What is to be expected, in one partition of another session."""
+        return {
+            table: session.createDataFrame(frame.toArrow(), frame.schema).coalesce(1)
+            for table, frame in (self.expected or {}).items()
+        }
+
+    def _sliced(self, rows: pa.Table, of: Whole | None = None) -> list[pa.Table]:
+        """Rows, whose keys are at places `of`, by slice; those of a key in one."""
+        count = self._events.slices
+        slices = (self._placed(rows) if of is None else of) % count
+        return [rows.filter(pa.array(slices == number)) for number in range(count)]
 
     def _first(self, piece: Piece) -> Whole:
         """By the place of a key the number of its first changed row; _NEVER where none changed."""
@@ -316,11 +364,11 @@ class Tape:
         counts = np.bincount(pairs[0], minlength=len(self._places))
         return pairs, np.cumsum(counts) - counts, counts
 
-    def _seeds_for(self, of: Whole, numbers: Whole, first: Whole) -> tuple[Whole, DataFrame | None]:
+    def _seeds_for(self, of: Whole, numbers: Whole, first: Whole) -> tuple[Whole, pa.Table]:
         """Of the keys that rows change from `first` on, the latest seeds that leave enough rows before these."""
         after = np.full(len(self._places), _NOWHERE)
         if self.seeds is None:
-            return after, None
+            return after, self._seed_schema.empty_table()
         places, at = self._placed(self.seeds), self.seeds["after"].to_numpy()
         if self._by_number:
             enough = first[places] - at > self.needed
@@ -330,10 +378,7 @@ class Tape:
             enough = ends - np.searchsorted(both, (places << 32) + at, "right") >= self.needed
         usable = enough & (first[places] != _NEVER)
         np.maximum.at(after, places[usable], at[usable])
-        return after, self._frame(self.seeds.filter(pa.array(usable & (at == after[places]))))
-
-    def _frame(self, seeds: pa.Table | None) -> DataFrame | None:
-        return None if seeds is None or not len(seeds) else self.spark.createDataFrame(seeds)
+        return after, self.seeds.filter(pa.array(usable & (at == after[places])))
 
 
 def _nullable(rows: pa.Table) -> pa.Table:

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from smallcaps.config import Settings
 from smallcaps.detectors.detect import numbered_events
+from smallcaps.detectors.prepared import Prepared
 from smallcaps.detectors.registry import detectors_of
 from smallcaps.detectors.tape import NEAR_ROWS, Changes, Tape
 from smallcaps.detectors.testing import PIECE, Disorder, Stream, arriving, assert_invariant, copies
@@ -147,10 +148,11 @@ def test_a_piece_is_computed_of_a_few_rows_and_its_seed_and_a_wrong_seed_would_b
     assert piece is not None
     assert piece.first == {0: 415}
     used: list[int] = []
-    statement = numbered_events
+    run = Prepared.run
     monkeypatch.setattr(
-        "smallcaps.detectors.tape.numbered_events",
-        lambda given, *rest: used.append(given.count()) or statement(given, *rest),
+        Prepared,
+        "run",
+        lambda prepared, slices: used.append(sum(len(rows) for rows, _ in slices)) or run(prepared, slices),
     )
     found = tape.events(piece)
     # The 79 rows before the one that changed are there, and those after the seed.
@@ -175,13 +177,14 @@ def test_a_row_that_comes_later_than_the_seed_can_take_has_its_key_computed_from
     assert tape.seeds is not None
     (after,) = tape.seeds["after"].to_pylist()
     used: list[object] = []
-    statement = numbered_events
-    monkeypatch.setattr(
-        "smallcaps.detectors.tape.numbered_events",
-        lambda *given: (
-            used.append((given[-1] is not None, given[0].agg({"minute": "min"}).first()[0])) or statement(*given)
-        ),
-    )
+    run = Prepared.run
+
+    def looked_at(prepared: Prepared, slices: list[tuple[pa.Table, pa.Table]]) -> pa.Table:
+        given = pa.concat_tables([rows for rows, _ in slices])
+        used.append((any(len(seeds) for _, seeds in slices), min(given["minute"].to_pylist())))
+        return run(prepared, slices)
+
+    monkeypatch.setattr(Prepared, "run", looked_at)
     for first, seeded in ((after + 80, True), (after + 79, False), (after, False)):
         revised = rows.filter(pa.array(minute == first))
         volume = pa.array(revised["volume"].to_numpy() * 2)
