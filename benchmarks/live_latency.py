@@ -1,11 +1,15 @@
 """How long after its evidence an alert is in its topic: minute bars and a tape at a given rate, broker and producer beside.
 
 python benchmarks/live_latency.py [--symbols 2000] [--rates 5000] [--seconds 180] [--warm-minutes 70] [--rivals]
+python benchmarks/live_latency.py --seconds 600 --burst 10
 
 Bars of every symbol come together each minute, trades (a fifth) and quotes all the time; one bar and one trade in a thousand
 begin a burst of volume or of trades. An hour of bars and a third of a minute of the tape come first and are not counted. Messages
 are stamped as of a past session; measured is the time from the evidence's way into Kafka to the alert's, by the clocks of both,
 beside it the length of micro-batches and how long detection took to catch up at the end.
+
+With --burst so many times as many messages come for BURST_SECONDS, after a third of the time. Told, too: the most messages that
+were unread, how many were at the end, and the memory of detection's processes when it had warmed up, at most, and at the end.
 
 With --rivals the same load is given to plain Structured Streaming, which computes the day of each name that has news anew (no
 seeds, nothing forgotten), and one message after the other to a consumer that runs the same declaration over its name's day: that
@@ -24,8 +28,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
+import psutil
 from confluent_kafka import Consumer, TopicPartition
+from footprint import resident_bytes
 from pyspark.sql import functions as F
+from pyspark.sql.streaming.listener import StreamingQueryProgress
 
 from smallcaps.config import KafkaSettings, Settings, load_settings
 from smallcaps.detectors.detect import events
@@ -42,6 +49,9 @@ from smallcaps.streaming.messages import read
 DAY = date(2026, 10, 30)
 OPEN_NS = int(datetime(2026, 10, 30, 13, 30, tzinfo=UTC).timestamp()) * 10**9
 MINUTE_NS = 60 * 10**9
+BURST_SECONDS = 60
+PARTS = ("latestOffset", "walCommit", "queryPlanning", "addBatch", "commitOffsets")
+"""Of a micro-batch, as Spark names them; detection is in addBatch."""
 TRADES_OF = 5
 """One of so many messages of the tape is a trade."""
 SOURCE = f'"session_date":"{DAY}","schema_version":1,"source_sha256":"{"0" * 64}","source_line":1'
@@ -104,8 +114,8 @@ class Producer:
         self.outlet.send(topic, name, said.encode())
 
 
-def produce(kafka: KafkaSettings, symbols: int, rate: int, warm_minutes: int, seconds: int) -> None:
-    """Warm up, say so, wait for a line, then keep the rate."""
+def produce(kafka: KafkaSettings, symbols: int, rate: int, warm_minutes: int, seconds: int, burst: float) -> None:
+    """Warm up, say so, wait for a line, then keep the rate, for BURST_SECONDS `burst` times it."""
     with Outlet(kafka) as outlet:
         producer = Producer(outlet, symbols)
         for minute in range(warm_minutes):
@@ -118,8 +128,9 @@ def produce(kafka: KafkaSettings, symbols: int, rate: int, warm_minutes: int, se
         sys.stdin.readline()
         started, done, minutes = time.monotonic(), 0, 0
         while (elapsed := time.monotonic() - started) < seconds:
-            while done < elapsed * rate:
-                producer.tick(begin + int(done / rate * 1e9))
+            bursting = min(max(elapsed - seconds / 3, 0), BURST_SECONDS)
+            while done < (elapsed + (burst - 1) * bursting) * rate:
+                producer.tick(begin + int(elapsed * 1e9))
                 done += 1
             if elapsed >= 60 * minutes + 5:
                 producer.bars(warm_minutes + minutes)
@@ -184,6 +195,14 @@ def alerts(kafka: KafkaSettings) -> list[tuple[str, float, float]]:
     return found
 
 
+def behind(kafka: KafkaSettings, progress: StreamingQueryProgress) -> int:
+    """Messages that a query has not read by its progress."""
+    sources = json.loads(progress.json)["sources"]
+    read = {topic: of_topic for source in sources for topic, of_topic in source["endOffset"].items()}
+    high = watermarks(kafka, list(read))
+    return sum(last - read[topic][str(partition)] for (topic, partition), (_, last) in high.items())
+
+
 def recomputing(detection: Detection) -> None:
     """Have a detection compute the day of every key that changes: no seeds, nothing forgotten."""
     for tape in detection.tapes.values():
@@ -225,6 +244,7 @@ def measure(
         make_topics(broker.kafka, [(topic.name, 4, 48) for topic in TOPICS.values()] + [DEAD_LETTERS])
         options = ["--produce", broker.address, "--symbols", str(arguments.symbols), "--rates", str(rate)]
         options += ["--seconds", str(arguments.seconds), "--warm-minutes", str(arguments.warm_minutes)]
+        options += ["--burst", str(arguments.burst)]
         producer = subprocess.Popen(
             [sys.executable, __file__, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -240,22 +260,29 @@ def measure(
                 began = time.time()
                 producer.stdin.write("go\n")
                 producer.stdin.flush()
-                last, lengths, sizes = -1, [], []
+                others = [psutil.Process(broker.pid), psutil.Process(producer.pid)]
+                last, durations, unread, memory = -1, [], [], []
                 while producer.poll() is None:
                     time.sleep(0.2)
                     progress = query.lastProgress
                     if progress and progress["batchId"] != last and progress["numInputRows"]:
                         last = progress["batchId"]
-                        lengths.append(progress["durationMs"]["triggerExecution"] / 1000)
-                        sizes.append(progress["numInputRows"])
+                        durations.append(progress["durationMs"])
+                        unread.append(behind(settings.kafka, progress))
+                        memory.append(resident_bytes(psutil.Process()) - sum(map(resident_bytes, others)))
                 ended = time.time()
                 query.processAllAvailable()
                 caught_up = time.time() - ended
         said = producer.stdout.read().strip()
         counted = [(grain, seconds) for grain, seconds, at in alerts(broker.kafka) if at >= began]
+        lengths = [one["triggerExecution"] / 1000 for one in durations]
+        parts = {name: statistics.median(one.get(name, 0) for one in durations) for name in PARTS}
         print(
-            f"{rate:,} a second, {arguments.symbols:,} bars a minute ({said}): micro-batches {statistics.median(lengths):.2f} s, "
-            f"at most {max(lengths):.2f} s; caught up {caught_up:.1f} s after the end",
+            f"{rate:,} a second, {arguments.symbols:,} bars a minute ({said}): micro-batches {statistics.median(lengths):.2f} s "
+            f"({', '.join(f'{name} {ms / 1000:.2f}' for name, ms in parts.items())}), "
+            f"at most {max(lengths):.2f} s; caught up {caught_up:.1f} s after the end\n"
+            f"  unread after a micro-batch {max(unread):,} at most, {unread[-1]:,} at the end; "
+            f"memory {' / '.join(f'{one / 1e9:.2f}' for one in (memory[0], max(memory), memory[-1]))} GB",
             flush=True,
         )
         for grain in ("minute", "trade"):
@@ -278,13 +305,16 @@ def main() -> None:
     parser.add_argument("--rates", type=int, nargs="+", default=[5_000])
     parser.add_argument("--seconds", type=int, default=180)
     parser.add_argument("--warm-minutes", type=int, default=70)
+    parser.add_argument("--burst", type=float, default=1.0)
     parser.add_argument("--grains", default="minute,trade")
     parser.add_argument("--rivals", action="store_true")
     parser.add_argument("--produce", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.produce:
         kafka = load_settings().kafka.model_copy(update={"servers": arguments.produce})
-        produce(kafka, arguments.symbols, arguments.rates[0], arguments.warm_minutes, arguments.seconds)
+        produce(
+            kafka, arguments.symbols, arguments.rates[0], arguments.warm_minutes, arguments.seconds, arguments.burst
+        )
         return
     with tempfile.TemporaryDirectory() as root:
         settings = load_settings(lake=f"{root}/lake")

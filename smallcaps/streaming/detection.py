@@ -13,13 +13,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 from pyspark.sql.types import LongType, StructField, StructType
@@ -39,9 +38,9 @@ from smallcaps.refine.labels import calendar_frame, relabel
 from smallcaps.refine.securities import identify
 from smallcaps.refine.ticks import judged_live_trades
 from smallcaps.streaming.alerts import Alerts
-from smallcaps.streaming.halted import LIGHT, WORD, Halts, light_of
+from smallcaps.streaming.halted import LIGHT, WORD, Halts, with_light
 from smallcaps.streaming.kafka import Outlet, Place, unread
-from smallcaps.streaming.messages import read
+from smallcaps.streaming.messages import columns_of, of_day, read, said_in, together
 from smallcaps.streaming.query import messages_of, streaming
 
 TOPIC: dict[str, Topic] = {"minute": BARS, "trade": TRADES}
@@ -54,7 +53,7 @@ Evidence = dict[str, Any]
 """Of a message: when it happened (event_ns), came to us (received_at) and was put into its topic (produced_at)."""
 _EVIDENCE = "concat_ws('|', coalesce(event_ns, 0), coalesce(unix_micros(received_at), 0), unix_micros(kafka_at), kafka_partition)"
 """Where a message lies and what it rests on, in a column that rows are known by to the functions of history."""
-_OTHER_DAY, _BEYOND = "other_day", "beyond"
+_BEYOND = "beyond"
 _IDENTITY = "coalesce(security_id, concat('T:', symbol, ':', session_date))"
 """As `securities.unlisted` names a symbol that nobody listed, on the day on which it is seen first."""
 _SINCE = "startingTimestamp"
@@ -153,41 +152,35 @@ class Detection:
 
     def messages(self, options: Mapping[str, str | int]) -> DataFrame:
         """What comes: a row a message, with `topic`, `evidence`, `source_line` (its offset), why it is not taken (RULE), and what
-        it says in columns of its topic (`_in`). Rows that a grain's statement does not compute with are marked by _BEYOND.
+        it says in columns of its topic. Rows that a grain's statement does not compute with are marked by _BEYOND.
         """
         kafka, each = self.settings.kafka, []
         for topic in topics_of(self.grains):
-            said = read(messages_of(self.spark, kafka, [topic.name], options), topic)
-            day = F.when(F.col("session_date") != F.lit(self.context.day), _OTHER_DAY)
-            marks = {
-                RULE: F.coalesce(RULE, day),
-                "source_sha256": F.expr(_EVIDENCE),
-                "source_line": F.col("kafka_offset"),
-            }
+            said = of_day(read(messages_of(self.spark, kafka, [topic.name], options), topic), self.context.day)
+            marks = {"source_sha256": F.expr(_EVIDENCE), "source_line": F.col("kafka_offset")}
             each.append(self._said_by(topic, said.withColumns(marks)))
-        return reduce(partial(DataFrame.unionByName, allowMissingColumns=True), each)
+        return together(each)
 
     def _said_by(self, topic: Topic, said: DataFrame) -> DataFrame:
         """A topic's part of `messages`."""
         calendar = self.context.calendar
-        place = [F.lit(topic.name).alias("topic"), F.col("source_sha256").alias("evidence"), F.col("source_line")]
+        place = [F.col("source_sha256").alias("evidence"), F.col("source_line")]
         if topic is LULD:
-            return said.select(*place, RULE, *_in(topic, WORD))
+            return said.select(*place, RULE, *columns_of(topic, WORD))
         if topic is QUOTES:
-            light = light_of(said, calendar, *place, RULE)
-            return light.select("topic", "evidence", "source_line", RULE, *_in(topic, LIGHT))
+            return with_light(said, calendar).select(*place, RULE, *columns_of(topic, LIGHT))
         (grain,) = (grain for grain in self.grains if TOPIC[grain] is topic)
         judge_rows = judged_vendor_minutes if grain == "minute" else judged_live_trades
         # Without resumptions, which change from batch to batch: few rows are of a symbol that has one.
         rows = named(judge_rows(said, calendar), self.context.securities)
         beyond = verdict(GRAINS[grain].limits).isNotNull().alias(_BEYOND)
-        return rows.select(*place, RULE, beyond, *_in(topic, self.tapes[grain].schema.names))
+        return rows.select(*place, RULE, beyond, *columns_of(topic, self.tapes[grain].schema.names))
 
     def step(self, batch: DataFrame, number: int) -> None:
         """A micro-batch of `messages`."""
         came = batch.toArrow()
         taken = came.filter(pc.is_null(came[RULE]))
-        changed = self.halts.hear(_said_in(taken, LULD), _said_in(taken, QUOTES))
+        changed = self.halts.hear(said_in(taken, LULD), said_in(taken, QUOTES))
         for grain, tape in self.tapes.items():
             rows, evidence = self._rows(grain, taken)
             if changed:
@@ -209,7 +202,7 @@ class Detection:
         """Rows of a grain's topic in the order of their arrival, in the columns of its tape, and what each rests on."""
         topic = TOPIC[grain]
         of_topic = taken.filter(pc.equal(taken["topic"], topic.name)).sort_by("source_line")
-        rows = _said_in(of_topic, topic)
+        rows = said_in(of_topic, topic)
         if rows is None:
             return self.tapes[grain].rows.slice(0, 0), []
         self._bar(grain, rows.filter(of_topic[_BEYOND]))
@@ -277,18 +270,6 @@ class Detection:
 def named(rows: DataFrame, securities: DataFrame) -> DataFrame:
     """`rows` with security_id, also of symbols that nobody listed."""
     return identify(rows, securities).withColumn("security_id", F.expr(_IDENTITY))
-
-
-def _in(topic: Topic, names: Collection[str]) -> list[Column]:
-    """Columns as a topic's own."""
-    return [F.col(name).alias(f"{topic.name}:{name}") for name in names]
-
-
-def _said_in(taken: pa.Table, topic: Topic) -> pa.Table | None:
-    """What messages of the topic say; None where there are none."""
-    said = taken.filter(pc.equal(taken["topic"], topic.name))
-    own = [name for name in said.column_names if name.startswith(f"{topic.name}:")]
-    return said.select(own).rename_columns([name.partition(":")[2] for name in own]) if len(said) else None
 
 
 def _of_symbols(rows: pa.Table, symbols: Collection[str]) -> pa.Table:

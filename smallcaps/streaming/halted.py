@@ -5,15 +5,13 @@ from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from smallcaps.lake.quality import sound
-from smallcaps.lake.topics import LULD, QUOTES
+from smallcaps.lake.topics import LULD
 from smallcaps.refine.halts import DARK, HALTED, RESUMED, feed_halts, merged, quote_halts, resumptions
 from smallcaps.refine.labels import label
-from smallcaps.streaming.messages import read
 
 _QUOTE = ("symbol", "session_date", "sip_ns", "sequence_number", "conditions", "bid_price", "ask_price")
 WORD = ["symbol", "session_date", "sip_ns", "sequence_number", "indicators"]
@@ -21,10 +19,9 @@ IS_DARK = "is_dark"
 LIGHT = (*_QUOTE, IS_DARK)
 
 
-def light_of(quotes: DataFrame, calendar: DataFrame, *others: str | Column) -> DataFrame:
-    """Of messages of QUOTES whether nobody can trade by them (LIGHT), false out of hours. `others`: columns that stay."""
-    dark = F.expr(f"session <> 'closed' AND ({DARK})").alias(IS_DARK)
-    return label(quotes, calendar, "sip_ns").select(*others, *_QUOTE, dark)
+def with_light(quotes: DataFrame, calendar: DataFrame) -> DataFrame:
+    """Messages of QUOTES, labelled, and whether nobody can trade by them (LIGHT), false out of hours."""
+    return label(quotes, calendar, "sip_ns").withColumn(IS_DARK, F.expr(f"session <> 'closed' AND ({DARK})"))
 
 
 class Halts:
@@ -41,14 +38,8 @@ class Halts:
         self.resumed: dict[str, list[int]] = {}
         """Minutes since 04:00 at which trading went on, by symbol."""
 
-    def take(self, luld: DataFrame | None, quotes: DataFrame | None) -> set[str]:
-        """`hear` of a batch of Kafka's rows, where there are any."""
-        words = None if luld is None else self._of_day(read(luld, LULD)).select(WORD).toArrow()
-        light = None if quotes is None else light_of(self._of_day(read(quotes, QUOTES)), self.calendar).toArrow()
-        return self.hear(words, light)
-
     def hear(self, words: pa.Table | None, light: pa.Table | None) -> set[str]:
-        """Take messages of LULD (WORD) and of QUOTES (LIGHT); returns the symbols whose resumptions are not as they were."""
+        """Take the day's messages of LULD (WORD) and of QUOTES (LIGHT); returns the symbols whose resumptions changed."""
         heard = words is not None and self._heard(words)
         turned = light is not None and self._turned(light)
         if not heard and not turned:
@@ -72,13 +63,10 @@ class Halts:
         ]
         return self.spark.createDataFrame(rows, "symbol string, session_date date, resumed array<int>")
 
-    def _of_day(self, judged: DataFrame) -> DataFrame:
-        return sound(judged).where(F.col("session_date") == F.lit(self.day))
-
     def _turned(self, light: pa.Table) -> bool:
         """Take quotes at which a symbol goes dark or is lit; whether there were any."""
         suspects = {*light.filter(light[IS_DARK])["symbol"].to_pylist()} | {*self._states}
-        looked_at = light.filter(pc.is_in(light["symbol"], pa.array(sorted(suspects), pa.string())))
+        looked_at = light.select(LIGHT).filter(pc.is_in(light["symbol"], pa.array(sorted(suspects), pa.string())))
         looked_at = looked_at.sort_by([("sip_ns", "ascending"), ("sequence_number", "ascending")])
         turns = []
         for place, (symbol, at, number, dark) in enumerate(

@@ -1,10 +1,10 @@
 """Messages of the live feed: how rows are written as JSON, and how they are read again and judged."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial, reduce
 from typing import Any
 
 import pyarrow as pa
@@ -93,6 +93,12 @@ def _columns(name: str) -> tuple[list[Column], list[Column]]:
     return parsing, [*map(F.col, names), verdict(rules_of(topic)).alias(RULE)]
 
 
+def of_day(judged: DataFrame, day: date) -> DataFrame:
+    """Judged rows; those of other days are not taken."""
+    other = F.when(F.col("session_date") != F.lit(day), "other_day")
+    return judged.withColumn(RULE, F.coalesce(RULE, other))
+
+
 def sound_rows(judged: DataFrame) -> pa.Table:
     """The rows of a judged frame that break no rule, without the verdict, in the driver's hands.
 
@@ -100,6 +106,24 @@ def sound_rows(judged: DataFrame) -> pa.Table:
     """
     rows = judged.toArrow()
     return rows.filter(pc.is_null(rows[RULE])).drop_columns(RULE)
+
+
+def together(parts: Sequence[DataFrame]) -> DataFrame:
+    """Topics in one plan: rows of each with `topic`, its name, and its own columns (`columns_of`)."""
+    return reduce(partial(DataFrame.unionByName, allowMissingColumns=True), parts)
+
+
+def columns_of(topic: Topic, names: Collection[str]) -> list[Column]:
+    """Columns as a topic's own, where several are together; `topic` among them."""
+    own = [F.col(name).alias(f"{topic.name}:{name}") for name in names]
+    return [F.lit(topic.name).alias("topic"), *own]
+
+
+def said_in(rows: pa.Table, topic: Topic) -> pa.Table | None:
+    """What messages of the topic say, of rows that are `together`; None where there are none."""
+    said = rows.filter(pc.equal(rows["topic"], topic.name))
+    own = [name for name in said.column_names if name.startswith(f"{topic.name}:")]
+    return said.select(own).rename_columns([name.partition(":")[2] for name in own]) if len(said) else None
 
 
 def written(frame: DataFrame, topic: Topic) -> DataFrame:

@@ -9,7 +9,9 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -17,35 +19,43 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.streaming.query import StreamingQuery
 from pyspark.sql.types import StructType
 
 from smallcaps.config import Settings
 from smallcaps.lake import RULE, Lake, between, declared
-from smallcaps.lake.runs import computed_once
 from smallcaps.lake.topics import ALERTS, LULD, QUOTES, SIGNALS, TRADES
 from smallcaps.microstructure.features import CONTEXT, event_features
 from smallcaps.microstructure.job import Around
 from smallcaps.microstructure.sequences import event_sequences
+from smallcaps.microstructure.windows import NANOSECONDS
 from smallcaps.models.champion import FOLLOWED, Champion
 from smallcaps.models.frozen import INPUT_TABLES, event_inputs
 from smallcaps.models.scoring import matrix
+from smallcaps.refine.labels import calendar_frame
 from smallcaps.streaming.alerts import RETRACTED, latest_told
-from smallcaps.streaming.detection import MOST_MESSAGES, load_day, since_ms
-from smallcaps.streaming.halted import Halts
+from smallcaps.streaming.detection import load_day, since_ms
+from smallcaps.streaming.halted import IS_DARK, WORD, Halts, with_light
 from smallcaps.streaming.kafka import Outlet, Place, unread
-from smallcaps.streaming.messages import encoded, read, sound_rows
+from smallcaps.streaming.messages import columns_of, encoded, of_day, read, said_in, together
 from smallcaps.streaming.query import messages_of, streaming
-from smallcaps.streaming.surroundings import Surroundings
+from smallcaps.streaming.surroundings import Surroundings, kept_of
 
-TOPICS = (ALERTS, TRADES, QUOTES, LULD)
 _TAPE = (TRADES.name, QUOTES.name)
 CONTEXT_SECONDS = 600.0
 """After which company and market are looked up in the lake again."""
 BEHIND_SECONDS = 180.0
 """By so much detection may be behind scoring; quotes are kept for longer by as much."""
+MOST_MESSAGES = 100_000
+"""Of a topic in a micro-batch."""
 MOST_AT_ONCE = 200
 """Alerts of a step."""
+HISTORY_DAYS = 30
+"""In which an event is looked for to warm up with."""
+MADE_UP = {"sequence_number": 1, "conditions": [], "price": Decimal(1), "size": Decimal(100)} | {
+    f"{side}_{name}": Decimal(1) for side in ("bid", "ask") for name in ("price", "size")
+}
 _MADE_HERE = ("gold.event_features", "gold.event_sequences")
 _EVENT = [column.name for column in declared("gold.events").columns]
 _ALERT = ["kind", "revision", "event_ns", "received_at", "sent_at", *_EVENT]
@@ -82,6 +92,23 @@ class Scoring:
         for alert in latest_told(self.lake, kafka, ALERTS, day, offsets, _ALERT).values():
             self._hear(alert)
 
+    def warm_up(self) -> None:
+        """Look an event of history up, with a trade and a quote that are made up: what Spark compiles to do so, the first alert
+        would wait for.
+        """
+        before = [self.day.day - timedelta(days=days) for days in (HISTORY_DAYS, 1)]
+        grains = F.col("grain").isin(*self.champion.definition.grains)
+        events = self.lake.read("gold.events").where(between("session_date", *before) & grains).select(_EVENT)
+        for event in events.limit(1).toArrow().to_pylist():
+            day, at = event["session_date"], _known_ns(event) - NANOSECONDS
+            past = replace(self.day, day=day, calendar=calendar_frame(self.spark, day, day))
+            around = Surroundings(self.spark, self.settings.microstructure, past)
+            when = {"sip_ns": at, "participant_ns": at, "symbol": event["symbol"], "session_date": day}
+            for topic in (TRADES, QUOTES):
+                row = pa.Table.from_pylist([when | MADE_UP], to_arrow_schema(kept_of(topic)))
+                around.take(topic, row)
+            self._inputs(self._around([event], around))
+
     def facts(self) -> dict[str, Any]:
         """How it gets on."""
         return {
@@ -96,25 +123,39 @@ class Scoring:
             **self.around.counts(),
         }
 
+    def messages(self, options: Mapping[str, str | int]) -> DataFrame:
+        """What comes: a row a message, with `topic`, `partition`, `offset`, why it is not taken (RULE), and what it says in
+        columns of its topic. Alerts are asked for first, so that what they rest on is there when they are.
+        """
+        quotes = [*kept_of(QUOTES).names, IS_DARK]
+        says = ((ALERTS, _ALERT), (TRADES, kept_of(TRADES).names), (QUOTES, quotes), (LULD, WORD))
+        place = [F.col("kafka_partition").alias("partition"), F.col("kafka_offset").alias("offset")]
+        each = []
+        for topic, names in says:
+            raw = messages_of(self.spark, self.settings.kafka, [topic.name], options)
+            said = of_day(read(raw, topic), self.day.day)
+            said = with_light(said, self.day.calendar) if topic is QUOTES else said
+            each.append(said.select(*place, RULE, *columns_of(topic, names)))
+        return together(each)
+
     def step(self, batch: DataFrame, number: int) -> None:
-        """A micro-batch of Kafka's rows."""
-        prefix = self.settings.kafka.prefix
-        with computed_once(batch) as raw:
-            ends = raw.groupBy("topic", "partition").agg(F.max("offset").alias("last"), F.count("*").alias("rows"))
-            found = ends.collect()
-            self._read |= {(row.topic.removeprefix(prefix), row.partition): row.last for row in found}
-            there = {row.topic.removeprefix(prefix) for row in found}
-            of = {name: raw.where(F.col("topic") == f"{prefix}{name}") for name in there}
-            for topic in (TRADES, QUOTES):
-                if topic.name in of:
-                    self._mark(topic.name, self.around.take(topic, of[topic.name]))
-            self.halts.take(of.get(LULD.name), of.get(QUOTES.name))
-            if ALERTS.name in of:
-                said = sound_rows(read(of[ALERTS.name], ALERTS).select(RULE, *_ALERT)).sort_by("revision").to_pylist()
-                for alert in said:
-                    if alert["session_date"] == self.day.day:
-                        self._hear(alert)
-        if sum(row.rows for row in found) >= MOST_MESSAGES:
+        """A micro-batch of `messages`."""
+        came = batch.toArrow()
+        for place, last in _greatest(came, ["topic", "partition"], "offset"):
+            self._read[place] = last
+        taken = came.filter(pc.is_null(came[RULE]))
+        for topic in (TRADES, QUOTES):
+            said = said_in(taken, topic)
+            if said is not None:
+                self.around.take(topic, said)
+                for (partition,), at in _greatest(said, ["kafka_partition"], "sip_ns"):
+                    place = topic.name, partition
+                    self._reached[place] = max(at, self._reached.get(place, 0))
+        self.halts.hear(said_in(taken, LULD), said_in(taken, QUOTES))
+        alerts = said_in(taken, ALERTS)
+        for alert in [] if alerts is None else alerts.sort_by("revision").to_pylist():
+            self._hear(alert)
+        if any(len(came.filter(pc.equal(came["topic"], name))) >= MOST_MESSAGES for name in _TAPE):
             # It is behind: what was published before an alert may not have been read.
             self._ends = unread(self.settings.kafka, _TAPE, self._since, self._read)
         self._ends = {place: end for place, end in self._ends.items() if self._read.get(place, -1) + 1 < end}
@@ -136,12 +177,6 @@ class Scoring:
         at, passed_ns = self._passed[0]
         if at <= now - BEHIND_SECONDS:
             self.around.forget(passed_ns)
-
-    def _mark(self, topic: str, rows: pa.Table) -> None:
-        """Note how far the tape has been read in each partition."""
-        newest = pa.TableGroupBy(rows, "kafka_partition").aggregate([("sip_ns", "max")])
-        for partition, at in zip(newest["kafka_partition"].to_pylist(), newest["sip_ns_max"].to_pylist(), strict=True):
-            self._reached[topic, partition] = max(at, self._reached.get((topic, partition), 0))
 
     def _reached_ns(self) -> int:
         """Until when the tape has been read everywhere; where nothing is left to read, its newest moment."""
@@ -189,7 +224,7 @@ class Scoring:
     def _expected(self, alerts: Sequence[Alert]) -> dict[str, dict[str, Any]]:
         """By event the probabilities of the model's targets and the `reasons`; events of which it knows nothing are left out."""
         model = self.champion.model.event_model
-        known = self._inputs(alerts)
+        known = self._inputs(self._around(alerts, self.around))
         known = known.filter(pc.is_valid(known[model.reads]))
         if not len(known):
             return {}
@@ -210,14 +245,16 @@ class Scoring:
             expected[event_id] = {target: float(found[target][place]) for target in found} | {"reasons": reasons}
         return expected
 
-    def _inputs(self, alerts: Sequence[Alert]) -> pa.Table:
-        """event_id, `inputs` and `sequence` of alerts, by the functions that make training sets."""
+    def _around(self, alerts: Sequence[Alert], tape: Surroundings) -> Around:
+        """Alerts as events, and what the tape has around them."""
         schema = StructType([field for field in declared("gold.events").schema.fields if field.name in _EVENT])
         events = self.spark.createDataFrame([tuple(alert[name] for name in _EVENT) for alert in alerts], schema)
         symbols = {alert["symbol"] for alert in alerts}
-        halted = self.halts.halts()
-        context = {name: self._context[name] for name in CONTEXT} | {"silver.halts": halted}
-        around = Around(events, self.around.trades(symbols), self.around.quotes(symbols), context)
+        context = {name: self._context[name] for name in CONTEXT} | {"silver.halts": self.halts.halts()}
+        return Around(events, tape.trades(symbols), tape.quotes(symbols), context)
+
+    def _inputs(self, around: Around) -> pa.Table:
+        """event_id, `inputs` and `sequence` of the events, by the functions that make training sets."""
         made = {"gold.event_features": event_features, "gold.event_sequences": event_sequences}
         if self.champion.model.event_model.reads == "inputs":
             made.pop("gold.event_sequences")
@@ -225,7 +262,7 @@ class Scoring:
         for name, rows_of in made.items():
             found = rows_of(around, self.settings.microstructure)
             tables[name] = self.spark.createDataFrame(found.toArrow(), found.schema)
-        inputs = event_inputs(events, {**self._of_companies(), **tables}, self.champion.definition)
+        inputs = event_inputs(around.events, {**self._of_companies(), **tables}, self.champion.definition)
         return inputs.select("event_id", "inputs", "sequence").toArrow()
 
     def _of_companies(self) -> Mapping[str, DataFrame]:
@@ -251,6 +288,14 @@ class Scoring:
         return found
 
 
+def _greatest(rows: pa.Table, keys: Sequence[str], column: str) -> Iterator[tuple[Any, int]]:
+    """By keys the greatest value of a column."""
+    found = pa.TableGroupBy(rows, keys).aggregate([(column, "max")])
+    yield from zip(
+        zip(*(found[key].to_pylist() for key in keys), strict=True), found[f"{column}_max"].to_pylist(), strict=True
+    )
+
+
 def _known_ns(alert: Alert) -> int:
     known_at: datetime = alert["known_at"]
     return round(known_at.timestamp() * 1e6) * 1_000
@@ -259,10 +304,9 @@ def _known_ns(alert: Alert) -> int:
 @contextmanager
 def scoring(work: Scoring, trigger: str, since: Mapping[str, str]) -> Iterator[StreamingQuery]:
     """The query, which goes on until the block ends or it fails; `since` as `detection.day_began` makes it."""
+    work.warm_up()
     work.resume(since)
-    options: dict[str, str | int] = {**since, "maxOffsetsPerTrigger": MOST_MESSAGES}
-    names = [topic.name for topic in TOPICS]
-    stream = messages_of(work.spark, work.settings.kafka, names, options)
+    stream = work.messages({**since, "maxOffsetsPerTrigger": MOST_MESSAGES})
     try:
         with streaming(stream, "scoring", trigger, work.step) as query:
             yield query

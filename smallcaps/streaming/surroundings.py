@@ -22,7 +22,7 @@ from smallcaps.microstructure.signing import is_valid
 from smallcaps.microstructure.windows import NANOSECONDS
 from smallcaps.refine.ticks import judged_quotes, judged_trades
 from smallcaps.streaming.detection import Day, named
-from smallcaps.streaming.messages import read, sound_rows
+from smallcaps.streaming.messages import sound_rows
 
 SPARE_SECONDS = 900
 """So much longer than a window needs them quotes are kept: alerts may be late."""
@@ -38,19 +38,15 @@ class Surroundings:
 
     def __init__(self, spark: SparkSession, micro: MicrostructureSettings, day: Day) -> None:
         self.spark, self.micro, self.day = spark, micro, day
-        self._rows = {topic.name: to_arrow_schema(_schema(topic)).empty_table() for topic in (TRADES, QUOTES)}
+        self._rows = {topic.name: to_arrow_schema(kept_of(topic)).empty_table() for topic in (TRADES, QUOTES)}
         self._quotes_since_ns = 0
 
-    def take(self, topic: Topic, raw: DataFrame) -> pa.Table:
-        """Keep a batch of Kafka's rows of TRADES or QUOTES; returns those of the day."""
-        schema = _schema(topic)
-        unused = {name: F.lit(None).cast(schema[name].dataType) for name in _UNUSED}
-        said = sound_rows(read(raw, topic).withColumns(unused).select(RULE, *schema.names))
-        rows = said.filter(pc.equal(said["session_date"], self.day.day))
-        kept = pa.concat_tables([self._rows[topic.name], rows], promote_options="permissive")
+    def take(self, topic: Topic, rows: pa.Table) -> None:
+        """Keep messages of the day of TRADES or QUOTES, in `kept_of` the topic."""
+        before = self._rows[topic.name]
+        kept = pa.concat_tables([before, rows.select(before.column_names)], promote_options="permissive")
         # Many small pieces make every look at them slow.
         self._rows[topic.name] = kept.combine_chunks() if kept["symbol"].num_chunks > 64 else kept
-        return rows
 
     def counts(self) -> dict[str, int]:
         """How many rows are kept of each topic."""
@@ -81,7 +77,7 @@ class Surroundings:
         kept = self._rows[QUOTES.name]
         is_old = pc.less(kept[PUBLISHED], cut)
         old = kept.filter(is_old)
-        frame = self._frame(old, _schema(QUOTES)).withColumn("source_line", F.col("kafka_offset"))
+        frame = self._bronze(QUOTES, old).withColumn("source_line", F.col("kafka_offset"))
         order = F.when(F.col(RULE).isNull(), F.struct(PUBLISHED, "sequence_number"))
         standing = (
             judged_quotes(frame, self.day.calendar)
@@ -104,14 +100,19 @@ class Surroundings:
     def _of(self, topic: Topic, symbols: Collection[str]) -> DataFrame:
         kept = self._rows[topic.name]
         some = kept.filter(pc.is_in(kept["symbol"], pa.array(sorted(symbols), pa.string())))
-        return self._frame(some, _schema(topic))
+        return self._bronze(topic, some)
 
     def _frame(self, rows: pa.Table, schema: StructType) -> DataFrame:
         # Spark takes no table without rows that has lists in it.
         return self.spark.createDataFrame(rows if len(rows) else [], schema)
 
+    def _bronze(self, topic: Topic, rows: pa.Table) -> DataFrame:
+        """Rows that were kept as they would land."""
+        unused = {name: F.lit(None).cast(topic.table.schema[name].dataType) for name in _UNUSED}
+        return self._frame(rows, kept_of(topic)).withColumns(unused)
 
-def _schema(topic: Topic) -> StructType:
-    """The columns of the topic's table without its run's."""
-    names = [column.name for column in topic.table.columns]
+
+def kept_of(topic: Topic) -> StructType:
+    """What is kept of a message: the columns of the topic's table without those of its run and its source."""
+    names = {column.name for column in topic.table.columns} - {*_UNUSED}
     return StructType([StructField(one.name, one.dataType) for one in topic.table.schema.fields if one.name in names])

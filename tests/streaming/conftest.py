@@ -17,7 +17,9 @@ from smallcaps.lake import TOPICS, Lake
 from smallcaps.lake.topics import DEAD_LETTERS
 from smallcaps.refine.job import refine
 from smallcaps.sources.polygon.bucket import Folder
+from smallcaps.sources.simulator.build import build_market
 from smallcaps.sources.simulator.layout import tape_days
+from smallcaps.sources.simulator.settings import MarketSettings
 from smallcaps.streaming.broker import Broker
 from smallcaps.streaming.kafka import make_topics
 
@@ -27,6 +29,9 @@ REFINED = (
     *("silver.bars_1m", "silver.universe", "silver.baselines", "silver.session_volumes", "silver.volume_curves"),
 )
 """What detection needs, and what that is made of."""
+LARGE = MarketSettings(
+    symbols=300, days=12, last_day=date(2026, 10, 16), seed=5, tick_days=1, tick_symbols=300, episodes=500
+)
 
 
 @dataclass(frozen=True)
@@ -39,21 +44,34 @@ class Market:
     events: dict[str, dict[str, Any]]
 
 
+def refined(spark: SparkSession, settings: Settings, simulated: Path, lake: Path) -> Market:
+    """A simulated market in a lake, and the events of its last day."""
+    here = settings.model_copy(update={"lake": str(lake)})
+    filled = Lake(here.lake, spark)
+    days = tape_days(simulated, "day")
+    kinds = ("day_aggs_v1", "minute_aggs_v1", "trades_v1", "quotes_v1")
+    ingest_flatfiles(filled, here, Folder(str(simulated)), kinds, days[0], days[-1], None)
+    refine(filled, here, days[0], days[-1], REFINED)
+    for grain in GRAINS:
+        detect(filled, here, grain, days[-1], days[-1])
+    found = filled.read("gold.events").drop("run_id").toArrow().to_pylist()
+    return Market(filled, here, days[-1], {event["event_id"]: event for event in found})
+
+
 @pytest.fixture(scope="session")
 def market(
     spark: SparkSession, settings: Settings, simulated_market: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Market:
     """The demo's market, refined, and the events of its last day."""
-    here = settings.model_copy(update={"lake": str(tmp_path_factory.mktemp("live") / "lake")})
-    lake = Lake(here.lake, spark)
-    days = tape_days(simulated_market, "day")
-    kinds = ("day_aggs_v1", "minute_aggs_v1", "trades_v1", "quotes_v1")
-    ingest_flatfiles(lake, here, Folder(str(simulated_market)), kinds, days[0], days[-1], None)
-    refine(lake, here, days[0], days[-1], REFINED)
-    for grain in GRAINS:
-        detect(lake, here, grain, days[-1], days[-1])
-    found = lake.read("gold.events").drop("run_id").toArrow().to_pylist()
-    return Market(lake, here, days[-1], {event["event_id"]: event for event in found})
+    return refined(spark, settings, simulated_market, tmp_path_factory.mktemp("live") / "lake")
+
+
+@pytest.fixture(scope="session")
+def large_market(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Market:
+    """300 names, each with ticks, and so many episodes that every detector speaks often, up and down."""
+    folder = tmp_path_factory.mktemp("large")
+    build_market(spark, LARGE, folder / "market")
+    return refined(spark, settings, folder / "market", folder / "lake")
 
 
 @pytest.fixture

@@ -9,7 +9,15 @@ from confluent_kafka import Consumer, TopicPartition
 from smallcaps.config import KafkaSettings, Settings
 from smallcaps.errors import BadInput, FailedDependency
 from smallcaps.streaming.broker import Broker, free_port
-from smallcaps.streaming.kafka import Outlet, client_options, make_topics, partitions_of, spark_options, unread, watermarks
+from smallcaps.streaming.kafka import (
+    Outlet,
+    client_options,
+    make_topics,
+    partitions_of,
+    spark_options,
+    unread,
+    watermarks,
+)
 from tests.streaming.secured import authority
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,11 +16,13 @@ from typing import Any
 
 import pytest
 import urllib3
+from pyspark.sql import functions as F
 
 from smallcaps.cli.app import main
 from smallcaps.config import Settings
+from smallcaps.detectors.registry import detectors_of
 from smallcaps.errors import BadInput
-from smallcaps.lake import Lake, recorded_run
+from smallcaps.lake import TOPICS, Lake, recorded_run
 from smallcaps.lake.topics import ALERTS, BARS, LULD, QUOTES, TRADES
 from smallcaps.models import champion as champions
 from smallcaps.models.champion import Champion
@@ -28,7 +31,7 @@ from smallcaps.models.targets import TARGETS
 from smallcaps.streaming import scoring as live
 from smallcaps.streaming.broker import HOST, Broker, free_port
 from smallcaps.streaming.detection import Detection, day_began, detecting
-from smallcaps.streaming.kafka import Outlet, watermarks
+from smallcaps.streaming.kafka import Outlet, make_topics, watermarks
 from smallcaps.streaming.live_events import LiveEvents, keeping
 from smallcaps.streaming.parity import compared, parity
 from smallcaps.streaming.process import State, born, states
@@ -38,16 +41,26 @@ from tests.streaming.conftest import GRAINS, Market
 
 KILLS, AT_FULL_SIZE = 4, 20
 SEED = 3
+WAYS = [(1, "0 seconds", 100.0), (4, "2 seconds", 200.0), (8, "5 seconds", 1_000.0)]
+"""Partitions, trigger, and how many times as fast as it was a day is played."""
+QUICK = 2, "1 second", 20_000.0
 SCORED = 6
 """Names whose alerts are scored."""
+DISORDER = Disorder(late=0.02, doubled=0.02, revised=0.02, lateness_seconds=60)
 DISORDERLY = ("--late", "0.02", "--revised", "0.02", "--doubled", "0.02")
 PLAYED = (BARS.name, TRADES.name, QUOTES.name, LULD.name)
 
 
-def told(market: Market, settings: Settings, outlet: Outlet) -> tuple[Detection, dict[str, dict[str, Any]]]:
-    """A detection that has gone through all that the topics hold, and the events that stand by it."""
+def told(
+    market: Market, settings: Settings, outlet: Outlet, trigger: str = "0 seconds", speed: float | None = None
+) -> tuple[Detection, dict[str, dict[str, Any]]]:
+    """A detection that has gone through all that the topics hold, and what is played meanwhile where there is a speed; and what
+    events stand by it.
+    """
     detection = Detection(market.lake, settings, market.day, GRAINS, outlet)
-    with detecting(detection, "0 seconds", day_began(None)) as query:
+    with detecting(detection, trigger, day_began(None)) as query:
+        if speed is not None:
+            replay(market.lake, settings, outlet, market.day, speed, disorder=DISORDER)
         query.processAllAvailable()
     columns = list(next(iter(market.events.values())))
     found = [event for tape in detection.tapes.values() for event in tape.events_that_stand()]
@@ -60,7 +73,7 @@ def test_a_replayed_day_has_the_events_of_the_batch_job_whatever_comes_late_twic
 ) -> None:
     settings = market.settings.model_copy(update={"kafka": broker.kafka})
     with Outlet(settings.kafka) as outlet:
-        replay(market.lake, settings, outlet, market.day, None, disorder=Disorder(0.02, 0.02, 0, 0.02, 60))
+        replay(market.lake, settings, outlet, market.day, None, disorder=DISORDER)
         detection, found = told(market, settings, outlet)
     assert found == market.events
     assert detection.alerts.sent["new"] >= len(market.events)
@@ -69,6 +82,30 @@ def test_a_replayed_day_has_the_events_of_the_batch_job_whatever_comes_late_twic
         again, found = told(market, settings, outlet)
     assert found == market.events
     assert again.alerts.sent == {"new": 0, "corrected": 0, "retracted": 0}
+
+
+@pytest.mark.slow
+@pytest.mark.guarantee
+def test_a_day_that_is_played_has_the_events_of_the_batch_job_in_any_partitions_triggers_and_speed(
+    request: pytest.FixtureRequest,
+    settings: Settings,
+    tmp_path: Path,
+    full_size: bool,
+) -> None:
+    market: Market = request.getfixturevalue("large_market" if full_size else "market")
+    for place, (partitions, trigger, speed) in enumerate(WAYS if full_size else [QUICK]):
+        with Broker(tmp_path / f"broker-{place}", settings.cache) as broker, Outlet(broker.kafka) as outlet:
+            make_topics(broker.kafka, [(topic.name, partitions, topic.retention_hours) for topic in TOPICS.values()])
+            own = market.settings.model_copy(update={"kafka": broker.kafka})
+            detection, found = told(market, own, outlet, trigger, speed)
+        assert found == market.events, (partitions, trigger, speed)
+        assert detection.batches > 1
+    halts = market.lake.read("silver.halts").where(F.col("session_date") == F.lit(market.day)).collect()
+    assert {row.symbol for row in halts} & {event["symbol"] for event in market.events.values()}
+    if full_size:
+        often = Counter((event["detector"], event["direction"]) for event in market.events.values())
+        names = [one.name for grain in GRAINS for one in detectors_of(grain)]
+        assert {(name, way): often[name, way] for name in names for way in (1, -1) if often[name, way] < 20} == {}
 
 
 class Parts:

@@ -1,6 +1,5 @@
 """What is kept around alerts: of quotes what a window can need, and nothing else."""
 
-from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +12,7 @@ from smallcaps.lake.topics import QUOTES
 from smallcaps.microstructure.windows import NANOSECONDS
 from smallcaps.refine.labels import calendar_frame
 from smallcaps.streaming.detection import Day
+from smallcaps.streaming.messages import read, sound_rows
 from smallcaps.streaming.surroundings import FORGET_SECONDS, SPARE_SECONDS, Surroundings
 from tests.sources.vendor_files import new_york_ns
 from tests.streaming.test_halted import DAY, heard, quote
@@ -50,10 +50,8 @@ def test_before_a_window_the_last_quote_stays_and_the_last_that_can_be_met(
         sides("C", "10:00", 7, "2.00", "2.01"),  # all there is
         sides("A", "11:00", 8, "9.99", "10.01"),
     ]
-    came = around.take(
-        QUOTES, heard(spark, QUOTES, *rows, quote("C", "10:00", 9) | {"session_date": date(2015, 11, 23)})
-    )
-    assert len(came) == len(rows)
+    around.take(QUOTES, sound_rows(read(heard(spark, QUOTES, *rows), QUOTES)))
+    assert around.counts()["quotes"] == len(rows)
     reached = new_york_ns(DAY.isoformat(), "11:00")
     around.forget(reached)
     assert kept(around) == {("A", 2), ("A", 4), ("B", 6), ("C", 7), ("A", 8)}
