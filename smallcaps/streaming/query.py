@@ -11,6 +11,8 @@ from pyspark.sql.streaming.query import StreamingQuery
 from smallcaps.config import KafkaSettings
 from smallcaps.streaming.kafka import spark_options
 
+_CONSTRAINTS = "spark.sql.constraintPropagation.enabled"
+
 
 def messages_of(
     spark: SparkSession, kafka: KafkaSettings, topics: Sequence[str], options: Mapping[str, str | int]
@@ -34,15 +36,26 @@ def streaming(
     """
     # Spark calls from a thread of its own: what is said there belongs to the run, too.
     context = copy_context()
+    writer = stream.writeStream.queryName(name).trigger(processingTime=trigger)
+    writer = writer.foreachBatch(lambda batch, number: context.run(step, batch, number))
     with tempfile.TemporaryDirectory(prefix=f"{name}-") as scratch:
-        query = (
-            stream.writeStream.queryName(name)
-            .option("checkpointLocation", scratch)
-            .trigger(processingTime=trigger)
-            .foreachBatch(lambda batch, number: context.run(step, batch, number))
-            .start()
-        )
+        # A query keeps the settings that it is started with.
+        with _without_constraints(stream.sparkSession):
+            query = writer.option("checkpointLocation", scratch).start()
         try:
             yield query
         finally:
             query.stop()
+
+
+@contextmanager
+def _without_constraints(spark: SparkSession) -> Iterator[None]:
+    """Within, Spark does not look for what columns have in common: of a message's verdict, a rule of many conditions over many
+    columns, with a join above it that takes minutes.
+    """
+    before = spark.conf.get(_CONSTRAINTS, "true")
+    spark.conf.set(_CONSTRAINTS, "false")
+    try:
+        yield
+    finally:
+        spark.conf.set(_CONSTRAINTS, before)

@@ -98,7 +98,7 @@ class Scoring:
         """
         before = [self.day.day - timedelta(days=days) for days in (HISTORY_DAYS, 1)]
         grains = F.col("grain").isin(*self.champion.definition.grains)
-        events = self.lake.read("gold.events").where(between("session_date", *before) & grains).select(_EVENT)
+        events = self.lake.read("gold.events").where(between("session_date", *before)).where(grains).select(_EVENT)
         for event in events.limit(1).toArrow().to_pylist():
             day, at = event["session_date"], _known_ns(event) - NANOSECONDS
             past = replace(self.day, day=day, calendar=calendar_frame(self.spark, day, day))
