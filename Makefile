@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SEQUENCE := $(VENV)/.sequence
+TERRAFORM := $(or $(shell command -v terraform),$(BIN)/terraform)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sequence demo live-demo test test-fast guarantees check lock dictionary clean
+.PHONY: help setup sequence terraform demo live-demo test test-fast guarantees check lock dictionary clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -34,10 +35,15 @@ $(SEQUENCE): requirements-sequence.lock $(READY)
 
 sequence: $(SEQUENCE) ## Add what sequence models need: PyTorch with its CUDA packages, 5 GB
 
-test: $(SEQUENCE) ## Run all tests
+$(BIN)/terraform: terraform/terraform.lock $(READY)
+	$(BIN)/python terraform/install.py $(BIN)
+
+terraform: $(TERRAFORM) ## Fetch the pinned Terraform, unless there is one on the path
+
+test: $(SEQUENCE) $(TERRAFORM) ## Run all tests
 	$(BIN)/python -m pytest --numprocesses=2
 
-test-fast: $(SEQUENCE) ## Run the tests that take seconds
+test-fast: $(SEQUENCE) $(TERRAFORM) ## Run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
 
 guarantees: $(SEQUENCE) ## Hold at full size what the tests hold at a smaller one
@@ -55,8 +61,9 @@ lock: ## Pin again what requirements.in asks for (needs uv)
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --constraint requirements.lock requirements-sequence.in --output-file requirements-sequence.lock
 
-dictionary: $(READY) ## Write the data dictionary again
+dictionary: $(READY) ## Write the data dictionary and what Terraform knows of the tables again
 	$(BIN)/smallcaps tables --markdown > docs/data-dictionary.md
+	$(BIN)/smallcaps tables --glue > terraform/lake.json
 
 clean: ## Remove the environment, the demo's lake and caches of tools
 	rm -rf $(VENV) lake build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

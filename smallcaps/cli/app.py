@@ -74,6 +74,7 @@ from smallcaps.labels.barriers import label_events
 from smallcaps.lake import REGISTRY, TOPICS, Lake, Stale, declared, declared_topic, stale
 from smallcaps.lake.declaration import Table, Topic
 from smallcaps.lake.dictionary import data_dictionary
+from smallcaps.lake.glue import glue_definitions
 from smallcaps.lake.quality_results import State, latest_states
 from smallcaps.lake.trace import Trace, trace
 from smallcaps.microstructure.features import extract_features
@@ -549,10 +550,16 @@ def tables_command(
     json_schema: Annotated[
         bool, typer.Option("--json-schema", help="Print a topic's messages as JSON Schema.")
     ] = False,
+    glue: Annotated[
+        bool, typer.Option("--glue", help="Print the tables as Glue takes them and the jobs' roles, for Terraform.")
+    ] = False,
 ) -> None:
     """List the tables and the topics of the live feed, or describe one."""
     if markdown:
         sys.stdout.write(data_dictionary())
+        return
+    if glue:
+        sys.stdout.write(glue_definitions())
         return
     if json_schema:
         topic = declared_topic(name or "")

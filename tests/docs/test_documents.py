@@ -12,7 +12,10 @@ from smallcaps.lake.dictionary import data_dictionary
 from tests.cli.test_app import COMMANDS
 from tests.conftest import REPOSITORY
 
-DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *(REPOSITORY / "README.md", REPOSITORY / "terraform" / "README.md"),
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+]
 SHOWN = re.compile(r"^\s*(?:\w+=\S+ )*smallcaps ([^\n#]+)", re.MULTILINE)
 
 

@@ -120,3 +120,11 @@ def test_every_constraint_is_a_condition_over_the_tables_columns(table: Table, s
     rows = spark.createDataFrame([], table.schema)
     for condition in table.constraints.values():
         assert rows.selectExpr(f"({condition}) AS met").schema["met"].dataType.simpleString() == "boolean"
+
+
+@pytest.mark.parametrize("table", REGISTRY.values(), ids=REGISTRY)
+def test_types_are_spelled_as_spark_and_hive_spell_them_in_short(table: Table, spark: SparkSession) -> None:
+    """Glue is told them as they are declared (lake/glue.py)."""
+    assert [column.type for column in table.all_columns] == [
+        column.data_type.simpleString() for column in table.all_columns
+    ]

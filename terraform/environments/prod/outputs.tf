@@ -1,0 +1,4 @@
+output "lakehouse" {
+  description = "What jobs and people need to know"
+  value       = module.lakehouse
+}
