@@ -71,8 +71,8 @@ from smallcaps.ingest.rest import chosen, wanted
 from smallcaps.ingest.routine import Step, carry_out, has_key, keys_of, rest_steps, routine_names, routine_steps
 from smallcaps.ingest.windows import MINUTE_NS, window_forecasts, window_steps
 from smallcaps.labels.barriers import label_events
-from smallcaps.lake import REGISTRY, TOPICS, Lake, Stale, declared, declared_topic, stale
-from smallcaps.lake.declaration import Table, Topic
+from smallcaps.lake import REGISTRY, TOPICS, VIEWS, Lake, Stale, declared, declared_topic, stale
+from smallcaps.lake.declaration import Table, Topic, View
 from smallcaps.lake.dictionary import data_dictionary
 from smallcaps.lake.quality_results import State, latest_states
 from smallcaps.lake.trace import Trace, trace
@@ -544,13 +544,13 @@ def _print_rows(rows: DataFrame, form: Format) -> None:
 
 @app.command("tables")
 def tables_command(
-    name: Annotated[str | None, typer.Argument(help="One table or topic, with its columns.")] = None,
+    name: Annotated[str | None, typer.Argument(help="One table, view or topic, with its columns.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the data dictionary.")] = False,
     json_schema: Annotated[
         bool, typer.Option("--json-schema", help="Print a topic's messages as JSON Schema.")
     ] = False,
 ) -> None:
-    """List the tables and the topics of the live feed, or describe one."""
+    """List the tables, the views and the topics of the live feed, or describe one."""
     if markdown:
         sys.stdout.write(data_dictionary())
         return
@@ -560,7 +560,8 @@ def tables_command(
         sys.stdout.write(topic.json_schema + "\n")
         return
     if name is not None:
-        output.print(_columns(declared_topic(name) if name in TOPICS else declared(name)))
+        others = TOPICS | VIEWS
+        output.print(_columns(others[name] if name in others else declared(name)))
         return
     lake, _ = opened()
     listed = RichTable("table", "version", "written by", "what it holds")
@@ -568,13 +569,17 @@ def tables_command(
         version = str(lake.version(table.name)) if lake.exists(table.name) else "–"
         listed.add_row(table.name, version, table.owner, table.comment)
     output.print(listed)
+    views = RichTable("view", "made of", "what it holds", title="Views")
+    for view in VIEWS.values():
+        views.add_row(view.name, ", ".join(view.reads), view.comment)
+    output.print(views)
     topics = RichTable("topic", "version", "key", "lands in", "what it holds", title="Topics of the live feed")
     for topic in TOPICS.values():
         topics.add_row(topic.name, str(topic.version), topic.key, topic.table.name, topic.comment)
     output.print(topics)
 
 
-def _columns(declaration: Table | Topic) -> RichTable:
+def _columns(declaration: Table | View | Topic) -> RichTable:
     described = RichTable("column", "type", "unit", "meaning", title=f"{declaration.name}: {declaration.comment}")
     for column in declaration.all_columns if isinstance(declaration, Table) else declaration.columns:
         described.add_row(column.name, escape(column.type), column.unit, escape(column.comment))
