@@ -3,7 +3,6 @@
 0 done · 2 bad input · 3 bad data · 4 a failed dependency · 70 a bug of ours · 130 interrupted
 """
 
-import csv
 import errno
 import json
 import logging
@@ -22,7 +21,6 @@ from urllib.parse import quote
 import typer
 from py4j.protocol import Py4JError
 from pyspark.errors import AnalysisException, ParseException, PySparkException
-from pyspark.sql import DataFrame
 from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.tree import Tree
@@ -49,6 +47,7 @@ from smallcaps.cli.manipulation import manipulation_app
 from smallcaps.cli.model import model_app, score_command, train_command
 from smallcaps.cli.review import review_app
 from smallcaps.cli.simulate import show_faults, simulate_app
+from smallcaps.cli.sql import sql_command
 from smallcaps.cli.vendor import examine_vendor
 from smallcaps.config import load_settings
 from smallcaps.detectors.detect import (
@@ -115,6 +114,7 @@ app.command("train")(train_command)
 app.command("score")(score_command)
 app.command("replay")(replay_command)
 app.command("parity")(parity_command)
+app.command("sql")(sql_command)
 
 Symbols = Annotated[str | None, typer.Option(help="Only these, comma-separated; case matters.")]
 AsOf = Annotated[
@@ -132,14 +132,6 @@ class Grain(StrEnum):
     daily = "daily"
     minute = "minute"
     trade = "trade"
-
-
-class Format(StrEnum):
-    """How `sql` prints."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
 
 
 @app.command()
@@ -493,53 +485,6 @@ def show_command(
     output.print(str(place), soft_wrap=True)
     if browse:
         typer.launch(str(place))
-
-
-@app.command("sql")
-def sql_command(
-    query: Annotated[str, typer.Argument(help="SELECT … FROM gold.events …")],
-    form: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,
-) -> None:
-    """Query the lake; only the result goes to stdout."""
-    lake, _ = opened()
-    lake.register()
-    _refuse_changes(lake, query)
-    with working("query", lake.spark):
-        rows = lake.spark.sql(query)
-        _print_rows(rows, form)
-
-
-READS = ("select", "with", "values", "from", "describe", "desc", "show", "explain", "table")
-
-
-def _refuse_changes(lake: Lake, query: str) -> None:
-    """Raises BadInput for a statement that could change the lake: tables are written by jobs alone."""
-    words = query.split(maxsplit=1)
-    if words and words[0].lower().lstrip("(") in READS:
-        parsed = lake.spark._jsparkSession.sessionState().sqlParser().parsePlan(query)
-        if "InsertIntoStatement" not in parsed.toString():
-            return
-    raise BadInput("Only queries are run here; the tables are written by jobs.")
-
-
-def _print_rows(rows: DataFrame, form: Format) -> None:
-    """Rows as they come, so that a large result needs no memory; a table is for people and is cut at 1,000 rows."""
-    if form is Format.table:
-        table = RichTable(*rows.columns)
-        shown = rows.limit(1_001).collect()
-        for row in shown[:1_000]:
-            table.add_row(*["" if value is None else escape(str(value)) for value in row])
-        output.print(table)
-        if len(shown) > 1_000:
-            messages.print("… more rows; use --format csv for all")
-    elif form is Format.csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(rows.columns)
-        for row in rows.toLocalIterator():
-            writer.writerow(["" if value is None else value for value in row])
-    else:
-        for line in rows.toJSON().toLocalIterator():
-            sys.stdout.write(line + "\n")
 
 
 @app.command("tables")
