@@ -13,7 +13,7 @@ def data_dictionary() -> str:
         parts.append(f"## {layer}\n")
         parts += [_described(table) for table in REGISTRY.values() if table.layer == layer]
     parts += [
-        "## Views\n\nQueries under a name, for analysts. A table that is not written yet counts as empty.\n",
+        "## Views\n\nQueries under a name, for [analysts](analysts.md). A table that is not written yet counts as empty.\n",
         *map(_view, VIEWS.values()),
         _topics(),
     ]
