@@ -9,13 +9,22 @@ if TYPE_CHECKING:
 
 
 def read(name: str, version: int | None = None) -> DataFrame:
-    """A table of the lake that the settings name, for notebooks: `smallcaps.read("gold.events")`.
+    """A table or view of the lake that the settings name, for notebooks: `smallcaps.read("gold.events")`.
 
-    `version` reads it as it was at that Delta version. Raises BadInput where there is no such table.
+    `version` reads a table as it was at that Delta version. Raises BadInput where there is no such table or version.
     """
     from smallcaps.config import load_settings
-    from smallcaps.lake import Lake
+    from smallcaps.errors import BadInput
+    from smallcaps.lake import VIEWS, Lake
     from smallcaps.spark import open_session
 
     settings = load_settings()
-    return Lake(settings.lake, open_session(settings)).read(name, version)
+    lake = Lake(settings.lake, open_session(settings))
+    if name not in VIEWS:
+        return lake.read(name, version)
+    if version is not None:
+        raise BadInput(
+            f"{name} is a view, which has no versions: read its tables ({', '.join(VIEWS[name].reads)}) at theirs."
+        )
+    lake.register()
+    return lake.spark.table(name)

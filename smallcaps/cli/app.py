@@ -3,7 +3,6 @@
 0 done · 2 bad input · 3 bad data · 4 a failed dependency · 70 a bug of ours · 130 interrupted
 """
 
-import csv
 import errno
 import json
 import logging
@@ -22,7 +21,6 @@ from urllib.parse import quote
 import typer
 from py4j.protocol import Py4JError
 from pyspark.errors import AnalysisException, ParseException, PySparkException
-from pyspark.sql import DataFrame
 from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.tree import Tree
@@ -49,6 +47,7 @@ from smallcaps.cli.manipulation import manipulation_app
 from smallcaps.cli.model import model_app, score_command, train_command
 from smallcaps.cli.review import review_app
 from smallcaps.cli.simulate import show_faults, simulate_app
+from smallcaps.cli.sql import sql_command
 from smallcaps.cli.vendor import examine_vendor
 from smallcaps.config import load_settings
 from smallcaps.detectors.detect import (
@@ -71,8 +70,8 @@ from smallcaps.ingest.rest import chosen, wanted
 from smallcaps.ingest.routine import Step, carry_out, has_key, keys_of, rest_steps, routine_names, routine_steps
 from smallcaps.ingest.windows import MINUTE_NS, window_forecasts, window_steps
 from smallcaps.labels.barriers import label_events
-from smallcaps.lake import REGISTRY, TOPICS, Lake, Stale, declared, declared_topic, stale
-from smallcaps.lake.declaration import Table, Topic
+from smallcaps.lake import REGISTRY, TOPICS, VIEWS, Lake, Stale, declared, declared_topic, stale
+from smallcaps.lake.declaration import Table, Topic, View
 from smallcaps.lake.dictionary import data_dictionary
 from smallcaps.lake.glue import glue_definitions
 from smallcaps.lake.quality_results import State, latest_states
@@ -116,6 +115,7 @@ app.command("train")(train_command)
 app.command("score")(score_command)
 app.command("replay")(replay_command)
 app.command("parity")(parity_command)
+app.command("sql")(sql_command)
 
 Symbols = Annotated[str | None, typer.Option(help="Only these, comma-separated; case matters.")]
 AsOf = Annotated[
@@ -133,14 +133,6 @@ class Grain(StrEnum):
     daily = "daily"
     minute = "minute"
     trade = "trade"
-
-
-class Format(StrEnum):
-    """How `sql` prints."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
 
 
 @app.command()
@@ -496,56 +488,9 @@ def show_command(
         typer.launch(str(place))
 
 
-@app.command("sql")
-def sql_command(
-    query: Annotated[str, typer.Argument(help="SELECT … FROM gold.events …")],
-    form: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,
-) -> None:
-    """Query the lake; only the result goes to stdout."""
-    lake, _ = opened()
-    lake.register()
-    _refuse_changes(lake, query)
-    with working("query", lake.spark):
-        rows = lake.spark.sql(query)
-        _print_rows(rows, form)
-
-
-READS = ("select", "with", "values", "from", "describe", "desc", "show", "explain", "table")
-
-
-def _refuse_changes(lake: Lake, query: str) -> None:
-    """Raises BadInput for a statement that could change the lake: tables are written by jobs alone."""
-    words = query.split(maxsplit=1)
-    if words and words[0].lower().lstrip("(") in READS:
-        parsed = lake.spark._jsparkSession.sessionState().sqlParser().parsePlan(query)
-        if "InsertIntoStatement" not in parsed.toString():
-            return
-    raise BadInput("Only queries are run here; the tables are written by jobs.")
-
-
-def _print_rows(rows: DataFrame, form: Format) -> None:
-    """Rows as they come, so that a large result needs no memory; a table is for people and is cut at 1,000 rows."""
-    if form is Format.table:
-        table = RichTable(*rows.columns)
-        shown = rows.limit(1_001).collect()
-        for row in shown[:1_000]:
-            table.add_row(*["" if value is None else escape(str(value)) for value in row])
-        output.print(table)
-        if len(shown) > 1_000:
-            messages.print("… more rows; use --format csv for all")
-    elif form is Format.csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(rows.columns)
-        for row in rows.toLocalIterator():
-            writer.writerow(["" if value is None else value for value in row])
-    else:
-        for line in rows.toJSON().toLocalIterator():
-            sys.stdout.write(line + "\n")
-
-
 @app.command("tables")
 def tables_command(
-    name: Annotated[str | None, typer.Argument(help="One table or topic, with its columns.")] = None,
+    name: Annotated[str | None, typer.Argument(help="One table, view or topic, with its columns.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the data dictionary.")] = False,
     json_schema: Annotated[
         bool, typer.Option("--json-schema", help="Print a topic's messages as JSON Schema.")
@@ -554,7 +499,7 @@ def tables_command(
         bool, typer.Option("--glue", help="Print the tables as Glue takes them and the jobs' roles, for Terraform.")
     ] = False,
 ) -> None:
-    """List the tables and the topics of the live feed, or describe one."""
+    """List the tables, the views and the topics of the live feed, or describe one."""
     if markdown:
         sys.stdout.write(data_dictionary())
         return
@@ -567,7 +512,8 @@ def tables_command(
         sys.stdout.write(topic.json_schema + "\n")
         return
     if name is not None:
-        output.print(_columns(declared_topic(name) if name in TOPICS else declared(name)))
+        others = TOPICS | VIEWS
+        output.print(_columns(others[name] if name in others else declared(name)))
         return
     lake, _ = opened()
     listed = RichTable("table", "version", "written by", "what it holds")
@@ -575,13 +521,17 @@ def tables_command(
         version = str(lake.version(table.name)) if lake.exists(table.name) else "–"
         listed.add_row(table.name, version, table.owner, table.comment)
     output.print(listed)
+    views = RichTable("view", "made of", "what it holds", title="Views")
+    for view in VIEWS.values():
+        views.add_row(view.name, ", ".join(view.reads), view.comment)
+    output.print(views)
     topics = RichTable("topic", "version", "key", "lands in", "what it holds", title="Topics of the live feed")
     for topic in TOPICS.values():
         topics.add_row(topic.name, str(topic.version), topic.key, topic.table.name, topic.comment)
     output.print(topics)
 
 
-def _columns(declaration: Table | Topic) -> RichTable:
+def _columns(declaration: Table | View | Topic) -> RichTable:
     described = RichTable("column", "type", "unit", "meaning", title=f"{declaration.name}: {declaration.comment}")
     for column in declaration.all_columns if isinstance(declaration, Table) else declaration.columns:
         described.add_row(column.name, escape(column.type), column.unit, escape(column.comment))

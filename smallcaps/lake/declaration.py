@@ -1,6 +1,8 @@
-"""What a table is, and a topic: declared once, all else (schema, DDL, dictionary, drift check, quality suite) is derived."""
+"""What a table, a view, a topic is: declared once, all else (schema, DDL, dictionary, drift check, quality suite) is derived."""
 
 import json
+import re
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal
@@ -51,6 +53,11 @@ class Column:
         values = ", ".join(f"'{value}'" for value in self.values)
         listed = f"{self.name} IN ({values})"
         return f"{self.name} IS NULL OR {listed}" if self.nullable else listed
+
+
+def sql_literal(text: str) -> str:
+    """`text` as a SQL string."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 @cache
@@ -196,14 +203,16 @@ class Table:
         """The Spark schema, comments included."""
         return _schema(self.all_columns)
 
+    @property
+    def no_rows(self) -> str:
+        """Spark SQL of a query that has the columns and no row."""
+        nulls = ", ".join(f"CAST(NULL AS {column.type}) AS `{column.name}`" for column in self.all_columns)
+        return f"(SELECT {nulls} WHERE false)"
+
     def ddl(self, location: str) -> str:
         """The CREATE TABLE statement, constraints and key included."""
-
-        def quote(text: str) -> str:
-            return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
         columns = ",\n  ".join(
-            f"`{column.name}` {column.type}{'' if column.nullable else ' NOT NULL'} COMMENT {quote(column.described)}"
+            f"`{column.name}` {column.type}{'' if column.nullable else ' NOT NULL'} COMMENT {sql_literal(column.described)}"
             for column in self.all_columns
         )
         properties = {"smallcaps.key": ",".join(self.key), "delta.enableDeletionVectors": "false"}
@@ -211,12 +220,41 @@ class Table:
             # What rows were made of can be told as long as the log goes back to it.
             properties["delta.logRetentionDuration"] = LOG_RETENTION
         properties |= {f"delta.constraints.{name}": condition for name, condition in self.conditions.items()}
-        listed = ", ".join(f"{quote(name)} = {quote(value)}" for name, value in properties.items())
+        listed = ", ".join(f"{sql_literal(name)} = {sql_literal(value)}" for name, value in properties.items())
         partitions = f"\nPARTITIONED BY ({', '.join(self.partition_by)})" if self.partition_by else ""
         return (
             f"CREATE TABLE IF NOT EXISTS {self.name} (\n  {columns}\n) USING delta{partitions}\n"
-            f"LOCATION {quote(location)}\nCOMMENT {quote(self.comment)}\nTBLPROPERTIES ({listed})"
+            f"LOCATION {sql_literal(location)}\nCOMMENT {sql_literal(self.comment)}\nTBLPROPERTIES ({listed})"
         )
+
+
+_TABLE_NAME = re.compile(r"\b(?:bronze|silver|gold|ops)\.\w+")
+
+
+@dataclass(frozen=True)
+class View:
+    """A query under a name, for those who ask questions of the lake.
+
+    `query` names tables with their layer and is SQL that Spark, Trino and DuckDB understand alike. `columns` are what it selects,
+    in order.
+    """
+
+    name: str
+    comment: str
+    columns: tuple[Column, ...]
+    query: str
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The tables that it is made of."""
+        return tuple(dict.fromkeys(_TABLE_NAME.findall(self.query)))
+
+    def ddl(self, absent: Collection[Table]) -> str:
+        """The CREATE VIEW statement of Spark; tables that are `absent` count as empty."""
+        empty = {table.name: table.no_rows for table in absent}
+        query = _TABLE_NAME.sub(lambda found: empty.get(found[0], found[0]), self.query)
+        columns = ",\n  ".join(f"`{column.name}` COMMENT {sql_literal(column.described)}" for column in self.columns)
+        return f"CREATE OR REPLACE VIEW {self.name} (\n  {columns}\n)\nCOMMENT {sql_literal(self.comment)} AS\n{query}"
 
 
 ENVELOPE = (

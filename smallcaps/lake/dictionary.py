@@ -1,18 +1,22 @@
 """The data dictionary as Markdown, generated from the registry; docs/data-dictionary.md is its output."""
 
-from smallcaps.lake.declaration import ENVELOPE, ORIGIN, Column, Table, Topic
-from smallcaps.lake.registry import LAYERS, REGISTRY, TOPICS
+from smallcaps.lake.declaration import ENVELOPE, ORIGIN, Column, Table, Topic, View
+from smallcaps.lake.registry import LAYERS, REGISTRY, TOPICS, VIEWS
 
 
 def data_dictionary() -> str:
-    """Every table with its key, layout, constraints and columns, and every topic."""
+    """Every table with its key, layout, constraints and columns, every view and every topic."""
     parts = [
         "# Data dictionary\n\nGenerated from the table registry by `smallcaps tables --markdown`; do not edit.\n",
     ]
     for layer in LAYERS:
         parts.append(f"## {layer}\n")
         parts += [_described(table) for table in REGISTRY.values() if table.layer == layer]
-    parts.append(_topics())
+    parts += [
+        "## Views\n\nQueries under a name, for [analysts](analysts.md). A table that is not written yet counts as empty.\n",
+        *map(_view, VIEWS.values()),
+        _topics(),
+    ]
     return "\n".join(parts)
 
 
@@ -54,6 +58,11 @@ def _described(table: Table) -> str:
         told = [f"`{one.name}` ({one.severity}): {one.words}" for one in table.expectations]
         lines.append("\nExpected beyond that: " + "; ".join(told) + ".")
     return "\n".join([*lines, "", *_columns(table.all_columns)]) + "\n"
+
+
+def _view(view: View) -> str:
+    head = f"### {view.name}\n\n{view.comment}. Made of {_listed(view.reads)}.\n"
+    return "\n".join([head, *_columns(view.columns)]) + "\n"
 
 
 def _columns(columns: tuple[Column, ...]) -> list[str]:

@@ -1,12 +1,13 @@
-"""The one list of tables, and that of topics."""
+"""The one list of tables, and those of views and topics."""
 
 from smallcaps.errors import BadInput
-from smallcaps.lake import bronze, bronze_reference, gold, operations, silver, topics
-from smallcaps.lake.declaration import Table, Topic
+from smallcaps.lake import bronze, bronze_reference, gold, operations, silver, topics, views
+from smallcaps.lake.declaration import Table, Topic, View
 
 _MODULES = (bronze, bronze_reference, silver, gold, operations)
 REGISTRY: dict[str, Table] = {table.name: table for module in _MODULES for table in module.TABLES}
 LAYERS = ("bronze", "silver", "gold", "ops")
+VIEWS: dict[str, View] = {view.name: view for view in views.VIEWS}
 TOPICS: dict[str, Topic] = {topic.name: topic for topic in topics.TOPICS}
 
 

@@ -26,9 +26,9 @@ from pyspark.sql.types import StructType
 
 from smallcaps.errors import BadData, BadInput, FailedDependency
 from smallcaps.lake.datafiles import NO_UPKEEP, DataFile, commit_files, delete_files, partition_filters, signed
-from smallcaps.lake.declaration import RUN_ID, Table
+from smallcaps.lake.declaration import RUN_ID, Table, sql_literal
 from smallcaps.lake.files import open_filesystem, storage_options
-from smallcaps.lake.registry import LAYERS, REGISTRY, declared
+from smallcaps.lake.registry import LAYERS, REGISTRY, VIEWS, declared
 from smallcaps.lake.staging import REFUSED, with_refusals, written
 
 SIGNATURE = "spark.databricks.delta.commitInfo.userMetadata"
@@ -61,11 +61,6 @@ class Commit:
 def between(column: str, first: date, last: date) -> str:
     """SQL condition for `first` ≤ column ≤ `last`."""
     return f"{column} >= DATE'{first}' AND {column} <= DATE'{last}'"
-
-
-def sql_literal(text: str) -> str:
-    """`text` as a SQL string."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _literal(value: date | str) -> str:
@@ -176,7 +171,10 @@ class Lake:
         return self.spark.createDataFrame([], declared(name).schema)
 
     def register(self) -> list[str]:
-        """Make every written table known to SQL by its name; returns the names."""
+        """Make every written table known to SQL by its name, and every view; returns the tables' names.
+
+        To a view a table that was never written is an empty one.
+        """
         for layer in LAYERS:
             self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {layer}")
         written = [name for name in REGISTRY if self.exists(name)]
@@ -185,6 +183,9 @@ class Lake:
             self.spark.sql(f"DROP TABLE IF EXISTS {name}")
             # Without columns: the definition is the stored one, so nothing is written.
             self.spark.sql(f"CREATE TABLE {name} USING delta LOCATION {sql_literal(self.location(name))}")
+        absent = [table for name, table in REGISTRY.items() if name not in written]
+        for view in VIEWS.values():
+            self.spark.sql(view.ddl(absent))
         return written
 
     def replace(self, name: str, frame: DataFrame, where: str | None, run_id: str) -> Commit:

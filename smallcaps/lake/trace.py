@@ -10,8 +10,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from smallcaps.errors import BadInput
+from smallcaps.lake.declaration import sql_literal
 from smallcaps.lake.files import open_filesystem
-from smallcaps.lake.store import Lake, sql_literal
+from smallcaps.lake.store import Lake
 
 SHORTEST_ID = 8
 

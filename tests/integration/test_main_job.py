@@ -16,7 +16,9 @@ from pyspark.sql import functions as F
 
 import smallcaps
 from smallcaps.cli.app import main
+from smallcaps.cli.sql import Format, Queries
 from smallcaps.config import Settings
+from smallcaps.errors import BadInput
 from smallcaps.lake import REGISTRY, Lake
 from smallcaps.refine.job import BRONZE_SNAPSHOTS, STEPS
 from smallcaps.serving.fault_account import account, unaccounted
@@ -249,6 +251,8 @@ def test_tables_and_detectors_are_listed(run: Command) -> None:
     assert "relative_volume" in run("tables", "gold.events")[1]
     assert run("tables", "gold.nothing")[0] == 2
     assert "Topics of the live feed" in out
+    assert "gold.daily_summary" in out
+    assert "certain_at" in run("tables", "gold.cohorts")[1]
     assert "schema_version" in run("tables", "trades")[1]
     assert json.loads(run("tables", "trades", "--json-schema")[1])["title"] == "trades"
     code, _, said = run("tables", "--json-schema")
@@ -354,6 +358,40 @@ def test_notebooks_read_a_table_by_name(root: Path, settings: Settings, monkeypa
     events = smallcaps.read("gold.events")
     assert events.count() > 0
     assert smallcaps.read("gold.events", version=0).count() == 0
+    assert smallcaps.read("gold.daily_summary").agg(F.sum("labelled")).collect()[0][0] > 0
+    with pytest.raises(BadInput, match=r"is a view, which has no versions: read its tables \(gold\.events, "):
+        smallcaps.read("gold.cohorts", version=0)
+
+
+def for_analysts(language: str) -> list[str]:
+    """The blocks of docs/analysts.md."""
+    text = (REPOSITORY / "docs" / "analysts.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_every_query_that_is_shown_to_analysts_has_an_answer(
+    root: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queries = Queries(Lake(str(root), spark))
+    shown = for_analysts("sql")
+    assert len(shown) > 10
+    for query in shown:
+        capsys.readouterr()
+        queries.answer(query, Format.csv, 1)
+        assert len(capsys.readouterr().out.splitlines()) > 1, query
+
+
+def test_every_program_that_is_shown_to_analysts_runs(
+    root: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SMALLCAPS_LAKE", str(root))
+    monkeypatch.chdir(root.parent)
+    shown = for_analysts("python")
+    assert len(shown) == 4
+    for program in shown:
+        capsys.readouterr()
+        exec(program, {})
+        assert capsys.readouterr().out.strip(), program
 
 
 def test_a_job_runs_under_spark_submit_and_returns_the_commands_exit_code(root: Path) -> None:
