@@ -53,7 +53,7 @@ def _without_constraints(spark: SparkSession) -> Iterator[None]:
     """Within, Spark does not look for what columns have in common: of a message's verdict, a rule of many conditions over many
     columns, with a join above it that takes minutes.
     """
-    before = spark.conf.get(_CONSTRAINTS, "true")
+    before = str(spark.conf.get(_CONSTRAINTS, "true"))
     spark.conf.set(_CONSTRAINTS, "false")
     try:
         yield

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql.types import LongType, StructField, StructType
 
 from smallcaps.config import Settings
 from smallcaps.detectors.detect import numbered_events
@@ -299,3 +300,15 @@ def test_arrivals_end_as_the_rows_are_and_come_late_doubled_wrong_and_in_empty_p
     assert (came.groupby("security_id")[PIECE].nunique() < 6).any()
     in_order = came.drop_duplicates(list(BARS), keep="first").groupby("security_id")
     assert not in_order["minute"].apply(lambda minute: minute.is_monotonic_increasing).any()
+
+
+def test_a_plan_that_is_made_once_reads_what_it_is_given_each_time_and_may_have_no_exchange(
+    spark: SparkSession, settings: Settings
+) -> None:
+    schema = StructType([StructField("key", LongType()), StructField("value", LongType())])
+    added = Prepared(spark, settings, [schema], lambda rows: rows.selectExpr("sum(value) AS value"), 2)
+    for values in ([1, 2], [5], []):
+        rows = pa.table({"key": pa.array(values, pa.int64()), "value": pa.array(values, pa.int64())})
+        assert added.run([[rows], [rows]])["value"].to_pylist() == [sum(values) or None] * 2
+    with pytest.raises(ValueError, match="Exchange would keep the first run's rows"):
+        Prepared(spark, settings, [schema], lambda rows: rows.repartition(2, "key"), 1)
