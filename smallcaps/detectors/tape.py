@@ -280,9 +280,13 @@ class Tape:
     def _expected_in(self, session: SparkSession) -> dict[str, DataFrame]:
         """What is to be expected, in one partition of another session."""
         return {
-            table: session.createDataFrame(frame.toArrow(), frame.schema).coalesce(1)
-            for table, frame in (self.expected or {}).items()
+            table: session.createDataFrame(rows, (self.expected or {})[table].schema).coalesce(1)
+            for table, rows in self._expected_rows.items()
         }
+
+    @cached_property
+    def _expected_rows(self) -> dict[str, pa.Table]:
+        return {table: frame.toArrow() for table, frame in (self.expected or {}).items()}
 
     def _sliced(self, rows: pa.Table, of: Whole | None = None) -> list[pa.Table]:
         """Rows, whose keys are at places `of`, by slice; those of a key in one."""

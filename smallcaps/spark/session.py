@@ -101,13 +101,21 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
 
 
 @contextmanager
-def batches_of(spark: SparkSession, most_bytes: int) -> Iterator[None]:
-    """Within, rows go to Python in batches of about so many bytes at most: for rows that may be large."""
-    spark.conf.set(ARROW_BYTES, most_bytes)
+def setting(spark: SparkSession, key: str, value: str | int) -> Iterator[None]:
+    """Within, the session has this value of a setting that it has already."""
+    before = str(spark.conf.get(key))
+    spark.conf.set(key, value)
     try:
         yield
     finally:
-        spark.conf.set(ARROW_BYTES, UNCOUNTED)
+        spark.conf.set(key, before)
+
+
+@contextmanager
+def batches_of(spark: SparkSession, most_bytes: int) -> Iterator[None]:
+    """Within, rows go to Python in batches of about so many bytes at most: for rows that may be large."""
+    with setting(spark, ARROW_BYTES, most_bytes):
+        yield
 
 
 def runs_here(settings: Settings) -> bool:

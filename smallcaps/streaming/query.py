@@ -9,9 +9,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from smallcaps.config import KafkaSettings
+from smallcaps.spark.session import setting
 from smallcaps.streaming.kafka import spark_options
-
-_CONSTRAINTS = "spark.sql.constraintPropagation.enabled"
 
 
 def messages_of(
@@ -39,23 +38,11 @@ def streaming(
     writer = stream.writeStream.queryName(name).trigger(processingTime=trigger)
     writer = writer.foreachBatch(lambda batch, number: context.run(step, batch, number))
     with tempfile.TemporaryDirectory(prefix=f"{name}-") as scratch:
-        # A query keeps the settings that it is started with.
-        with _without_constraints(stream.sparkSession):
+        # A query keeps the settings that it starts with: here Spark does not look for what columns have in common, which of a
+        # verdict, a rule of many conditions over many columns, with a join above it takes minutes.
+        with setting(stream.sparkSession, "spark.sql.constraintPropagation.enabled", "false"):
             query = writer.option("checkpointLocation", scratch).start()
         try:
             yield query
         finally:
             query.stop()
-
-
-@contextmanager
-def _without_constraints(spark: SparkSession) -> Iterator[None]:
-    """Within, Spark does not look for what columns have in common: of a message's verdict, a rule of many conditions over many
-    columns, with a join above it that takes minutes.
-    """
-    before = str(spark.conf.get(_CONSTRAINTS, "true"))
-    spark.conf.set(_CONSTRAINTS, "false")
-    try:
-        yield
-    finally:
-        spark.conf.set(_CONSTRAINTS, before)

@@ -98,7 +98,7 @@ class Scoring:
         """
         before = [self.day.day - timedelta(days=days) for days in (HISTORY_DAYS, 1)]
         grains = F.col("grain").isin(*self.champion.definition.grains)
-        events = self.lake.read("gold.events").where(between("session_date", *before)).where(grains).select(_EVENT)
+        events = self._rows("gold.events").where(between("session_date", *before)).where(grains).select(_EVENT)
         for event in events.limit(1).toArrow().to_pylist():
             day, at = event["session_date"], _known_ns(event) - NANOSECONDS
             past = replace(self.day, day=day, calendar=calendar_frame(self.spark, day, day))
@@ -144,15 +144,14 @@ class Scoring:
         for place, last in _greatest(came, ["topic", "partition"], "offset"):
             self._read[place] = last
         taken = came.filter(pc.is_null(came[RULE]))
-        for topic in (TRADES, QUOTES):
-            said = said_in(taken, topic)
+        alerts, trades, quotes, words = (said_in(taken, topic) for topic in (ALERTS, TRADES, QUOTES, LULD))
+        for topic, said in ((TRADES, trades), (QUOTES, quotes)):
             if said is not None:
                 self.around.take(topic, said)
                 for (partition,), at in _greatest(said, ["kafka_partition"], "sip_ns"):
                     place = topic.name, partition
                     self._reached[place] = max(at, self._reached.get(place, 0))
-        self.halts.hear(said_in(taken, LULD), said_in(taken, QUOTES))
-        alerts = said_in(taken, ALERTS)
+        self.halts.hear(words, quotes)
         for alert in [] if alerts is None else alerts.sort_by("revision").to_pylist():
             self._hear(alert)
         if any(len(came.filter(pc.equal(came["topic"], name))) >= MOST_MESSAGES for name in _TAPE):
@@ -281,11 +280,15 @@ class Scoring:
         """What the lake knows of companies and market, and of what is usual, in memory."""
         day, found = self.day.day, {}
         for name in (set(INPUT_TABLES) | set(CONTEXT)) - set(_MADE_HERE):
-            rows = self.lake.read(name) if self.lake.exists(name) else self.lake.empty(name)
+            rows = self._rows(name)
             if name in CONTEXT:
                 rows = rows.where(between("session_date", day - timedelta(days=CONTEXT[name]), day))
             found[name] = rows.persist()
         return found
+
+    def _rows(self, name: str) -> DataFrame:
+        """A table's; none where it was not written yet."""
+        return self.lake.read(name) if self.lake.exists(name) else self.lake.empty(name)
 
 
 def _greatest(rows: pa.Table, keys: Sequence[str], column: str) -> Iterator[tuple[Any, int]]:

@@ -15,6 +15,7 @@ from smallcaps.detectors.registry import INTRADAY
 from smallcaps.ingest.flatfiles import ingest_flatfiles
 from smallcaps.lake import TOPICS, Lake
 from smallcaps.lake.topics import DEAD_LETTERS
+from smallcaps.live_demo import KINDS, REFINED
 from smallcaps.refine.job import refine
 from smallcaps.sources.polygon.bucket import Folder
 from smallcaps.sources.simulator.build import build_market
@@ -24,11 +25,6 @@ from smallcaps.streaming.broker import Broker
 from smallcaps.streaming.kafka import make_topics
 
 GRAINS = INTRADAY
-REFINED = (
-    *("silver.calendar", "silver.securities", "silver.adjustments", "silver.bars_1d", "silver.halts", "silver.trades"),
-    *("silver.bars_1m", "silver.universe", "silver.baselines", "silver.session_volumes", "silver.volume_curves"),
-)
-"""What detection needs, and what that is made of."""
 LARGE = MarketSettings(
     symbols=300, days=12, last_day=date(2026, 10, 16), seed=5, tick_days=1, tick_symbols=300, episodes=500
 )
@@ -49,8 +45,7 @@ def refined(spark: SparkSession, settings: Settings, simulated: Path, lake: Path
     here = settings.model_copy(update={"lake": str(lake)})
     filled = Lake(here.lake, spark)
     days = tape_days(simulated, "day")
-    kinds = ("day_aggs_v1", "minute_aggs_v1", "trades_v1", "quotes_v1")
-    ingest_flatfiles(filled, here, Folder(str(simulated)), kinds, days[0], days[-1], None)
+    ingest_flatfiles(filled, here, Folder(str(simulated)), KINDS, days[0], days[-1], None)
     refine(filled, here, days[0], days[-1], REFINED)
     for grain in GRAINS:
         detect(filled, here, grain, days[-1], days[-1])
