@@ -4,10 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SEQUENCE := $(VENV)/.sequence
+AIRFLOW := .venv-airflow
+AIRFLOW_READY := $(AIRFLOW)/.ready
 TERRAFORM := $(or $(shell command -v terraform),$(BIN)/terraform)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sequence terraform demo live-demo test test-fast guarantees check lock dictionary clean
+.PHONY: help setup sequence terraform airflow demo live-demo test test-fast test-long guarantees check lock dictionary clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -40,11 +42,22 @@ $(BIN)/terraform: terraform/terraform.lock $(READY)
 
 terraform: $(TERRAFORM) ## Fetch the pinned Terraform, unless there is one on the path
 
-test: $(SEQUENCE) $(TERRAFORM) ## Run all tests
+$(AIRFLOW_READY): requirements-airflow.lock
+	@test -x $(AIRFLOW)/bin/python || $(PYTHON) -m venv $(AIRFLOW)
+	$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-airflow.lock
+	@touch $(AIRFLOW_READY)
+
+airflow: $(READY) $(AIRFLOW_READY) ## Run Airflow with the DAGs on 127.0.0.1:8080 until interrupted
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(AIRFLOW)/bin/python airflow/local.py lake/airflow
+
+test: $(SEQUENCE) $(TERRAFORM) $(AIRFLOW_READY) ## Run all tests
 	$(BIN)/python -m pytest --numprocesses=2
 
-test-fast: $(SEQUENCE) $(TERRAFORM) ## Run the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+test-fast: $(SEQUENCE) $(TERRAFORM) $(AIRFLOW_READY) ## Run the tests that take seconds
+	$(BIN)/python -m pytest -m "not slow and not long"
+
+test-long: $(SEQUENCE) $(AIRFLOW_READY) ## Run what takes too long for every run: Airflow's daily DAG as a whole
+	$(BIN)/python -m pytest -m long
 
 guarantees: $(SEQUENCE) ## Hold at full size what the tests hold at a smaller one
 	$(BIN)/python -m pytest -m guarantee --full-size
@@ -60,10 +73,13 @@ lock: ## Pin again what requirements.in asks for (needs uv)
 	  --constraint requirements.lock requirements.in --output-file requirements.lock
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --constraint requirements.lock requirements-sequence.in --output-file requirements-sequence.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  requirements-airflow.in --output-file requirements-airflow.lock
 
-dictionary: $(READY) ## Write the data dictionary and what Terraform knows of the tables again
+dictionary: $(READY) ## Write the data dictionary, what Terraform knows of the tables and Airflow of sessions again
 	$(BIN)/smallcaps tables --markdown > docs/data-dictionary.md
 	$(BIN)/smallcaps tables --glue > terraform/lake.json
+	$(BIN)/python airflow/closures.py > airflow/dags/closures.json
 
 clean: ## Remove the environment, the demo's lake and caches of tools
-	rm -rf $(VENV) lake build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(AIRFLOW) lake build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
 
 KEPT = {"SMALLCAPS_PRIVATE_DATA", "SMALLCAPS_CI"}
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+FEW_LOGS = {"spark.databricks.delta.delta.log.cacheSize": "50"}
+"""Five megabytes a table that Delta remembers; it would forget one after an hour."""
 REPOSITORY = Path(__file__).parent.parent
 SAMPLE = REPOSITORY / "data" / "sample"
 
@@ -49,9 +52,11 @@ def spark(settings: Settings) -> Iterator[SparkSession]:
     """The session that the product itself opens, tuned for frames of a few rows.
 
     Expressions are interpreted: compiling Java for each statement would take longer than the rows. Tests with many rows
-    ask for `compiled`; those that start the product in a process of its own run it as it is, compiled.
+    ask for `compiled`; those that start the product in a process of its own run it as it is, compiled. Of the many tables that
+    tests make Delta remembers the last ones.
     """
-    update = {"shuffle_partitions": 2, "driver_memory": "2g", "conf": {**settings.spark.conf, **INTERPRETED}}
+    conf = {**settings.spark.conf, **INTERPRETED, **FEW_LOGS}
+    update = {"shuffle_partitions": 2, "driver_memory": "2g", "conf": conf}
     small = settings.spark.model_copy(update=update)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("SPARK_SUBMIT_OPTS")
@@ -68,14 +73,21 @@ def simulated_market(spark: SparkSession, tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
-@pytest.fixture
-def compiled(spark: SparkSession) -> Iterator[None]:
-    """Statements are compiled to Java, as in the product, while the test runs."""
+@contextmanager
+def compiling(spark: SparkSession) -> Iterator[None]:
+    """Statements are compiled to Java, as in the product, while the block runs."""
     for key in INTERPRETED:
         spark.conf.unset(key)
     yield
     for key, value in INTERPRETED.items():
         spark.conf.set(key, value)
+
+
+@pytest.fixture
+def compiled(spark: SparkSession) -> Iterator[None]:
+    """`compiling`, while the test runs."""
+    with compiling(spark):
+        yield
 
 
 @pytest.fixture

@@ -74,6 +74,7 @@ from smallcaps.lake import REGISTRY, TOPICS, VIEWS, Lake, Stale, declared, decla
 from smallcaps.lake.declaration import Table, Topic, View
 from smallcaps.lake.dictionary import data_dictionary
 from smallcaps.lake.glue import glue_definitions
+from smallcaps.lake.maintenance import maintain
 from smallcaps.lake.quality_results import State, latest_states
 from smallcaps.lake.trace import Trace, trace
 from smallcaps.microstructure.features import extract_features
@@ -310,6 +311,22 @@ def upgrade_command() -> None:
     for name in changed:
         lake.refuse_drift(name)
     output.print("Every table is as declared.")
+
+
+@app.command("maintain")
+def maintain_command(
+    tables: Annotated[str | None, typer.Option(help="Only these, comma-separated; default: all.")] = None,
+) -> None:
+    """Put small files together, make checkpoints of logs, delete files that no version worth asking for needs."""
+    chosen = list(REGISTRY) if tables is None else [declared(name).name for name in tables.split(",")]
+    lake, settings = opened()
+    done = timed("maintain", lake.spark, lambda: maintain(lake, settings, chosen))
+    table = RichTable("table", "small files", "became", "deleted", "kept for, days", "checkpoint")
+    for kept in done:
+        if kept.compacted or kept.removed or kept.checkpoint:
+            counts = (str(kept.compacted or ""), str(kept.made or ""), str(kept.removed or ""))
+            table.add_row(kept.table, *counts, str(kept.retention.days), "made" if kept.checkpoint else "")
+    output.print(table if table.row_count else f"{len(done)} tables were looked at: there was nothing to do.")
 
 
 @app.command("stale")

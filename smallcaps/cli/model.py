@@ -73,16 +73,30 @@ def train_command(
 def score_command(
     first: From,
     last: To,
-    of: Of = "daily",
+    of: Annotated[
+        str | None, typer.Option(help="Which of the settings' definitions of datasets; default: daily.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Of each definition whose model there is.")] = False,
     alias: Annotated[str, typer.Option(help="Which registered model: champion or challenger.")] = "champion",
 ) -> None:
     """Score events by the registered model, into gold.predictions; those that it was trained on are no test of it."""
     from smallcaps.models.batch_scoring import score_events
+    from smallcaps.models.registry import has_model
 
+    if everything and of is not None:
+        raise BadInput("--all and --of exclude each other.")
     days = days_from_to(first, last)
     lake, settings = opened()
-    model, events = timed("score", lake.spark, lambda: score_events(lake, settings, of, *days, alias))
-    output.print(f"{events:,} events were scored by {model.name}.")
+    chosen = (
+        [of or "daily"]
+        if not everything
+        else [each for each in settings.datasets if has_model(settings, lake, each, alias)]
+    )
+    for each in chosen:
+        model, events = timed("score", lake.spark, partial(score_events, lake, settings, each, *days, alias))
+        output.print(f"{events:,} events were scored by {model.name}.")
+    if not chosen:
+        output.print(f"No model is registered as {alias} yet: nothing was scored.")
 
 
 @model_app.command("list")

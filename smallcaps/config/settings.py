@@ -213,6 +213,13 @@ class ModelSettings(Section):
     transformer: dict[str, float | int | str]
 
 
+class MaintenanceSettings(Section):
+    """How long files are kept that the tables of now do not need."""
+
+    retention_days: int = Field(ge=7, description="that any version can be read")
+    rebuild_days: int = Field(ge=0, description="after a dataset was frozen, that it can be made again from its inputs")
+
+
 class SignalSettings(Section):
     """Which alerts of the live tape are signals."""
 
@@ -253,6 +260,7 @@ class Settings(BaseSettings):
     notify: NotifySettings
     live: LiveSettings
     quality: QualitySettings
+    maintenance: MaintenanceSettings
     floor: LiquidityFloor
     universe: UniverseSettings
     publication_delay_seconds: int = Field(ge=0, description="from the end of a bar to the moment it can be acted on")
@@ -278,7 +286,7 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
     def digest(self) -> str:
-        """SHA-256 (16 hex digits) of what is computed: places, the Spark session, services and suites are left out."""
+        """SHA-256 (16 hex digits) of what is computed: places, the Spark session, services, suites and upkeep are left out."""
         places = {
             "environment",
             "lake",
@@ -291,6 +299,7 @@ class Settings(BaseSettings):
             "notify",
             "live",
             "quality",
+            "maintenance",
         }
         content = self.model_dump(mode="json", exclude=places)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -73,6 +73,6 @@ ROLES = (
         LAYERS,
     ),
     # What mends tables of any room.
-    Role("lake", ("refresh", "upgrade"), LAYERS, also=tuple(REGISTRY)),
+    Role("lake", ("maintain", "refresh", "upgrade"), LAYERS, also=tuple(REGISTRY)),
 )
 """Every job that runs on a lake of AWS, in the role of its room."""

@@ -7,7 +7,8 @@
 3. A changed row touches the days that it tells of (`Table.span`). A run that read so many days before its own, or after,
    carries the touch as far. Rows made again that came out as they were touch nothing.
 
-A version whose log is gone counts as changed in all its rows, a file that is gone in all of its own.
+Files that were put together (lake/maintenance.py) are the same rows in another file. A version whose log is gone counts as
+changed in all its rows, a file that is gone in all of its own.
 """
 
 import json
@@ -161,6 +162,13 @@ def _changes(lake: Lake, table: Table, reads: Sequence[_Read]) -> Mapping[int, S
     now = lake.files(table.name) if lake.exists(table.name) else {}
     differing: dict[tuple[int, str], int] = {}
     then = {version: lake.files(table.name, version) for version in {read.version for read in reads} - {ABSENT}}
+    for put_together, partitions in lake.compactions(table.name, min(then)) if then else ():
+        for version in (version for version in then if version < put_together):
+            for removed, added in partitions:
+                if removed <= then[version].keys():
+                    # The same rows in other files, which upkeep may have left alone.
+                    kept = {path: days for path, days in then[version].items() if path not in removed}
+                    then[version] = kept | {path: now.get(path) for path in added}
     for read in reads:
         before = then.get(read.version, {})
         for sign, files in (

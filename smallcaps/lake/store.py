@@ -1,11 +1,12 @@
 """The lake: reads and idempotent writes of declared tables. Nothing else in the package touches Delta."""
 
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -47,6 +48,9 @@ CONFLICTS = (
 )
 """What Delta raises where another writer changed what a write rests on; they have no class in common."""
 _COMMIT_FILE = re.compile(r"\d{20}\.json")
+_CHECKPOINT_FILE = re.compile(r"(\d{20})\.checkpoint.*\.parquet")
+COMMITS_A_CHECKPOINT = 10
+"""So many commits after a checkpoint another one is due: a reader of the table reads as many small files at most."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +130,25 @@ class Lake:
         """The id that Delta gave the table when it was made: no two tables have the same."""
         return str(self._stored(name).metadata().id)
 
-    def _versions(self, name: str) -> list[int]:
-        """The versions that the table's log has a file of; none where it was never written."""
+    def committed_at(self, name: str, version: int) -> datetime:
+        """When a version of the table was committed. Raises BadInput where the log does not go back to it."""
+        location = self.location(name)
+        try:
+            stored = deltalake.DeltaTable(location, version, storage_options=storage_options(location))
+        except DeltaError as error:
+            raise BadInput(f"{name} has no version {version}, or no longer.") from error
+        return datetime.fromtimestamp(stored.history(1)[0]["timestamp"] / 1000, UTC)
+
+    def _logged(self, name: str) -> list[str]:
+        """The names of the files in the table's log; none where it was never written."""
         filesystem, path = open_filesystem(self.location(name))
         # By names: asking Delta would take a Spark job, and it may remember how things were before another writer came.
         log = filesystem.get_file_info(fs.FileSelector(f"{path}/_delta_log", allow_not_found=True))
-        return [int(info.base_name[:-5]) for info in log if _COMMIT_FILE.fullmatch(info.base_name)]
+        return [info.base_name for info in log]
+
+    def _versions(self, name: str) -> list[int]:
+        """The versions that the table's log has a file of; none where it was never written."""
+        return [int(file[:-5]) for file in self._logged(name) if _COMMIT_FILE.fullmatch(file)]
 
     def read(self, name: str, version: int | None = None) -> DataFrame:
         """The table, at `version` if given. Raises BadInput where it was never written or the version is gone, BadData where it
@@ -178,9 +195,10 @@ class Lake:
         for layer in LAYERS:
             self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {layer}")
         written = [name for name in REGISTRY if self.exists(name)]
-        for name in written:
+        for name in REGISTRY:
             # The name may still mean another lake's table; what is dropped is the name only.
             self.spark.sql(f"DROP TABLE IF EXISTS {name}")
+        for name in written:
             # Without columns: the definition is the stored one, so nothing is written.
             self.spark.sql(f"CREATE TABLE {name} USING delta LOCATION {sql_literal(self.location(name))}")
         absent = [table for name, table in REGISTRY.items() if name not in written]
@@ -385,6 +403,55 @@ class Lake:
             path: (low, high) if known and low is not None and high is not None else None
             for path, low, high in zip(paths, first, last, strict=True)
         }
+
+    def compact(self, name: str, run_id: str) -> tuple[int, int]:
+        """Put small files of the table together, partition by partition; returns how many became how many."""
+        done = []
+
+        def write() -> None:
+            found = DeltaTable.forPath(self.spark, self.location(name)).optimize().executeCompaction()
+            done.append(found.select("metrics.numFilesRemoved", "metrics.numFilesAdded").collect()[0])
+
+        self._committed(name, run_id, write, repeatable=True)
+        return done[-1][0], done[-1][1]
+
+    def compactions(self, name: str, since: int) -> list[tuple[int, list[tuple[set[str], set[str]]]]]:
+        """What was put together after version `since`, oldest first: the version, and of each partition which files became
+        which.
+        """
+        filesystem, path = open_filesystem(self.location(name))
+        done = [entry["version"] for entry in self._stored(name).history() if entry.get("operation") == "OPTIMIZE"]
+        found = []
+        for version in sorted(version for version in done if version > since):
+            with filesystem.open_input_stream(f"{path}/_delta_log/{version:020}.json", compression=None) as stream:
+                actions = [json.loads(line) for line in stream.read().splitlines()]
+            sides: dict[str, tuple[set[str], set[str]]] = {}
+            for action in actions:
+                for side, kind in enumerate(("remove", "add")):
+                    if file := action.get(kind):
+                        partition = json.dumps(file["partitionValues"], sort_keys=True)
+                        sides.setdefault(partition, (set(), set()))[side].add(file["path"])
+            found.append((version, list(sides.values())))
+        return found
+
+    def vacuum(self, name: str, retention: timedelta) -> int:
+        """Delete the files of the table that no version of within `retention` has; returns how many."""
+        stored, hours = self._stored(name), math.ceil(retention / timedelta(hours=1))
+        # Without files to delete Delta would commit that there were none.
+        if not stored.vacuum(hours, full=True):
+            return 0
+        return len(stored.vacuum(hours, dry_run=False, full=True))
+
+    def checkpoint(self, name: str) -> bool:
+        """Make a checkpoint of the table's log, if one is due; of `ops` also forget what Delta keeps no longer."""
+        made = [int(found[1]) for file in self._logged(name) if (found := _CHECKPOINT_FILE.fullmatch(file))]
+        if self.version(name) - max(made, default=-1) < COMMITS_A_CHECKPOINT:
+            return False
+        stored = self._stored(name)
+        stored.create_checkpoint()
+        if declared(name).layer == "ops":
+            stored.cleanup_metadata()
+        return True
 
     def read_files(self, name: str, paths: Sequence[str]) -> DataFrame:
         """The rows of some of a table's files, whatever version they are of; files that are gone have none."""

@@ -68,6 +68,12 @@ def reached_by_best(settings: Settings, lake: Lake, model: Registered, target: s
     return float(scored.loc[scored["target"] == target, "probability"].quantile(1 - share))
 
 
+@answering()
+def has_model(settings: Settings, lake: Lake, of: str, alias: str) -> bool:
+    """Whether a model of the settings' definition `of` has `alias`."""
+    return version_with(client_of(settings, lake), problem(settings.datasets[of]), alias) is not None
+
+
 def version_with(client: MlflowClient, called: str, alias: str) -> str | None:
     """The number of the version that has `alias`; None where none has."""
     try:

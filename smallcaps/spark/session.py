@@ -48,6 +48,14 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
         LOG_STORE_SETTING: LOG_STORE,
         # A small table's log is not worth Delta's default of 50 tasks.
         "spark.databricks.delta.snapshotPartitions": 2,
+        # Upkeep puts files of less than the one size together, to no more than the other.
+        "spark.databricks.delta.optimize.minFileSize": 128 << 20,
+        "spark.databricks.delta.optimize.maxFileSize": 256 << 20,
+        # What the web pages, which nobody sees, would tell of jobs and queries that have ended.
+        "spark.sql.ui.retainedExecutions": 20,
+        "spark.ui.retainedJobs": 100,
+        "spark.ui.retainedStages": 100,
+        "spark.ui.retainedTasks": 1000,
         # A persisted plan with it fails when written to Delta ("dynamicpruning has not finished"); our queries name their days.
         "spark.sql.optimizer.dynamicPartitionPruning.enabled": False,
         "spark.sql.execution.arrow.pyspark.enabled": True,

@@ -20,7 +20,17 @@ from tests.conftest import REPOSITORY
 ON_SPARK = {
     *("demo", "ingest flatfiles", "ingest reference", "ingest rest", "ingest all", "ingest feed", "refine"),
     *("detect daily", "detect intraday", "manifest", "features", "label", "train", "report", "sql", "tables", "trace"),
-    *("quality", "simulate build", "simulate faults", "stale", "refresh", "upgrade", "show", "manifest explain"),
+    *(
+        "quality",
+        "simulate build",
+        "simulate faults",
+        "stale",
+        "refresh",
+        "upgrade",
+        "maintain",
+        "show",
+        "manifest explain",
+    ),
     *(
         "review sample",
         "review score",

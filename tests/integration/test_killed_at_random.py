@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.guarantee]
 
 SEED = int(os.environ.get("KILL_SEED", time.time_ns() % 1_000_000))
 """Another one each time; KILL_SEED=n draws the same parts of the work again."""
-KILLS, AT_FULL_SIZE = {"ingest": 2, "refine": 2}, {"ingest": 13, "refine": 7}
+KILLS, AT_FULL_SIZE = {"ingest": 1, "refine": 1}, {"ingest": 13, "refine": 7}
 LAYOUT, DAYS = "us_stocks_sip", ("2013-10-07", "2013-10-08")
 RANGE = ("--from", DAYS[0], "--to", DAYS[1])
 TABLES = "silver.calendar,silver.securities,silver.bars_1d,silver.trades,silver.quotes,silver.bars_1m"

@@ -19,6 +19,7 @@ from smallcaps.ingest.reference import ingest_splits
 from smallcaps.lake import Lake
 from smallcaps.refine.job import refine
 from smallcaps.sources.polygon.bucket import Folder
+from tests.conftest import compiling
 
 pytestmark = [pytest.mark.slow, pytest.mark.private_data]
 
@@ -43,7 +44,8 @@ def real(spark: SparkSession, settings: Settings, private_data: Path, tmp_path_f
     for days in (GAMESTOP, PUMPED):
         ingest_flatfiles(lake, settings, files, ["minute_aggs_v1"], *days)
     ingest_splits(lake, settings, str(_as_the_vendor_has_them(private_data, folder)))
-    refine(lake, settings, *DAYS, OF_DAYS)
+    with compiling(spark):
+        refine(lake, settings, *DAYS, OF_DAYS)
     for days in (GAMESTOP, PUMPED):
         refine(lake, settings, *days, OF_MINUTES)
     return lake

@@ -57,6 +57,23 @@ def ten_days(lake: Lake) -> Lake:
     return lake
 
 
+def test_files_that_were_put_together_change_nothing_though_the_small_ones_are_gone(ten_days: Lake) -> None:
+    put(ten_days, {15: 6.5}, where="session_date = DATE'2015-06-15'")
+    make(ten_days, FIRST, LAST)
+    small = ten_days.files(BARS)
+
+    assert ten_days.compact(BARS, "upkeep") == (len(small), 1)
+    for file in small:
+        (Path(ten_days.location(BARS)) / file).unlink()
+    assert told(ten_days) == {}
+
+    put(ten_days, {16: 6.6}, where="session_date = DATE'2015-06-16'")
+    ten_days.compact(BARS, "upkeep")
+    assert told(ten_days) == {}
+    put(ten_days, {3: 9.0}, where="session_date = DATE'2015-06-03'")
+    assert told(ten_days) == {CALENDAR: ([3], [BARS])}
+
+
 def test_nothing_is_stale_where_nothing_changed(ten_days: Lake) -> None:
     assert stale(ten_days) == []
 

@@ -284,6 +284,8 @@ def test_names_mean_the_lake_that_was_registered_last(filled: Lake, lake: Lake, 
     assert content(spark.table(TABLE)) == {A, B}
     lake.register()
     assert content(spark.table(TABLE)) == {C}
+    Lake(f"{lake.root}/other", spark).register()
+    assert not spark.catalog.tableExists(TABLE)
 
 
 def test_a_range_of_days_has_both_ends() -> None:

@@ -1,0 +1,18 @@
+"""Each Saturday: datasets are frozen, models trained walk-forward, and the gate decides whether one becomes the champion."""
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable
+from deployment import CHAMPION, DEFAULTS, deadline, job
+
+with DAG(
+    "training",
+    schedule=CronTriggerTimetable("0 20 * * SAT", timezone="America/New_York"),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULTS,
+    tags=["models"],
+    doc_md=__doc__,
+    **deadline(timedelta(hours=16)),
+) as dag:
+    job("train", "--all", pool="models", execution_timeout=timedelta(hours=12), outlets=[CHAMPION])
