@@ -62,11 +62,12 @@ test-long: $(SEQUENCE) $(AIRFLOW_READY) ## Run what takes too long for every run
 guarantees: $(SEQUENCE) ## Hold at full size what the tests hold at a smaller one
 	$(BIN)/python -m pytest -m guarantee --full-size
 
-check: $(READY) ## Style, types, rooms
+check: $(READY) ## Style, bandit's rules, types, rooms, secrets
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	git ls-files -z | xargs -0 -r $(BIN)/detect-secrets-hook --baseline .secrets.baseline
 
 lock: ## Pin again what requirements.in asks for (needs uv)
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \

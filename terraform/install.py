@@ -33,7 +33,7 @@ def main() -> None:
     version, sha256 = locked(system)
     address = f"{arguments.origin}/terraform/{version}/terraform_{version}_{system}.zip"
     try:
-        with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as answer:
+        with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - its sum is checked
             archive = answer.read()
     except OSError as error:
         raise SystemExit(f"{address} could not be fetched ({error}). Check the network and run again.") from error

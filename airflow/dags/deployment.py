@@ -1,5 +1,6 @@
 """How jobs are started here: by spark-submit, to this machine or a cluster, or on EMR Serverless. Nothing else differs by place.
 
+A provider is imported where it is used: MWAA has no Spark's, a machine without mail need not have SMTP's.
 Places are in Airflow's own configuration, section `smallcaps` (AIRFLOW__SMALLCAPS__JOBS, …); airflow/README.md lists them.
 """
 
@@ -8,9 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.providers.amazon.aws.operators.emr import EmrServerlessStartJobOperator
-from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 from airflow.sdk import Asset, AsyncCallback, BaseOperator, DeadlineAlert, DeadlineReference
 from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.deadline import DeadlineReferenceType
@@ -29,7 +27,15 @@ LIVE = conf.getboolean("smallcaps", "live", fallback=False)
 EVENTS, LABELS, CHAMPION = (Asset(f"smallcaps://{name}") for name in ("gold/events", "gold/event_labels", "champion"))
 """What a DAG makes that another one waits for."""
 
-TOLD = [SmtpNotifier(to=MAIL, subject="smallcaps: {{ ti.dag_id }}.{{ ti.task_id }} failed")] if MAIL else []
+
+def _failed_notice() -> list[Any]:
+    if MAIL is None:
+        return []
+    from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+
+    return [SmtpNotifier(to=MAIL, subject="smallcaps: {{ ti.dag_id }}.{{ ti.task_id }} failed")]
+
+
 DEFAULTS: dict[str, Any] = {
     "owner": "smallcaps",
     "retries": 3,
@@ -38,7 +44,7 @@ DEFAULTS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=30),
     "retry_policy": ByExitCode(),
     "execution_timeout": timedelta(hours=2),
-    "on_failure_callback": TOLD,
+    "on_failure_callback": _failed_notice(),
 }
 """Of every task. Jobs write idempotently, so that any of them can be tried again."""
 
@@ -58,6 +64,8 @@ def deadline(after: timedelta, reference: DeadlineReferenceType = DeadlineRefere
     """A DAG's arguments for a mail where a run is not done by then; none where nobody is to be told."""
     if MAIL is None:
         return {}
+    from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+
     mail = {
         "to": MAIL,
         "subject": "smallcaps: {{ dag_run.dag_id }} is late",
@@ -71,7 +79,13 @@ def deadline(after: timedelta, reference: DeadlineReferenceType = DeadlineRefere
 
 
 def _operator() -> type[BaseOperator]:
-    return EmrServerlessStartJobOperator if EMR_APPLICATION else SparkSubmitOperator
+    if EMR_APPLICATION:
+        from airflow.providers.amazon.aws.operators.emr import EmrServerlessStartJobOperator
+
+        return EmrServerlessStartJobOperator
+    from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+
+    return SparkSubmitOperator
 
 
 def _submission(name: str) -> dict[str, Any]:

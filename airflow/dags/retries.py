@@ -4,14 +4,18 @@ import re
 
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 
-LOST_CAUSES = {2: "the request cannot be carried out as given", 3: "someone has to look at the data"}
-"""Exit codes that another try does not change. All others may be a server that is down, or an executor that was lost."""
+LOST_CAUSES = {
+    2: "the request cannot be carried out as given",
+    3: "someone has to look at the data",
+    70: "a bug of ours",
+}
+"""Exit codes that another try does not change. Others may be a server that is down, or a process that was killed."""
 _EXIT_CODE = re.compile(r"(?:Error code is|ExitCode|exit code)[: ]+(\d+)")
 """As spark-submit's operator, EMR Serverless and a Bash task tell it."""
 
 
 class ByExitCode(RetryPolicy):
-    """No other try for bad requests and bad data; for everything else as many as the task has."""
+    """No other try for bad requests, bad data and bugs; for everything else as many as the task has."""
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: object = None

@@ -19,7 +19,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 import typer
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark.errors import AnalysisException, ParseException, PySparkException
 from rich.markup import escape
 from rich.table import Table as RichTable
@@ -117,6 +117,9 @@ app.command("score")(score_command)
 app.command("replay")(replay_command)
 app.command("parity")(parity_command)
 app.command("sql")(sql_command)
+
+LOST = ("ExecutorLostFailure", "Master removed our application", "SparkContext was shut down")
+"""What Spark says of jobs whose executors or master went away."""
 
 Symbols = Annotated[str | None, typer.Option(help="Only these, comma-separated; case matters.")]
 AsOf = Annotated[
@@ -762,6 +765,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "No space left on device" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
             _abandon_stdout()
             return _failed("The disk is full. Free some space and run again.", FailedDependency.exit_code)
+        if isinstance(error, Py4JNetworkError) or any(said in str(error) for said in LOST):
+            return _failed(
+                f"Spark lost what it runs on: memory may be short. Run again. {_kept(error)}",
+                FailedDependency.exit_code,
+            )
         return _bug(error)
     except Exception as error:  # noqa: BLE001 - the last stop before the user
         return _bug(error)
@@ -790,10 +798,15 @@ def _failed(message: str, code: int) -> int:
 
 
 def _bug(error: Exception) -> int:
+    return _failed(f"{_first_line(error)} This is a bug of ours. {_kept(error)}", BUG_EXIT_CODE)
+
+
+def _kept(error: BaseException) -> str:
+    """Where the error's stack is from now on, in a sentence."""
     log = load_settings().cache / "logs" / "error.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return _failed(f"{_first_line(error)} This is a bug of ours; the details are in {log}.", BUG_EXIT_CODE)
+    return f"The details are in {log}."
 
 
 def _first_line(error: BaseException) -> str:

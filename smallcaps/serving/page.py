@@ -18,7 +18,7 @@ MISSING = "–"
 
 def render_page(template: str, **values: Any) -> str:
     """The page of a template that extends page.html: no reads of data, no clock, no outside resources."""
-    return _environment().get_template(template).render(plotly=Markup(get_plotlyjs()), **values)
+    return _environment().get_template(template).render(plotly=Markup(get_plotlyjs()), **values)  # noqa: S704 - a library
 
 
 def known(value: float) -> float | None:

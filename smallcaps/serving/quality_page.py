@@ -38,7 +38,7 @@ def render(states: list[State]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    drawn = [(state, Markup(_sections(state))) for state in states]
+    drawn = [(state, Markup(_sections(state))) for state in states]  # noqa: S704 - Great Expectations' HTML
     return environment.get_template("quality.html").render(
         tables=drawn, version=great_expectations().__version__ if drawn else ""
     )

@@ -25,7 +25,7 @@ from smallcaps.streaming.health import KINDS, Alarm, Compared, alarms, read_comp
 from smallcaps.streaming.process import BEAT_SECONDS, Part, State, states
 
 PORT = 9108
-TOKEN = "METRICS_TOKEN"
+TOKEN = "METRICS_TOKEN"  # noqa: S105 - a variable's name
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "smallcaps_live_"
 QUANTILES = ("0.5", "0.95", "0.99", "1")

@@ -102,7 +102,7 @@ RETRIED = {
     "Cannot execute: spark-submit. Error code is: 2.": "fail",
     "Cannot execute: spark-submit --from 2024-01-02. Error code is: 3.\nlast line": "fail",
     "Cannot execute: spark-submit. Error code is: 4.": "default",
-    "Cannot execute: spark-submit. Error code is: 70.": "default",
+    "Cannot execute: spark-submit. Error code is: 70.": "fail",
     "Cannot execute: spark-submit. Error code is: -9.": "default",
     "Cannot execute: spark-submit. Error code is: 137.": "default",
     "EMR Serverless job failed: Job failed, please check complete logs. ExitCode: 3. Last few exceptions": "fail",
@@ -110,7 +110,7 @@ RETRIED = {
 }
 
 
-def test_bad_requests_and_bad_data_are_not_tried_again_and_everything_else_is() -> None:
+def test_bad_requests_bad_data_and_bugs_are_not_tried_again_and_everything_else_is() -> None:
     script = (
         "import json, sys; from retries import ByExitCode; "
         "print(json.dumps([ByExitCode().evaluate(Exception(text), 1, 3).action.value for text in json.loads(sys.argv[1])]))"

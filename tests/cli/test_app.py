@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import typer
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError, Py4JNetworkError
 
 from smallcaps.cli import app as module
 from smallcaps.cli.app import app, main
@@ -129,6 +129,8 @@ def test_a_command_line_that_is_wrong_is_bad_input(arguments: list[str], capsys:
         (ModuleNotFoundError("No module named 'mlflow'", name="mlflow"), 4, "pip install 'smallcaps[models]'"),
         (OSError(28, "No space left on device"), 4, "The disk is full"),
         (Py4JError("An error occurred: No space left on device"), 4, "The disk is full"),
+        (Py4JError("Job aborted: most recent failure: ExecutorLostFailure (executor 1 exited)"), 4, "Spark lost what"),
+        (Py4JNetworkError("Answer from Java side is empty"), 4, "Spark lost what"),
         (KeyboardInterrupt(), 130, ""),
         (ValueError("first line\n\tat org.apache.spark.Thing"), 70, "first line This is a bug of ours"),
     ],

@@ -102,7 +102,8 @@ module "orchestration" {
   subnet_ids        = slice(module.network.subnet_ids, 0, 2)
   security_group_id = module.network.jobs_security_group_id
   application_arn   = module.compute.application_arn
-  job_role_arns     = values(module.roles.arns)
+  application_id    = module.compute.application_id
+  job_roles         = module.roles.arns_by_job
 }
 
 module "monitoring" {

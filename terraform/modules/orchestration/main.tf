@@ -43,7 +43,7 @@ resource "aws_iam_role_policy" "this" {
         Sid       = "JobsInTheirRoles"
         Effect    = "Allow"
         Action    = "iam:PassRole"
-        Resource  = var.job_role_arns
+        Resource  = distinct(values(var.job_roles))
         Condition = { StringEquals = { "iam:PassedToService" = "emr-serverless.amazonaws.com" } }
       },
       {
@@ -111,6 +111,13 @@ resource "aws_mwaa_environment" "this" {
   dag_s3_path           = "airflow/dags"
   kms_key               = var.key_arn
   webserver_access_mode = "PRIVATE_ONLY"
+
+  # What airflow/dags/deployment.py asks for.
+  airflow_configuration_options = {
+    "smallcaps.jobs"            = "s3://${var.artifacts_bucket}/jobs"
+    "smallcaps.emr_application" = var.application_id
+    "smallcaps.emr_roles"       = jsonencode(var.job_roles)
+  }
 
   network_configuration {
     subnet_ids         = var.subnet_ids

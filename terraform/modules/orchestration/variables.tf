@@ -58,7 +58,12 @@ variable "application_arn" {
   type        = string
 }
 
-variable "job_role_arns" {
-  description = "The roles that jobs are started in"
-  type        = list(string)
+variable "application_id" {
+  description = "Its id"
+  type        = string
+}
+
+variable "job_roles" {
+  description = "The role that each job is started in, by its file in jobs/"
+  type        = map(string)
 }
