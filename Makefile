@@ -56,7 +56,7 @@ test: $(SEQUENCE) $(TERRAFORM) $(AIRFLOW_READY) ## Run all tests
 test-fast: $(SEQUENCE) $(TERRAFORM) $(AIRFLOW_READY) ## Run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow and not long"
 
-test-long: $(SEQUENCE) $(AIRFLOW_READY) ## Run what takes too long for every run: Airflow's daily DAG as a whole
+test-long: $(SEQUENCE) $(AIRFLOW_READY) ## Run the tests that take too long for every run, in some 20 minutes
 	$(BIN)/python -m pytest -m long
 
 guarantees: $(SEQUENCE) ## Hold at full size what the tests hold at a smaller one

@@ -20,6 +20,7 @@ def benchmark() -> Iterator[ModuleType]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_every_engine_finds_the_events_that_ours_finds(
     benchmark: ModuleType, spark: SparkSession, settings: Settings, tmp_path: Path
 ) -> None:

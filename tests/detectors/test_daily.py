@@ -214,6 +214,7 @@ def test_events_of_the_sample_are_those_of_the_oracle(spark: SparkSession, setti
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("compiled")
 @pytest.mark.private_data
 def test_the_whole_real_market_fires_as_often_as_the_domain_says(

@@ -197,6 +197,7 @@ def test_every_planted_fault_is_accounted_for_and_few_sound_rows_are_named(
     assert [one for one in alarms if one.share > 0.001 and one.rows > 2] == []
 
 
+@pytest.mark.long
 def test_a_day_that_comes_later_changes_no_row_of_an_earlier_one(
     refined: Lake, settings: Settings, simulated_market: Path, tmp_path: Path
 ) -> None:

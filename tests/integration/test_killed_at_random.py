@@ -22,7 +22,7 @@ from deltalake import DeltaTable
 from smallcaps.lake import REGISTRY
 from tests.conftest import INTERPRETED, REPOSITORY, SAMPLE
 
-pytestmark = [pytest.mark.slow, pytest.mark.guarantee]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.guarantee]
 
 SEED = int(os.environ.get("KILL_SEED", time.time_ns() % 1_000_000))
 """Another one each time; KILL_SEED=n draws the same parts of the work again."""

@@ -21,7 +21,7 @@ from smallcaps.refine.job import refine
 from smallcaps.sources.polygon.bucket import Folder
 from tests.conftest import compiling
 
-pytestmark = [pytest.mark.slow, pytest.mark.private_data]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.private_data]
 
 DAYS = (date(2015, 3, 20), date(2016, 6, 30))
 GAMESTOP, PUMPED = (date(2022, 3, 14), date(2022, 4, 18)), (date(2025, 5, 1), date(2025, 5, 31))

@@ -344,7 +344,7 @@ def test_alerts_get_what_the_batch_functions_expect_and_another_champion_takes_o
     names = sorted({event["symbol"] for event in market.events.values() if event["grain"] == "trade"})[:SCORED]
     events = {event_id: event for event_id, event in market.events.items() if event["symbol"] in names}
     market = replace(market, events=events)
-    monkeypatch.setattr(live, "MOST_MESSAGES", 20_000)
+    monkeypatch.setattr(live, "MOST_MESSAGES", 40_000)
     monkeypatch.setattr(live, "BEHIND_SECONDS", 0.0)
     monkeypatch.setattr(champions, "LOOK_SECONDS", 0.0)
     every_input = market.settings.signals.model_copy(update={"best_share": SHARE, "reasons": 1_000})
