@@ -54,7 +54,7 @@ test: $(SEQUENCE) $(TERRAFORM) $(AIRFLOW_READY) ## Run all tests
 	$(BIN)/python -m pytest --numprocesses=2
 
 test-fast: $(SEQUENCE) $(TERRAFORM) $(AIRFLOW_READY) ## Run the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow and not long"
+	$(BIN)/python -m pytest -m "not slow"
 
 test-long: $(SEQUENCE) $(AIRFLOW_READY) ## Run the tests that take too long for every run, in some 20 minutes
 	$(BIN)/python -m pytest -m long

@@ -58,9 +58,8 @@ def environment(folder: Path, jars: str, port: int = 8080, spark: str = "local[2
     return {**os.environ, **_vendor(os.environ), **own}
 
 
-def prepare(told: Mapping[str, str]) -> None:
-    """Make the database and the pools."""
-    airflow = str(Path(sys.executable).parent / "airflow")
+def prepare(airflow: str, told: Mapping[str, str]) -> None:
+    """Make the database and the pools, by the program `airflow`."""
     for command in (["db", "migrate"], ["pools", "import", str(AIRFLOW / "pools.json")]):
         subprocess.run([airflow, *command], env=dict(told), check=True, stdout=subprocess.DEVNULL)
 
@@ -88,8 +87,8 @@ def main(folder: Path) -> int:
     """Run until interrupted, or until one of the processes ends."""
     jars = subprocess.run(["smallcaps", "jars"], check=True, capture_output=True, text=True).stdout.strip()
     told = environment(folder.resolve(), jars)
-    prepare(told)
     airflow = str(Path(sys.executable).parent / "airflow")
+    prepare(airflow, told)
     running = [subprocess.Popen([airflow, *process], env=told) for process in PROCESSES]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

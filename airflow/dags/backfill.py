@@ -6,8 +6,8 @@
 from datetime import timedelta
 
 from airflow.sdk import DAG, Param, chain, task
-from deployment import DEFAULTS, EVENTS, LABELS, job, mapped_job
-from sessions import MACROS, sessions
+from deployment import EVENTS, EVERY_DAG, LABELS, job, mapped_job
+from sessions import sessions
 
 RANGE = ("--from", "{{ params.first }}", "--to", "{{ params.last }}")
 LONG = {"execution_timeout": timedelta(hours=24)}
@@ -15,15 +15,13 @@ LONG = {"execution_timeout": timedelta(hours=24)}
 with DAG(
     "backfill",
     schedule=None,
-    max_active_runs=1,
     params={
         "first": Param(type="string", format="date", description="First session"),
         "last": Param(type="string", format="date", description="Last session"),
     },
-    default_args=DEFAULTS,
-    user_defined_macros=MACROS,
     tags=["lake"],
     doc_md=__doc__,
+    **EVERY_DAG,
 ) as dag:
 
     @task(retries=0)

@@ -7,9 +7,8 @@ from datetime import timedelta
 
 from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, CronTriggerTimetable, Param, chain, task
-from deployment import DEFAULTS, EVENTS, LABELS, LIVE, deadline, job
-from sessions import MACROS, sessions
+from airflow.sdk import DAG, CronTriggerTimetable, Param, chain
+from deployment import EVENTS, EVERY_DAG, LABELS, LIVE, deadline, job, session
 
 DAY = "{{ day_of(dag_run, params, ago=1) }}"
 LABELLED_FROM = "{{ before(day_of(dag_run, params, ago=1), 21) }}"
@@ -23,21 +22,12 @@ with DAG(
     "daily",
     # The vendor has a day's files about 11:00 New York's time of the next.
     schedule=CronTriggerTimetable("0 6 * * TUE-SAT", timezone="America/New_York"),
-    catchup=False,
-    max_active_runs=1,
     params={"day": Param(None, type=["null", "string"], format="date", description="Session; default: the last one")},
-    default_args=DEFAULTS,
-    user_defined_macros=MACROS,
     tags=["lake"],
     doc_md=__doc__,
+    **EVERY_DAG,
     **deadline(timedelta(hours=14)),
 ) as dag:
-
-    @task.short_circuit(retries=0)
-    def session(day: str) -> list[str]:
-        """Whether there was one."""
-        return sessions(day, day)
-
     files = S3KeySensor(
         task_id="files",
         aws_conn_id="vendor_files",

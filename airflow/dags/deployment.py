@@ -9,10 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import Asset, AsyncCallback, BaseOperator, DeadlineAlert, DeadlineReference
+from airflow.sdk import Asset, AsyncCallback, BaseOperator, DeadlineAlert, DeadlineReference, task
 from airflow.sdk.configuration import conf
-from airflow.sdk.definitions.deadline import DeadlineReferenceType
 from retries import ByExitCode
+from sessions import MACROS, sessions
 
 JOBS = conf.get("smallcaps", "jobs", fallback=str(Path(__file__).resolve().parents[2] / "jobs"))
 JARS = conf.get("smallcaps", "jars", fallback=None)
@@ -47,6 +47,18 @@ DEFAULTS: dict[str, Any] = {
     "on_failure_callback": _failed_notice(),
 }
 """Of every task. Jobs write idempotently, so that any of them can be tried again."""
+EVERY_DAG: dict[str, Any] = {
+    "catchup": False,
+    "max_active_runs": 1,
+    "default_args": DEFAULTS,
+    "user_defined_macros": MACROS,
+}
+
+
+@task.short_circuit(retries=0)
+def session(day: str) -> list[str]:
+    """The task that skips the rest of a run on a day without a session."""
+    return sessions(day, day)
 
 
 def job(name: str, *arguments: str, **options: Any) -> BaseOperator:
@@ -60,7 +72,7 @@ def mapped_job(name: str, command_lines: Any, **options: Any) -> Any:
     return _operator().partial(**{"task_id": name} | options, **_submission(name)).expand_kwargs(mapped)
 
 
-def deadline(after: timedelta, reference: DeadlineReferenceType = DeadlineReference.DAGRUN_QUEUED_AT) -> dict[str, Any]:
+def deadline(after: timedelta) -> dict[str, Any]:
     """A DAG's arguments for a mail where a run is not done by then; none where nobody is to be told."""
     if MAIL is None:
         return {}
@@ -73,7 +85,9 @@ def deadline(after: timedelta, reference: DeadlineReferenceType = DeadlineRefere
     }
     return {
         "deadline": DeadlineAlert(
-            reference=reference, interval=after, callback=AsyncCallback(SmtpNotifier, kwargs=mail)
+            reference=DeadlineReference.DAGRUN_QUEUED_AT,
+            interval=after,
+            callback=AsyncCallback(SmtpNotifier, kwargs=mail),
         )
     }
 

@@ -6,9 +6,8 @@ beside the broker (docs/operations.md).
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, CronTriggerTimetable, task
-from deployment import DEFAULTS, LIVE, deadline, job
-from sessions import MACROS, sessions
+from airflow.sdk import DAG, CronTriggerTimetable
+from deployment import EVERY_DAG, LIVE, deadline, job, session
 
 TODAY = "{{ day_of(dag_run, params) }}"
 REST = ("--seconds", "{{ seconds_until(day_of(dag_run, params), '20:15') }}")
@@ -22,20 +21,11 @@ DAY_LONG = {
 with DAG(
     "live",
     schedule=CronTriggerTimetable("50 3 * * MON-FRI", timezone="America/New_York") if LIVE else None,
-    catchup=False,
-    max_active_runs=1,
-    default_args=DEFAULTS,
-    user_defined_macros=MACROS,
     tags=["live"],
     doc_md=__doc__,
+    **EVERY_DAG,
     **deadline(timedelta(hours=17)),
 ) as dag:
-
-    @task.short_circuit(retries=0)
-    def session(day: str) -> list[str]:
-        """Whether there is one."""
-        return sessions(day, day)
-
     session(TODAY) >> [
         job("live_land", *REST, **DAY_LONG),
         job("live_detect", "--date", TODAY, *REST, **DAY_LONG),

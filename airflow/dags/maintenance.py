@@ -3,15 +3,13 @@
 from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
-from deployment import DEFAULTS, job
+from deployment import EVERY_DAG, job
 
 with DAG(
     "maintenance",
     schedule=CronTriggerTimetable("0 10 * * SUN", timezone="America/New_York"),
-    catchup=False,
-    max_active_runs=1,
-    default_args=DEFAULTS,
     tags=["lake"],
     doc_md=__doc__,
+    **EVERY_DAG,
 ) as dag:
     job("maintain", pool="lake", execution_timeout=timedelta(hours=12))

@@ -3,14 +3,13 @@
 from datetime import timedelta
 
 from airflow.sdk import DAG
-from deployment import DEFAULTS, EVENTS, job
+from deployment import EVENTS, EVERY_DAG, job
 
 with DAG(
     "refresh",
     schedule=[EVENTS],
-    max_active_runs=1,
-    default_args=DEFAULTS,
     tags=["lake"],
     doc_md=__doc__,
+    **EVERY_DAG,
 ) as dag:
     job("refresh", pool="lake", execution_timeout=timedelta(hours=12))

@@ -3,16 +3,14 @@
 from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
-from deployment import CHAMPION, DEFAULTS, deadline, job
+from deployment import CHAMPION, EVERY_DAG, deadline, job
 
 with DAG(
     "training",
     schedule=CronTriggerTimetable("0 20 * * SAT", timezone="America/New_York"),
-    catchup=False,
-    max_active_runs=1,
-    default_args=DEFAULTS,
     tags=["models"],
     doc_md=__doc__,
+    **EVERY_DAG,
     **deadline(timedelta(hours=16)),
 ) as dag:
     job("train", "--all", pool="models", execution_timeout=timedelta(hours=12), outlets=[CHAMPION])

@@ -419,14 +419,11 @@ class Lake:
         """What was put together after version `since`, oldest first: the version, and of each partition which files became
         which.
         """
-        filesystem, path = open_filesystem(self.location(name))
         done = [entry["version"] for entry in self._stored(name).history() if entry.get("operation") == "OPTIMIZE"]
         found = []
         for version in sorted(version for version in done if version > since):
-            with filesystem.open_input_stream(f"{path}/_delta_log/{version:020}.json", compression=None) as stream:
-                actions = [json.loads(line) for line in stream.read().splitlines()]
             sides: dict[str, tuple[set[str], set[str]]] = {}
-            for action in actions:
+            for action in self._actions(name, version):
                 for side, kind in enumerate(("remove", "add")):
                     if file := action.get(kind):
                         partition = json.dumps(file["partitionValues"], sort_keys=True)
@@ -555,13 +552,16 @@ class Lake:
             self.spark.conf.unset(SIGNATURE)
         return self._own_commit(name, before, run_id) or Commit(name, before, 0)
 
+    def _actions(self, name: str, version: int) -> list[dict[str, Any]]:
+        """What a commit did, as the table's log has it."""
+        filesystem, path = open_filesystem(self.location(name))
+        with filesystem.open_input_stream(f"{path}/_delta_log/{version:020}.json", compression=None) as stream:
+            return [json.loads(line) for line in stream.read().splitlines()]
+
     def _own_commit(self, name: str, before: int, run_id: str) -> Commit | None:
         """What the run's last commit after version `before` says that it did; None where there is none."""
-        filesystem, path = open_filesystem(self.location(name))
         for version in range(self.version(name), before, -1):
-            with filesystem.open_input_stream(f"{path}/_delta_log/{version:020}.json", compression=None) as stream:
-                actions = [json.loads(line) for line in stream.read().splitlines()]
-            said = next(action["commitInfo"] for action in actions if "commitInfo" in action)
+            said = next(action["commitInfo"] for action in self._actions(name, version) if "commitInfo" in action)
             if said.get("userMetadata") == run_id:
                 return Commit(name, version, _rows_written(said["operationMetrics"]))
         return None

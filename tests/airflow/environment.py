@@ -8,6 +8,7 @@ from tests.conftest import REPOSITORY
 
 AIRFLOW = REPOSITORY / "airflow"
 AIRFLOW_PYTHON = REPOSITORY / ".venv-airflow" / "bin" / "python"
+AIRFLOW_COMMAND = str(AIRFLOW_PYTHON.parent / "airflow")
 
 
 def loaded(name: str, folder: Path) -> ModuleType:

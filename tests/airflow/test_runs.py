@@ -20,7 +20,7 @@ from smallcaps.sources.simulator.layout import tape_days
 from smallcaps.sources.simulator.server import ACCESS_KEY, running
 from smallcaps.spark import session_jars
 from smallcaps.streaming.broker import free_port
-from tests.airflow.environment import AIRFLOW, AIRFLOW_PYTHON, loaded
+from tests.airflow.environment import AIRFLOW, AIRFLOW_COMMAND, loaded
 
 pytestmark = pytest.mark.slow
 
@@ -38,9 +38,8 @@ class Installed:
 
     def run(self, *command: str) -> str:
         """What a command of Airflow's says."""
-        place = str(AIRFLOW_PYTHON.parent / "airflow")
         done = subprocess.run(
-            [place, *command], env=self.told, capture_output=True, text=True, timeout=SECONDS, check=False
+            [AIRFLOW_COMMAND, *command], env=self.told, capture_output=True, text=True, timeout=SECONDS, check=False
         )
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"[-4000:]
         return done.stdout + done.stderr
@@ -58,10 +57,10 @@ def installed(folder: Path, **told: str) -> Installed:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in told.items():
             patch.setenv(name, value)
-        own = loaded("local", AIRFLOW).environment(folder, jars, free_port())
+        local = loaded("local", AIRFLOW)
+        own = local.environment(folder, jars, free_port())
     airflow = Installed(own | told | {"AIRFLOW__SMALLCAPS__DRIVER_MEMORY": "1g"}, folder)
-    airflow.run("db", "migrate")
-    airflow.run("pools", "import", str(AIRFLOW / "pools.json"))
+    local.prepare(AIRFLOW_COMMAND, airflow.told)
     return airflow
 
 
@@ -108,10 +107,11 @@ def scheduled(lake: Lake, tmp_path: Path) -> Iterator[Installed]:
         AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION="False",
         PYTHONPATH=f"{AIRFLOW / 'dags'}:{os.environ.get('PYTHONPATH', '')}",
     )
-    place = str(AIRFLOW_PYTHON.parent / "airflow")
     logs = (tmp_path / "processes.log").open("w")
     processes = [
-        subprocess.Popen([place, *process], env=airflow.told, stdout=logs, stderr=logs, start_new_session=True)
+        subprocess.Popen(
+            [AIRFLOW_COMMAND, *process], env=airflow.told, stdout=logs, stderr=logs, start_new_session=True
+        )
         for process in loaded("local", AIRFLOW).PROCESSES
         if process[0] != "triggerer"
     ]
