@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SEQUENCE := $(VENV)/.sequence
+TRINO := $(VENV)/.trino
 AIRFLOW := .venv-airflow
 AIRFLOW_READY := $(AIRFLOW)/.ready
 TERRAFORM := $(or $(shell command -v terraform),$(BIN)/terraform)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sequence terraform airflow demo live-demo test test-fast test-long guarantees check lock dictionary clean
+.PHONY: help setup sequence terraform airflow demo live-demo platform-demo cluster history test test-fast test-long test-trino guarantees wheel check lock dictionary clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -24,6 +25,16 @@ $(READY): requirements.lock setup.py conf/jars.lock
 	@$(BIN)/smallcaps doctor
 	@$(BIN)/smallcaps jars >/dev/null
 	@touch $(READY)
+
+platform-demo: $(READY) $(TERRAFORM) $(AIRFLOW_READY) ## Run the daily DAG for three sessions on a cluster, S3, Airflow and Terraform of this machine
+	@mkdir -p lake/platform
+	$(BIN)/python -m smallcaps.platform_demo lake/platform
+
+cluster: $(READY) ## Run a Spark cluster on this machine until interrupted: a master and two workers
+	$(BIN)/smallcaps cluster
+
+history: $(READY) ## Show what Spark did in jobs that have ended, until interrupted
+	$(BIN)/smallcaps history
 
 demo: $(READY) ## Run the main job on the sample and say where the report is
 	$(BIN)/smallcaps demo
@@ -59,8 +70,19 @@ test-fast: $(SEQUENCE) $(TERRAFORM) $(AIRFLOW_READY) ## Run the tests that take 
 test-long: $(SEQUENCE) $(AIRFLOW_READY) ## Run the tests that take too long for every run, in some 20 minutes
 	$(BIN)/python -m pytest -m long
 
+$(TRINO): requirements-trino.lock tests/trino/install.py $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-trino.lock
+	$(BIN)/python tests/trino/install.py $(VENV)/trino
+	@touch $(TRINO)
+
+test-trino: $(TRINO) ## Have a real Trino, the engine of Athena's family, read what the product writes (fetches 0.8 GB once)
+	$(BIN)/python -m pytest -m trino
+
 guarantees: $(SEQUENCE) ## Hold at full size what the tests hold at a smaller one
 	$(BIN)/python -m pytest -m guarantee --full-size
+
+wheel: $(READY) ## Build the wheel into dist/, for the image (Dockerfile) or an environment that is packed for a cluster
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir=dist .
 
 check: $(READY) ## Style, bandit's rules, types, rooms, secrets
 	$(BIN)/ruff check .
@@ -74,6 +96,8 @@ lock: ## Pin again what requirements.in asks for (needs uv)
 	  --constraint requirements.lock requirements.in --output-file requirements.lock
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --constraint requirements.lock requirements-sequence.in --output-file requirements-sequence.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --constraint requirements.lock requirements-trino.in --output-file requirements-trino.lock
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  requirements-airflow.in --output-file requirements-airflow.lock
 

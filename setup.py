@@ -39,9 +39,12 @@ EXTRAS = {
         "hypothesis>=6.140",
         "import-linter>=2.5",
         "jsonschema>=4.23",
+        "ipykernel>=7",
         "massive==2.9.1",
         "moto[s3,server]>=5.1",
         "mypy>=1.18",
+        "nbclient>=0.10",
+        "nbconvert>=7.16",
         "pandas-stubs",
         "polars>=1.30",
         "polygon-api-client==1.16.3",
@@ -50,6 +53,7 @@ EXTRAS = {
         "pytest-xdist>=3.8",
         "ruff>=0.13",
         "types-PyYAML",
+        "types-psutil",
     ],
 }
 EXTRAS["all"] = [

@@ -24,10 +24,12 @@ PROCESSES = (
 )
 
 
-def environment(folder: Path, jars: str, port: int = 8080, spark: str = "local[2]") -> dict[str, str]:
+def environment(
+    folder: Path, jars: str, port: int = 8080, spark: str = "local[2]", told: Mapping[str, str] = os.environ
+) -> dict[str, str]:
     """What Airflow is told on this machine, with its own files in `folder`; `jars` is what `smallcaps jars` prints.
 
-    The rest of the environment comes along, the lake and the vendor's keys among it. Spark is that of the project's own
+    The rest of the environment, `told`, comes along, the lake and the vendor's keys among it. Spark is that of the project's own
     environment, `.venv`; `spark` is its master.
     """
     secret = _secret(folder)
@@ -52,10 +54,10 @@ def environment(folder: Path, jars: str, port: int = 8080, spark: str = "local[2
         "AIRFLOW__SMALLCAPS__JARS": jars,
         "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps(connection),
         "SPARK_LOCAL_IP": "127.0.0.1",
-        "PATH": f"{REPOSITORY / '.venv' / 'bin'}:{os.environ['PATH']}",
+        "PATH": f"{REPOSITORY / '.venv' / 'bin'}:{told['PATH']}",
         "PYSPARK_PYTHON": str(REPOSITORY / ".venv" / "bin" / "python"),
     }
-    return {**os.environ, **_vendor(os.environ), **own}
+    return {**told, **_vendor(told), **own}
 
 
 def prepare(airflow: str, told: Mapping[str, str]) -> None:

@@ -16,18 +16,15 @@ a standalone cluster on this machine, of one worker and of two with a core each.
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
 
 import duckdb
 import psutil
-import pyspark
 from detector_rivals import CONDITIONS, DUCKDB_MACROS, KEY, NUMBERS, polars_events, statement
 from detector_rows import write_daily, write_market, write_trades
 from footprint import peak_alone
@@ -37,6 +34,7 @@ from smallcaps.config import Settings, load_settings
 from smallcaps.detectors.detect import events
 from smallcaps.detectors.registry import detectors_of
 from smallcaps.spark import open_session
+from smallcaps.spark.cluster import Cluster
 
 CORES = 2
 AT_LEAST_NAIVE, AT_MOST_DUCKDB, AT_MOST_GROWTH, AT_MOST_DAILY_SECONDS = 3.0, 2.0, 1.1, 120
@@ -239,27 +237,22 @@ def grow(rows: int, times: int, rounds: int, folder: Path) -> bool:
     return more <= AT_MOST_GROWTH * times * one
 
 
-def _alone(market: Path, folder: Path, master: str | None, rounds: int, told: Path) -> None:
+def _alone(market: Path, folder: Path, where: dict[str, str], rounds: int, told: Path) -> None:
     """Ours in a process of its own: `told` gets the median seconds of the rounds."""
+    os.environ.update(where)
     settings = load_settings(lake=f"{folder}/lake")
-    if master:
-        loopback = {
-            "spark.driver.host": "127.0.0.1",
-            "spark.driver.bindAddress": "127.0.0.1",
-            "spark.executor.memory": "2g",
-        }
-        cluster = settings.spark.model_copy(update={"master": master, "conf": settings.spark.conf | loopback})
-        settings = settings.model_copy(update={"spark": cluster})
     spark = open_session(settings)
     seconds = [timed(lambda: ours(spark, settings, market, folder / "out"))[0] for _ in range(rounds + 1)]
     told.write_text(str(statistics.median(seconds[1:])))
     spark.stop()
 
 
-def alone(market: Path, folder: Path, master: str | None, rounds: int) -> tuple[float, int]:
-    """The median seconds of ours in a process of its own, and the most resident memory of it and all below it."""
+def alone(market: Path, folder: Path, where: dict[str, str], rounds: int) -> tuple[float, int]:
+    """The median seconds of ours in a process of its own that has `where` in its environment, and the most resident memory of it
+    and all below it.
+    """
     told = folder / "seconds"
-    peak = peak_alone(_alone, market, folder, master, rounds, told)
+    peak = peak_alone(_alone, market, folder, where, rounds, told)
     return float(told.read_text()), peak
 
 
@@ -268,44 +261,10 @@ def remember(rows: int, times: int, rounds: int, folder: Path) -> bool:
     peaks = {}
     for factor in (1, times):
         write_market(folder / f"market{factor}", factor * rows)
-        _, peaks[factor] = alone(folder / f"market{factor}", folder, None, rounds)
+        _, peaks[factor] = alone(folder / f"market{factor}", folder, {}, rounds)
         print(f"{factor * rows:,} rows: at most {peaks[factor] / 1e9:.2f} GB resident", flush=True)
     print(f"{times} times the rows: {peaks[times] / peaks[1]:.2f} times the memory")
     return peaks[times] <= 1.5 * peaks[1]
-
-
-@contextmanager
-def cluster(workers: int, folder: Path) -> Iterator[str]:
-    """A standalone master and so many workers of one core on the loopback; yields the master's address."""
-    start = [str(Path(pyspark.__file__).parent / "bin" / "spark-class")]
-    environment = os.environ | {
-        "SPARK_NO_DAEMONIZE": "1",
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "PYSPARK_PYTHON": sys.executable,
-    }
-    address, running = "spark://127.0.0.1:17077", []
-    commands = [
-        ["org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port", "17077", "--webui-port", "18080"]
-    ]
-    for number in range(workers):
-        ports = ["--port", str(17100 + number), "--webui-port", str(18100 + number), "--host", "127.0.0.1"]
-        size = ["--cores", "1", "--memory", "2560m", "--work-dir", str(folder / f"worker{number}")]
-        commands.append(["org.apache.spark.deploy.worker.Worker", *ports, *size, address])
-    log = folder / f"cluster{workers}.log"
-    try:
-        with log.open("w") as told:
-            for command in commands:
-                running.append(subprocess.Popen(start + command, env=environment, stdout=told, stderr=told))
-            deadline = time.monotonic() + 180
-            while log.read_text().count("Successfully registered with master") < workers:
-                if time.monotonic() > deadline:
-                    raise SystemExit(f"The cluster did not start:\n{log.read_text()[-2000:]}")
-                time.sleep(0.5)
-            yield address
-    finally:
-        for process in running[::-1]:
-            process.terminate()
-            process.wait(60)
 
 
 def scale(rows: int, rounds: int, folder: Path) -> bool:
@@ -313,8 +272,8 @@ def scale(rows: int, rounds: int, folder: Path) -> bool:
     market, seconds = folder / "market", {}
     made = write_market(market, rows)
     for workers in (1, 2):
-        with cluster(workers, folder) as master:
-            seconds[workers], _ = alone(market, folder, master, rounds)
+        with Cluster(folder / f"cluster{workers}", load_settings().cache, memory="2g").start(workers) as cluster:
+            seconds[workers], _ = alone(market, folder, cluster.told, rounds)
         print(
             f"{workers} worker(s) of one core: {seconds[workers]:.2f} s, {made / seconds[workers]:,.0f} rows a second",
             flush=True,

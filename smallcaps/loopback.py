@@ -10,8 +10,8 @@ from typing import Any
 import uvicorn
 
 from smallcaps.errors import FailedDependency
+from smallcaps.ports import HOST
 
-HOST = "127.0.0.1"
 START_SECONDS = 30.0
 
 

@@ -3,17 +3,20 @@
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import types as T
 
 from smallcaps.config import Settings, load_settings
 from smallcaps.demo import SIMULATED
-from smallcaps.lake import Lake
+from smallcaps.lake import Lake, declared
 from smallcaps.sources.simulator.build import build_market
 from smallcaps.spark import open_session
+from tests.lake.readers import chosen, rows_of
 
 # New York's and UTC's clocks must not be told apart by the machine's own.
 os.environ["TZ"] = "America/Los_Angeles"
@@ -124,3 +127,19 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         names = ", ".join(report.nodeid for report in skipped)
         reporter.write_line(f"skipped where nothing may be skipped: {names}", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="module")
+def written(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """A lake of the chosen tables, written as jobs write them."""
+    lake = Lake(str(tmp_path_factory.mktemp("readers")), spark)
+
+    def write(name: str) -> None:
+        fields = declared(name).schema.fields[:-1]
+        lake.replace(name, spark.createDataFrame(rows_of(declared(name)), T.StructType(fields)), None, "run")
+
+    with ThreadPoolExecutor(4) as threads:
+        [*threads.map(write, chosen())]
+    yield lake
+    for layer in ("bronze", "silver", "gold", "ops"):
+        spark.sql(f"DROP SCHEMA IF EXISTS {layer} CASCADE")

@@ -1,44 +1,13 @@
-"""A server that speaks S3's protocol (moto's), on the loopback, in a process of its own."""
+"""What tests do with a server that speaks S3's protocol: look at what is sent to it, and spoil its answers."""
 
-import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 from pyarrow import fs
-
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key-of-the-test", "AWS_SECRET_ACCESS_KEY": "secret-of-the-test"}
-
-
-@contextmanager
-def s3_server() -> Iterator[dict[str, str]]:
-    """The environment that a client of the server needs; it is stopped at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                if server.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError("moto_server did not start") from None
-                time.sleep(0.1)
-        yield {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_REGION": "us-east-1"}
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
 
 
 @dataclass(frozen=True)
@@ -67,7 +36,7 @@ class Proxy:
 
 @contextmanager
 def s3_proxy(environment: dict[str, str]) -> Iterator[Proxy]:
-    """A server in front of `s3_server`'s, that lets a test see, hold up and spoil PUTs."""
+    """A server in front of `aws_server`'s, that lets a test see, hold up and spoil PUTs."""
     host = environment["AWS_ENDPOINT_URL"].removeprefix("http://")
     one_by_one = threading.Lock()
 

@@ -46,8 +46,10 @@ from smallcaps.cli.live import live_app, parity_command, replay_command
 from smallcaps.cli.manipulation import manipulation_app
 from smallcaps.cli.model import model_app, score_command, train_command
 from smallcaps.cli.review import review_app
+from smallcaps.cli.servers import cluster_command, history_command
 from smallcaps.cli.simulate import show_faults, simulate_app
 from smallcaps.cli.sql import sql_command
+from smallcaps.cli.status import lineage_command, status_command
 from smallcaps.cli.vendor import examine_vendor
 from smallcaps.config import load_settings
 from smallcaps.detectors.detect import (
@@ -733,6 +735,12 @@ def jars_command() -> None:
             record_class_archive()
         except FailedDependency as error:
             messages.print(escape(str(error)))
+
+
+app.command("status")(status_command)
+app.command("lineage")(lineage_command)
+app.command("cluster")(cluster_command)
+app.command("history")(history_command)
 
 
 @app.command("version")

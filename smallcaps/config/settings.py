@@ -38,6 +38,7 @@ class SparkSettings(Section):
     driver_memory: str
     shuffle_partitions: int = Field(gt=0)
     jars: bool = Field(description="add the pinned jars (false where the cluster image brings them)")
+    events: str | None = Field(description="where sessions leave their event logs, a folder or s3a://…; null: nowhere")
     conf: dict[str, str | int | bool] = Field(default_factory=dict, description="further Spark settings")
 
 

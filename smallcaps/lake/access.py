@@ -68,6 +68,7 @@ ROLES = (
         "serving",
         (
             *("report", "show", "sql", "tables", "trace", "quality", "stale", "review_sample", "review_score"),
+            *("status", "lineage"),
             *("detectors_account", "detectors_truth"),
         ),
         LAYERS,

@@ -62,6 +62,15 @@ class Commit:
     rows: int
 
 
+@dataclass(frozen=True)
+class Size:
+    """What a table consists of."""
+
+    rows: int
+    files: int
+    bytes: int
+
+
 def between(column: str, first: date, last: date) -> str:
     """SQL condition for `first` ≤ column ≤ `last`."""
     return f"{column} >= DATE'{first}' AND {column} <= DATE'{last}'"
@@ -403,6 +412,12 @@ class Lake:
             path: (low, high) if known and low is not None and high is not None else None
             for path, low, high in zip(paths, first, last, strict=True)
         }
+
+    def size(self, name: str) -> Size:
+        """What a table consists of now, as its log says."""
+        found = self._stored(name).get_add_actions(flatten=True)
+        rows, sizes = (found[column].to_pylist() for column in ("num_records", "size_bytes"))
+        return Size(sum(rows), len(sizes), sum(sizes))
 
     def compact(self, name: str, run_id: str) -> tuple[int, int]:
         """Put small files of the table together, partition by partition; returns how many became how many."""

@@ -18,7 +18,8 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainT
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from smallcaps.loopback import HOST, listening
+from smallcaps.loopback import listening
+from smallcaps.ports import HOST
 from smallcaps.serving.page import render_page
 from smallcaps.serving.review_files import (
     VERDICTS,

@@ -90,6 +90,8 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
             "spark.hadoop.fs.s3a.endpoint.region": s3_region(),
             "spark.hadoop.fs.s3a.path.style.access": True,
         }
+    if settings.spark.events is not None:
+        options |= {"spark.eventLog.enabled": True, "spark.eventLog.dir": event_logs(settings.spark.events)}
     if settings.spark.jars:
         options["spark.jars"] = ",".join(map(str, session_jars(settings)))
     for key, value in (options | settings.spark.conf).items():
@@ -124,6 +126,14 @@ def batches_of(spark: SparkSession, most_bytes: int) -> Iterator[None]:
     """Within, rows go to Python in batches of about so many bytes at most: for rows that may be large."""
     with setting(spark, ARROW_BYTES, most_bytes):
         yield
+
+
+def event_logs(place: str) -> str:
+    """Where event logs lie, as Spark wants it: a folder is made and becomes a URL."""
+    if "://" in place:
+        return place
+    Path(place).mkdir(parents=True, exist_ok=True)
+    return Path(place).resolve().as_uri()
 
 
 def runs_here(settings: Settings) -> bool:

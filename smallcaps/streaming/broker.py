@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -14,11 +13,11 @@ import pyspark
 
 from smallcaps.config import KafkaSettings, configuration_folder
 from smallcaps.errors import BadInput, FailedDependency, SmallcapsError
+from smallcaps.ports import HOST, free_port
 from smallcaps.spark.jars import BROKER, fetch_jars
 from smallcaps.spark.java import require_java
 from smallcaps.streaming.kafka import answers
 
-HOST = "127.0.0.1"
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 MEMORY = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC")
@@ -155,13 +154,6 @@ class Broker:
             raise FailedDependency(
                 f"Kafka's {main} failed in {self.folder}: {done.stderr.strip() or done.stdout.strip()}"
             )
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def _command(jars: str, folder: Path, main: str, arguments: Sequence[str]) -> list[str]:

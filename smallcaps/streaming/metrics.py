@@ -20,28 +20,18 @@ from starlette.routing import Route
 
 from smallcaps.config import LiveSettings
 from smallcaps.log import tell
-from smallcaps.loopback import HOST, listening
+from smallcaps.loopback import listening
+from smallcaps.ports import HOST
+from smallcaps.prometheus import CONTENT_TYPE, Labels, Metric, exposition
 from smallcaps.streaming.health import KINDS, Alarm, Compared, alarms, read_compared
 from smallcaps.streaming.process import BEAT_SECONDS, Part, State, states
 
 PORT = 9108
 TOKEN = "METRICS_TOKEN"  # noqa: S105 - a variable's name
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-PREFIX = "smallcaps_live_"
+PREFIX = "live_"
 QUANTILES = ("0.5", "0.95", "0.99", "1")
-Labels = Mapping[str, str]
 Alarms = Mapping[tuple[str, str], Alarm]
 """Those that stand, by kind and part."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric family: samples are labels and values."""
-
-    name: str
-    kind: Literal["gauge", "counter"]
-    help: str
-    samples: list[tuple[Labels, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -106,23 +96,6 @@ FACTS: Mapping[str, Fact] = {
     "told": Fact("told_total", "counter", "Messages to people", label="way"),
     "failed": Fact("untold_total", "counter", "Messages to people that were given up", label="way"),
 }
-
-
-def exposition(metrics: Sequence[Metric]) -> str:
-    """Metrics in Prometheus's text format 0.0.4."""
-    lines = []
-    for metric in metrics:
-        name = f"{PREFIX}{metric.name}"
-        lines += [f"# HELP {name} {_escaped(metric.help)}", f"# TYPE {name} {metric.kind}"]
-        for labels, value in metric.samples:
-            said = ",".join(f'{label}="{_escaped(text, quotes=True)}"' for label, text in labels.items())
-            lines.append(f"{name}{{{said}}} {value!r}" if said else f"{name} {value!r}")
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _escaped(text: str, quotes: bool = False) -> str:
-    escaped = text.replace("\\", "\\\\").replace("\n", "\\n")
-    return escaped.replace('"', '\\"') if quotes else escaped
 
 
 def metrics_of(
@@ -211,7 +184,7 @@ def measured(folder: Path, limits: LiveSettings, port: int = PORT) -> Iterator[s
 
     def text() -> str:
         parts, compared, now = states(folder), read_compared(folder), datetime.now(UTC)
-        return exposition(metrics_of(parts, compared, alarms(parts, compared, now, limits), now))
+        return exposition(metrics_of(parts, compared, alarms(parts, compared, now, limits), now), PREFIX)
 
     with listening(create_app(text, token_of(folder)), port, "metrics", ws="none", lifespan="off") as listens:
         yield f"http://{HOST}:{listens}/metrics"

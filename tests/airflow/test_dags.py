@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from smallcaps.lake.access import ROLES
-from tests.airflow.environment import AIRFLOW, AIRFLOW_PYTHON, loaded
+from smallcaps.platform_demo import script
+from tests.airflow.environment import AIRFLOW, AIRFLOW_PYTHON
 from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.slow
@@ -84,13 +85,13 @@ def test_the_live_tape_and_its_parity_are_there_where_it_runs() -> None:
 
 
 def test_closures_are_those_of_the_exchanges_calendar() -> None:
-    closures = loaded("closures", AIRFLOW)
+    closures = script("closures", AIRFLOW)
     written = json.loads((AIRFLOW / "dags" / "closures.json").read_text())
     assert written == closures.closures(closures.FIRST, closures.LAST)
 
 
 def test_sessions_are_weekdays_that_are_no_closures_and_other_years_are_refused() -> None:
-    sessions = loaded("sessions", AIRFLOW / "dags")
+    sessions = script("sessions", AIRFLOW / "dags")
     assert sessions.sessions("2026-11-25", "2026-11-30") == ["2026-11-25", "2026-11-27", "2026-11-30"]
     assert sessions.sessions("2026-11-26", "2026-11-26") == []
     for first, last in (("1999-01-04", "2026-11-26"), ("2026-11-26", "2031-01-02"), ("2026-11-27", "2026-11-26")):

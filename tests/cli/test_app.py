@@ -53,13 +53,14 @@ ON_SPARK = {
         "replay",
         "parity",
     ),
+    *("status", "lineage"),
     *("dataset build", "dataset rebuild", "dataset diff", "dataset list"),
     *("manifest plan", "ingest windows", "detectors account", "sequences"),
 }
 ALIASES = {"ingest --all"}
 WITHOUT = {
     *("doctor", "jars", "version", "detectors list", "detectors sql", "detectors explain"),
-    *("simulate serve", "simulate facts", "review serve"),
+    *("simulate serve", "simulate facts", "review serve", "cluster", "history"),
     *(
         "live topics",
         "live ingest",

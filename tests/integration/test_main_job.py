@@ -23,6 +23,7 @@ from smallcaps.lake import REGISTRY, Lake
 from smallcaps.refine.job import BRONZE_SNAPSHOTS, STEPS
 from smallcaps.serving.fault_account import account, unaccounted
 from tests.conftest import REPOSITORY
+from tests.notebooks import ran, renderer
 from tests.sample import reduced_sample
 
 pytestmark = pytest.mark.slow
@@ -34,6 +35,7 @@ ENVIRONMENT = {
     "SMALLCAPS_MODELS__GRADIENT_BOOSTING": '{"n_estimators": 10, "max_depth": 2}',
 }
 
+NOTEBOOKS = ("event_study", "explore_events", "microstructure_of_an_event", "train_and_compare_models")
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -392,6 +394,30 @@ def test_every_program_that_is_shown_to_analysts_runs(
         capsys.readouterr()
         exec(program, {})
         assert capsys.readouterr().out.strip(), program
+
+
+def test_there_is_a_notebook_for_each_of_these() -> None:
+    assert renderer().names() == sorted([*NOTEBOOKS, "live_parity"])
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_a_notebook_runs_and_shows_tables_and_a_picture(
+    root: Path, run: Command, capsys: pytest.CaptureFixture[str], notebook: str
+) -> None:
+    ran(notebook)
+    shown = capsys.readouterr().out
+    assert "Figure(" in shown
+    assert len(shown.splitlines()) > 10
+
+
+@pytest.mark.long
+def test_notebooks_run_in_jupyter_and_become_pages(root: Path, run: Command, tmp_path: Path) -> None:
+    renderer().render(list(NOTEBOOKS), tmp_path)
+    for notebook in NOTEBOOKS:
+        page = (tmp_path / f"{notebook}.html").read_text(encoding="utf-8")
+        assert "data:image/png;base64," in page
+        assert "<table" in page
+        assert str(Path(sys.prefix)) not in page
 
 
 def test_a_job_runs_under_spark_submit_and_returns_the_commands_exit_code(root: Path) -> None:

@@ -14,9 +14,10 @@ import pytest
 
 from smallcaps.lake import declared
 from smallcaps.lake.files import storage_options
+from smallcaps.platform_demo import aws_server
 from tests.conftest import INTERPRETED
 from tests.integration.writer import CONTROL, TABLE
-from tests.s3 import Put, s3_proxy, s3_server, s3_store
+from tests.s3 import Put, s3_proxy, s3_store
 
 pytestmark = [pytest.mark.slow, pytest.mark.guarantee]
 
@@ -91,7 +92,7 @@ def test_two_drivers_on_s3_lose_nothing_and_write_nothing_twice(
     monkeypatch: pytest.MonkeyPatch, full_size: bool
 ) -> None:
     native = AT_FULL_SIZE if full_size else NATIVE
-    with s3_server() as server, s3_proxy(server) as proxy:
+    with aws_server() as server, s3_proxy(server) as proxy:
         s3_store(server).create_dir("lake")
         lost = LostAnswers()
         proxy.before, proxy.fault = Meetings(), lost
@@ -131,7 +132,7 @@ def stored(lake: str) -> tuple[Counter[str], dict[int, str]]:
 
 def test_delta_rs_by_itself_takes_a_lost_answer_for_anothers_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Why the lake has delta-rs try once: with its own retries one append is two commits."""
-    with s3_server() as server, s3_proxy(server) as proxy:
+    with aws_server() as server, s3_proxy(server) as proxy:
         for name, value in proxy.environment.items():
             monkeypatch.setenv(name, value)
         s3_store(server).create_dir("lake")

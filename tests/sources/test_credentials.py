@@ -7,8 +7,8 @@ import boto3
 import pytest
 
 from smallcaps.errors import BadInput, FailedDependency
+from smallcaps.platform_demo import aws_server
 from smallcaps.sources.polygon.credentials import FRED_VARIABLES, VARIABLES, Key, read_key
-from tests.s3 import s3_server
 
 SECRETS = {
     "plain": "key-in-plain",
@@ -22,7 +22,7 @@ SECRETS = {
 @pytest.fixture(scope="module")
 def aws() -> Iterator[dict[str, str]]:
     """The environment of a secrets manager (moto's) that holds SECRETS."""
-    with s3_server() as environment:
+    with aws_server() as environment:
         client = boto3.client(
             "secretsmanager",
             endpoint_url=environment["AWS_ENDPOINT_URL"],

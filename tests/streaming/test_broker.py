@@ -8,7 +8,8 @@ from confluent_kafka import Consumer, TopicPartition
 
 from smallcaps.config import KafkaSettings, Settings
 from smallcaps.errors import BadInput, FailedDependency
-from smallcaps.streaming.broker import Broker, free_port
+from smallcaps.ports import free_port
+from smallcaps.streaming.broker import Broker
 from smallcaps.streaming.kafka import (
     Outlet,
     client_options,

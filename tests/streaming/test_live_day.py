@@ -28,14 +28,16 @@ from smallcaps.models import champion as champions
 from smallcaps.models.champion import Champion
 from smallcaps.models.registry import CHAMPION
 from smallcaps.models.targets import TARGETS
+from smallcaps.ports import HOST, free_port
 from smallcaps.streaming import scoring as live
-from smallcaps.streaming.broker import HOST, Broker, free_port
+from smallcaps.streaming.broker import Broker
 from smallcaps.streaming.detection import Detection, day_began, detecting
 from smallcaps.streaming.kafka import Outlet, make_topics, watermarks
 from smallcaps.streaming.live_events import LiveEvents, keeping
 from smallcaps.streaming.parity import compared, parity
 from smallcaps.streaming.process import State, born, states
 from smallcaps.streaming.replay import Disorder, replay
+from tests.notebooks import ran
 from tests.streaming.champions import SHARE, by_batch, play, register, score_all, signals, tell_again
 from tests.streaming.conftest import GRAINS, Market
 
@@ -163,7 +165,7 @@ def until(is_so: Callable[[], bool], seconds: float, words: Callable[[], str]) -
 @pytest.mark.slow
 @pytest.mark.guarantee
 def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
-    market: Market, broker: Broker, tmp_path: Path, full_size: bool
+    market: Market, broker: Broker, tmp_path: Path, full_size: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kills = AT_FULL_SIZE if full_size else KILLS
     own = market.settings.model_copy(update={"kafka": broker.kafka})
@@ -222,6 +224,8 @@ def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
     report = parity(lake, own, market.day, GRAINS)
     assert report.differences == 0
     assert report.arrival == compared(market.events, market.events)
+    monkeypatch.setenv("SMALLCAPS_LAKE", lake.root)
+    assert ran("live_parity")["report"] == report
 
 
 @dataclass(frozen=True)

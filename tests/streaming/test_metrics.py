@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from smallcaps.config import Settings
+from smallcaps.prometheus import Metric, exposition
 from smallcaps.streaming.health import KINDS, Alarm, Compared
-from smallcaps.streaming.metrics import Metric, exposition, measured, metrics_of, token_of, watch
+from smallcaps.streaming.metrics import PREFIX, measured, metrics_of, token_of, watch
 from smallcaps.streaming.process import State, born, running_as, states, write_state
 
 NOW = datetime(2026, 1, 5, 16, tzinfo=UTC)
@@ -62,7 +63,9 @@ def sample(name: str, **labels: str) -> Sample:
 
 def test_what_labels_and_helps_hold_is_escaped() -> None:
     odd = 'a "b"\\c\nd, e="f"'
-    text = exposition([Metric("odd", "gauge", "One\nline \\ alone", [({"of": odd, "part": ""}, 1.5), ({}, 2.0)])])
+    text = exposition(
+        [Metric("odd", "gauge", "One\nline \\ alone", [({"of": odd, "part": ""}, 1.5), ({}, 2.0)])], PREFIX
+    )
     assert text.splitlines()[0] == "# HELP smallcaps_live_odd One\\nline \\\\ alone"
     assert parsed(text) == {sample("odd", of=odd, part=""): 1.5, sample("odd"): 2.0}
     assert exposition([]) == ""
@@ -85,7 +88,7 @@ def test_what_parts_say_becomes_samples_of_one_family_each() -> None:
     ]
     wrong = [Alarm("down", "ingest", "ingest is not running"), Alarm("down", "x", "x"), Alarm("lag", "detect", "far")]
     compared = Compared("2026-01-02", ["minute"], 4, None, [0.5, 1.0, 2.0, 3.0])
-    found = parsed(exposition(metrics_of(parts, compared, wrong, NOW)))
+    found = parsed(exposition(metrics_of(parts, compared, wrong, NOW), PREFIX))
 
     def of(name: str) -> dict[frozenset[tuple[str, str]], float]:
         return {labels: value for (called, labels), value in found.items() if called == f"smallcaps_live_{name}"}

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,26 +17,24 @@ import pyarrow as pa
 import pytest
 from botocore.exceptions import ClientError
 from moto.iam.access_control import IAMPolicy, PermissionResult
+from pyspark.sql import SparkSession
 
-from smallcaps.lake import REGISTRY, declared
+from smallcaps.config import Settings
+from smallcaps.detectors.detect import detect
+from smallcaps.ingest.flatfiles import ingest_flatfiles
+from smallcaps.labels.barriers import label_events
+from smallcaps.lake import REGISTRY, Lake, declared
 from smallcaps.lake.access import ROLES, Role
 from smallcaps.lake.files import storage_options
-from tests.s3 import s3_server
-from tests.terraform.cli import Terraform, copied
+from smallcaps.platform_demo import KILLED_AT_WORK, VENDOR_KEY, Faults, Platform, open_bucket, platform, read_back
+from smallcaps.refine.job import refine
+from smallcaps.sources.polygon.bucket import Folder
+from smallcaps.sources.simulator.layout import tape_days
+from tests.conftest import REPOSITORY
+from tests.terraform.cli import LOCAL_PARTS, Terraform
 
 pytestmark = pytest.mark.slow
 
-SERVER = """
-terraform {
-  backend "local" {}
-}
-
-provider "aws" {
-  s3_use_path_style = true
-}
-"""
-"""What a server other than Amazon's needs beside AWS_ENDPOINT_URL."""
-PARTS = ("-var=enable_compute=false", "-var=enable_budget=false", '-var=mail_to=["somebody@example.com"]')
 ARROW = {
     "string": pa.string(),
     "int": pa.int32(),
@@ -47,6 +46,9 @@ ARROW = {
     "decimal(20,6)": pa.decimal128(20, 6),
 }
 """Types as Glue spells them."""
+DAGS = REPOSITORY / "tests" / "airflow" / "dags"
+TABLES = ("silver.calendar", "silver.securities", "silver.bars_1d", "silver.bars_1m")
+"""What the reduced DAG refines."""
 
 
 @dataclass(frozen=True)
@@ -92,31 +94,64 @@ class Applied:
 
 
 @pytest.fixture(scope="module")
-def applied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applied]:
-    """The environment dev, applied once."""
-    with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        terraform = copied("dev", tmp_path_factory.mktemp("applied"))
-        (terraform.root / "server_override.tf").write_text(SERVER)
-        terraform.init()
-        terraform.run("apply", "-auto-approve", "-input=false", *PARTS)
-        outputs = json.loads(terraform.run("output", "-json"))["lakehouse"]["value"]
-        yield Applied(terraform, environment, outputs)
+def made(simulated_market: Path, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """The environment dev, applied once, with a cluster and Airflow that run jobs on its lake."""
+    with platform(tmp_path_factory.mktemp("applied"), settings.cache, simulated_market, DAGS, print) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def applied(made: Platform) -> Applied:
+    return Applied(made.terraform, made.environment, made.outputs)
 
 
 @pytest.fixture
 def lake(applied: Applied) -> Iterator[str]:
-    """The lake's bucket without its policy: the server knows no conditions, so it takes "nothing without TLS" for nothing."""
-    bucket, s3 = applied.outputs["buckets"]["lake"], applied.client("s3")
-    policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
-    s3.delete_bucket_policy(Bucket=bucket)
-    yield bucket
-    s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+    """The lake's bucket, without its policy."""
+    with open_bucket(applied.outputs):
+        yield applied.outputs["buckets"]["lake"]
 
 
 def test_a_second_plan_is_empty(applied: Applied) -> None:
-    applied.terraform.run("plan", "-detailed-exitcode", "-input=false", *PARTS)
+    applied.terraform.run("plan", "-detailed-exitcode", "-input=false", *LOCAL_PARTS)
+
+
+@pytest.mark.usefixtures("lake")
+def test_a_dag_fills_the_lake_whoever_is_killed_and_other_engines_read_it_where_glue_points(
+    made: Platform, applied: Applied, simulated_market: Path, settings: Settings, spark: SparkSession, tmp_path: Path
+) -> None:
+    assert ",".join(TABLES) in (DAGS / "reduced.py").read_text()
+    day = tape_days(simulated_market, "trades")[-1]
+    faults = Faults(made.cluster, made.outputs["lake"])
+    state = made.airflow.run("reduced", {"day": f"{day}"}, faults.look)
+
+    # One job fails for good, at once; the driver that was killed is tried again; of the others Airflow notices nothing.
+    assert (state, sorted(faults.done)) == ("failed", sorted(KILLED_AT_WORK))
+    assert made.airflow.tasks("reduced") == {
+        **dict.fromkeys(("session", "ingest_flatfiles", "refine", "detect_intraday"), ("success", 1)),
+        "label": ("success", 2),
+        "quality": ("failed", 1),
+    }
+    found = {one.table: one for one in read_back(made.outputs["databases"])}
+    assert all(one.agree for one in found.values()), found
+    assert found["gold.events"].rows["DuckDB"] > 0
+    assert VENDOR_KEY not in "".join(log.read_text() for log in made.airflow.folder.rglob("*.log"))
+
+    # The same steps without a cluster, S3 or anybody killed.
+    other = Lake(str(tmp_path / "lake"), spark)
+    ingest_flatfiles(other, settings, Folder(str(simulated_market)), ["day_aggs_v1", "minute_aggs_v1"], day, day)
+    refine(other, settings, day, day, TABLES)
+    detect(other, settings, "minute", day, day)
+    label_events(other, settings, day, day)
+    for name in (*TABLES, "gold.events", "gold.event_labels"):
+        location = applied.location(name)
+        stored = deltalake.DeltaTable(location, storage_options=storage_options(location)).to_pyarrow_table()
+        assert content(stored) == content(other.read(name).toArrow()), name
+
+
+def content(rows: pa.Table) -> list[str]:
+    """Rows in an order of their own, without the run that wrote them."""
+    return sorted(str(sorted(row.items())) for row in rows.drop_columns("run_id").to_pylist())
 
 
 def test_buckets_are_private_versioned_and_encrypted(applied: Applied) -> None:
@@ -191,7 +226,7 @@ def test_glue_has_every_table_as_it_is_declared(applied: Applied) -> None:
 
 
 @pytest.mark.usefixtures("lake")
-@pytest.mark.parametrize("name", ["silver.calendar", "bronze.bars_1m"])
+@pytest.mark.parametrize("name", ["silver.baselines", "silver.quotes"])
 def test_a_table_written_where_jobs_write_it_is_read_where_glue_points(applied: Applied, name: str) -> None:
     table = declared(name)
     day = date(2016, 5, 26)

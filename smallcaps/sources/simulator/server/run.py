@@ -10,7 +10,8 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-from smallcaps.loopback import HOST, listening
+from smallcaps.loopback import listening
+from smallcaps.ports import HOST
 from smallcaps.sources.simulator.server.app import ACCESS_KEY, create_app
 from smallcaps.sources.simulator.server.flatfiles import BUCKET
 from smallcaps.sources.simulator.server.socket import TRANSPORT

@@ -1,0 +1,97 @@
+"""A cluster of this machine is for those who know its secret, its pages for those who have the token."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from smallcaps.config import Settings
+from smallcaps.errors import FailedDependency
+from smallcaps.spark.cluster import Cluster
+from smallcaps.spark.history import history
+
+pytestmark = pytest.mark.slow
+
+COUNT = """
+from pyspark.sql import SparkSession
+print("counted", SparkSession.builder.appName("counting").getOrCreate().range(10).count())
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster"), settings.cache).start(1) as running:
+        yield running
+
+
+def asked(page: str, **headers: str) -> tuple[int, str]:
+    """Status and body."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(page, headers=headers), timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refused:
+        return refused.code, ""
+
+
+def driver(seconds: float = 120, **told: str) -> subprocess.CompletedProcess[str]:
+    """A program of a driver's, in a process of its own."""
+    command, environment = [sys.executable, "-c", COUNT], {**os.environ, **told}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
+
+
+def test_the_masters_page_is_for_whoever_has_the_token(cluster: Cluster) -> None:
+    page, _, token = cluster.page.partition("?token=")
+    assert asked(page)[0] == 401
+    assert asked(f"{page}?token=guess")[0] == 401
+    assert asked(page, Cookie="smallcaps-spark=guess")[0] == 401
+    for status, body in (
+        asked(cluster.page),
+        asked(page, Authorization=f"Bearer {token}"),
+        asked(page, Cookie=f"smallcaps-spark={token}"),
+    ):
+        assert status == 200
+        assert "Spark Master" in body
+    assert asked(cluster.alive()[0]["webuiaddress"])[0] == 401
+
+
+def test_a_driver_without_the_secret_gets_nothing_and_one_that_has_it_leaves_its_event_log(
+    cluster: Cluster, settings: Settings, tmp_path: Path
+) -> None:
+    stranger = tmp_path / "conf"
+    stranger.mkdir()
+    lines = (cluster.folder / "conf" / "spark-defaults.conf").read_text().splitlines()
+    (stranger / "spark-defaults.conf").write_text("\n".join(line for line in lines if "authenticate" not in line))
+    # It would knock for a minute.
+    with pytest.raises(subprocess.TimeoutExpired):
+        driver(SPARK_CONF_DIR=str(stranger), seconds=20)
+    assert "your client does not have SASL enabled" in (cluster.folder / "logs" / "master.log").read_text()
+
+    counted = driver(**cluster.told)
+    assert "counted 10" in counted.stdout, counted.stderr[-2000:]
+    with history(str(cluster.folder / "events"), tmp_path / "history", settings.cache) as page:
+        address, _, token = page.partition("/?token=")
+        assert asked(address)[0] == 401
+        status, body = asked(f"{address}/api/v1/applications?token={token}")
+    assert status == 200
+    assert "counting" in {application["name"] for application in json.loads(body)}
+
+
+def test_secrets_are_readable_by_this_user_alone_and_stand_on_no_command_line(cluster: Cluster) -> None:
+    defaults = cluster.folder / "conf" / "spark-defaults.conf"
+    assert defaults.stat().st_mode & 0o077 == 0
+    settings = dict(line.split(" ", 1) for line in defaults.read_text().splitlines())
+    for process in cluster.workers:
+        command = Path(f"/proc/{process.pid}/cmdline").read_text()
+        assert settings["spark.authenticate.secret"] not in command
+        assert settings["spark.smallcaps.TokenFilter.param.token"] not in command
+
+
+def test_a_cluster_whose_port_is_taken_is_told(cluster: Cluster, settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(FailedDependency, match=r"The cluster did not start on spark://127.0.0.1:\d+. See "):
+        Cluster(tmp_path, settings.cache, port=cluster.port, page_port=cluster.page_port).start(1)
