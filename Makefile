@@ -10,7 +10,7 @@ AIRFLOW_READY := $(AIRFLOW)/.ready
 TERRAFORM := $(or $(shell command -v terraform),$(BIN)/terraform)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sequence terraform airflow demo live-demo platform-demo cluster history test test-fast test-long test-trino guarantees wheel check lock dictionary clean
+.PHONY: help setup sequence terraform airflow demo live-demo platform-demo notebooks cluster history test test-fast test-long test-trino guarantees wheel check lock dictionary clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ $(READY): requirements.lock setup.py conf/jars.lock
 platform-demo: $(READY) $(TERRAFORM) $(AIRFLOW_READY) ## Run the daily DAG for three sessions on a cluster, S3, Airflow and Terraform of this machine
 	@mkdir -p lake/platform
 	$(BIN)/python -m smallcaps.platform_demo lake/platform
+
+notebooks: $(READY) ## Run the notebooks on the demo's lake, in Jupyter; pages in lake/notebooks
+	$(BIN)/python notebooks/render.py lake/notebooks event_study explore_events microstructure_of_an_event train_and_compare_models
 
 cluster: $(READY) ## Run a Spark cluster on this machine until interrupted: a master and two workers
 	$(BIN)/smallcaps cluster

@@ -296,6 +296,7 @@ def test_the_samples_daily_events_are_frozen_and_come_out_the_same_again(run: Co
     assert run("dataset", "diff", "sample", "sample")[1].strip() == "They are the same."
 
 
+@pytest.mark.long
 def test_running_every_step_again_changes_no_content(run: Command, root: Path, spark: SparkSession) -> None:
     lake = Lake(str(root), spark)
     names = [

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from smallcaps.cli.app import main
 from smallcaps.config import Settings
 from smallcaps.errors import FailedDependency
+from smallcaps.ports import free_port
 from smallcaps.spark.cluster import Cluster
 from smallcaps.spark.history import history
 
@@ -95,3 +97,35 @@ def test_secrets_are_readable_by_this_user_alone_and_stand_on_no_command_line(cl
 def test_a_cluster_whose_port_is_taken_is_told(cluster: Cluster, settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(FailedDependency, match=r"The cluster did not start on spark://127.0.0.1:\d+. See "):
         Cluster(tmp_path, settings.cache, port=cluster.port, page_port=cluster.page_port).start(1)
+
+
+def test_the_command_prints_what_makes_drivers_the_clusters_and_ends_it_when_told(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "jars").symlink_to(settings.cache / "jars")
+    ports = ["--port", str(free_port()), "--page-port", str(free_port()), "--workers", "1", "--memory", "512m"]
+    command = subprocess.Popen(
+        [sys.executable, "-m", "smallcaps.cli.app", "cluster", *ports],
+        env={**os.environ, "SMALLCAPS_CACHE": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert command.stdout is not None
+    lines = [command.stdout.readline().strip() for _ in range(3)]
+    told = dict(line.removeprefix("export ").split("=", 1) for line in lines)
+    assert told["SMALLCAPS_SPARK__MASTER"] == f"spark://127.0.0.1:{ports[1]}"
+    assert (Path(told["SPARK_CONF_DIR"]) / "spark-defaults.conf").is_file()
+    command.terminate()
+    _, said = command.communicate(timeout=60)
+    assert command.returncode == 0
+    assert "the master's page is http://127.0.0.1:" in said.replace("\n", " ")
+
+
+def test_history_without_event_logs_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SMALLCAPS_CACHE", str(tmp_path))
+    assert main(["history"]) == 2
+    assert "SMALLCAPS_SPARK__EVENTS=FOLDER" in capsys.readouterr().err.replace("\n", "")
+    assert main(["history", "--events", str(tmp_path / "nowhere")]) == 2
