@@ -18,6 +18,9 @@ EKS_CORE_HOUR = 0.192 / 4 + 0.01012
 """An m6i.xlarge on demand, and what EMR on EKS takes for a vCPU, $."""
 SLACK = 2.0
 """What shuffle, S3 and idle executors may add."""
+LIVE_CORES, LIVE_HOURS, MSK_HOUR = 4, 16, 0.75
+"""Landing, detection and scoring of 5,000 messages a second took two cores with broker and feed (live_latency.py), doubled; from
+04:00 to 20:00 New York; MSK Serverless' cluster, $, without its partitions and gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,16 @@ class Work:
 
 
 WORK = (
-    Work("ticks into bronze", 54_600_000, 40.8, 65_000_000, "flatfiles.py --times 10"),
-    Work("trades refined", REFINE_TRADES_ROWS, REFINE_TRADES_SECONDS, 15_000_000, "refine.py"),
-    Work("quotes refined", REFINE_QUOTES_ROWS, REFINE_QUOTES_SECONDS, 50_000_000, "refine.py"),
+    Work("ticks into bronze", 54_600_000, 40.8, 650_000_000, "flatfiles.py --times 10"),
+    Work("trades refined", 2_616_780, 9.11, 15_000_000, "refine.py MARKET --times 60 --rounds 1"),
+    Work("quotes refined", 4_085_820, 9.41, 50_000_000, "refine.py MARKET --times 60 --rounds 1"),
+    Work("minutes of trades", 2_616_780, 5.88, 15_000_000, "refine.py MARKET --times 60 --rounds 1"),
     Work("minute detectors", 14_996_652, 63.9, 1_200_000, "detectors.py --times 5"),
     Work("tape speed", 2_460_507, 4.4, 15_000_000, "detectors.py --trades"),
     Work("trades meet quotes", 50_000_000, 10.6, 50_000_000, "as_of.py"),
 )
-"""Small caps: 4,000 names, 1.2 million minute bars, a tenth of the market's 150 million trades and 500 million quotes."""
+"""Small caps: 4,000 names, 1.2 million minute bars, a tenth of the market's 150 million trades and 500 million quotes, which are
+all read."""
 
 
 def main() -> None:
@@ -62,6 +67,9 @@ def main() -> None:
         hours = sum(one.core_hours(sessions) for one in WORK)
         emr, eks = hours * EMR_CORE_HOUR, hours * EKS_CORE_HOUR
         print(f"| {name} | {hours:,.1f} | {emr:,.2f} | {eks:,.2f} | {SLACK * eks:,.2f} to {SLACK * emr:,.2f} |")
+    live = LIVE_CORES * LIVE_HOURS
+    price = live * EKS_CORE_HOUR + LIVE_HOURS * MSK_HOUR
+    print(f"| a live day | {live:,.1f} | – | {price:,.2f} with Kafka | |")
 
 
 if __name__ == "__main__":

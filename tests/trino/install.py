@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 
 VERSION = "476"
-SHA256 = "cfd5accde17e8ebd251eeeb78aed1f490e77bb3a164d95a0f454bf8a7c1cbd3f"
+SHA256 = "cfd5accde17e8ebd251eeeb78aed1f490e77bb3a164d95a0f454bf8a7c1cbd3f"  # pragma: allowlist secret
 ORIGIN = "https://repo1.maven.org/maven2/io/trino/trino-server"
 NAME = f"trino-server-{VERSION}"
 KEPT = (f"{NAME}/lib/", f"{NAME}/plugin/delta-lake/", f"{NAME}/LICENSE", f"{NAME}/NOTICE")
