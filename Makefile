@@ -28,7 +28,7 @@ $(READY): requirements.lock setup.py conf/jars.lock
 
 platform-demo: $(READY) $(TERRAFORM) $(AIRFLOW_READY) ## Run the daily DAG for three sessions on a cluster, S3, Airflow and Terraform of this machine
 	@mkdir -p lake/platform
-	$(BIN)/python -m smallcaps.platform_demo lake/platform
+	$(BIN)/python -m smallcaps.platform.demo lake/platform
 
 notebooks: $(READY) ## Run the notebooks on the demo's lake, in Jupyter; pages in lake/notebooks
 	$(BIN)/python notebooks/render.py lake/notebooks event_study explore_events microstructure_of_an_event train_and_compare_models

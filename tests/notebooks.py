@@ -3,7 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from smallcaps.platform_demo import script
+from smallcaps.platform.checkout import script
 from tests.conftest import REPOSITORY
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from smallcaps.lake.access import ROLES
-from smallcaps.platform_demo import script
+from smallcaps.platform.checkout import script
 from tests.airflow.environment import AIRFLOW, AIRFLOW_PYTHON
 from tests.conftest import REPOSITORY
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smallcaps import platform_demo
+from smallcaps.platform import demo
 
 
 @pytest.mark.slow
@@ -12,8 +12,8 @@ from smallcaps import platform_demo
 def test_the_daily_dag_fills_the_lake_on_a_cluster_whoever_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(platform_demo, "MARKET", platform_demo.MARKET | {"tick-days": "1"})
-    assert platform_demo.main(tmp_path) == 0
+    monkeypatch.setattr(demo, "MARKET", demo.MARKET | {"tick-days": "1"})
+    assert demo.main(tmp_path) == 0
     shown = capsys.readouterr().out
     assert "the daily DAG of 2026-10-16: success" in shown
     for table in (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from smallcaps.platform_demo import CREDENTIALS, aws_server
+from smallcaps.platform.aws import CREDENTIALS, aws_server
 from tests.conftest import INTERPRETED, SAMPLE
 from tests.s3 import s3_store
 

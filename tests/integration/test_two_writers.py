@@ -14,7 +14,7 @@ import pytest
 
 from smallcaps.lake import declared
 from smallcaps.lake.files import storage_options
-from smallcaps.platform_demo import aws_server
+from smallcaps.platform.aws import aws_server
 from tests.conftest import INTERPRETED
 from tests.integration.writer import CONTROL, TABLE
 from tests.s3 import Put, s3_proxy, s3_store

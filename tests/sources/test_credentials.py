@@ -7,7 +7,7 @@ import boto3
 import pytest
 
 from smallcaps.errors import BadInput, FailedDependency
-from smallcaps.platform_demo import aws_server
+from smallcaps.platform.aws import aws_server
 from smallcaps.sources.polygon.credentials import FRED_VARIABLES, VARIABLES, Key, read_key
 
 SECRETS = {

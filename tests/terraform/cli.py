@@ -1,6 +1,6 @@
 """Terraform as `terraform/local.py` runs it."""
 
-from smallcaps.platform_demo import script
+from smallcaps.platform.checkout import script
 from tests.conftest import REPOSITORY
 
 local = script("local", REPOSITORY / "terraform")

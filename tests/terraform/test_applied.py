@@ -26,7 +26,10 @@ from smallcaps.labels.barriers import label_events
 from smallcaps.lake import REGISTRY, Lake, declared
 from smallcaps.lake.access import ROLES, Role
 from smallcaps.lake.files import storage_options
-from smallcaps.platform_demo import KILLED_AT_WORK, VENDOR_KEY, Faults, Platform, open_bucket, platform, read_back
+from smallcaps.platform.aws import open_bucket
+from smallcaps.platform.demo import VENDOR_KEY, Platform, platform
+from smallcaps.platform.faults import KILLED_AT_WORK, Faults
+from smallcaps.platform.readers import read_back
 from smallcaps.refine.job import refine
 from smallcaps.sources.polygon.bucket import Folder
 from smallcaps.sources.simulator.layout import tape_days
