@@ -31,6 +31,7 @@ platform-demo: $(READY) $(TERRAFORM) $(AIRFLOW_READY) ## Run the daily DAG for t
 	$(BIN)/python -m smallcaps.platform.demo lake/platform
 
 notebooks: $(READY) ## Run the notebooks on the demo's lake, in Jupyter; pages in lake/notebooks
+	@test -n "$$SMALLCAPS_LAKE" -o -d lake/gold/events || { echo "There is no lake to look at: run make demo first" >&2; exit 2; }
 	$(BIN)/python notebooks/render.py lake/notebooks event_study explore_events microstructure_of_an_event train_and_compare_models
 
 cluster: $(READY) ## Run a Spark cluster on this machine until interrupted: a master and two workers
@@ -70,7 +71,7 @@ test: $(SEQUENCE) $(TERRAFORM) $(AIRFLOW_READY) ## Run all tests
 test-fast: $(SEQUENCE) $(TERRAFORM) $(AIRFLOW_READY) ## Run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
 
-test-long: $(SEQUENCE) $(AIRFLOW_READY) ## Run the tests that take too long for every run, in some 20 minutes
+test-long: $(SEQUENCE) $(TERRAFORM) $(AIRFLOW_READY) ## Run the tests that take too long for every run, in some 40 minutes
 	$(BIN)/python -m pytest -m long
 
 $(TRINO): requirements-trino.lock tests/trino/install.py $(READY)
@@ -85,6 +86,7 @@ guarantees: $(SEQUENCE) ## Hold at full size what the tests hold at a smaller on
 	$(BIN)/python -m pytest -m guarantee --full-size
 
 wheel: $(READY) ## Build the wheel into dist/, for the image (Dockerfile) or an environment that is packed for a cluster
+	rm -rf build
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir=dist .
 
 check: $(READY) ## Style, bandit's rules, types, rooms, secrets

@@ -2,8 +2,9 @@
 
 python benchmarks/cost.py
 
-Each rate names the command that measured it; docs/performance.md and docs/operations.md have its figures. Volumes are those that
-the design plans for. Prices are list prices of us-east-1, put down from memory: look before you rely on them.
+Each rate names the command that measured it. Volumes are those that the design plans for. Bars into bronze, daily detectors,
+features, labels and models are left out: they are small beside ticks, or were not measured by row. Prices are list prices of
+us-east-1, put down from memory: look before you rely on them.
 """
 
 from dataclasses import dataclass

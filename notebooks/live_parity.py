@@ -21,7 +21,7 @@ known = lake.register()
 
 # MAGIC %md
 # MAGIC ## The day
-# MAGIC The last one of which alerts landed, unless `DAY` names another.
+# MAGIC The last one of which alerts landed, unless `DAY` is another, a `date`.
 
 # COMMAND ----------
 

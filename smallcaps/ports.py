@@ -2,6 +2,8 @@
 
 import socket
 
+from smallcaps.errors import FailedDependency
+
 HOST = "127.0.0.1"
 
 
@@ -10,3 +12,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def require_free(*ports: int) -> None:
+    """Raises FailedDependency where somebody listens on one of these ports of the loopback."""
+    for port in ports:
+        with socket.socket() as probe:
+            # A server that has just ended leaves its port behind for a while, which keeps no other from it.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError as error:
+                raise FailedDependency(
+                    f"Another program listens on {HOST}:{port}. Stop it, or choose another port."
+                ) from error

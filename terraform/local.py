@@ -9,8 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +37,9 @@ class TerraformFailed(Exception):
 
 @dataclass(frozen=True)
 class Terraform:
-    """The commands of one environment in a copy of `terraform/`; `environment` is added to the shell's variables."""
+    """The commands of one environment in a copy of `terraform/`."""
 
     root: Path
-    environment: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """What a command prints. Raises TerraformFailed where its exit code is not `code`, or there is no Terraform."""
@@ -52,7 +50,7 @@ class Terraform:
         done = subprocess.run(
             [binary, *arguments],
             cwd=self.root,
-            env={**os.environ, **variables, **self.environment},
+            env={**os.environ, **variables},
             capture_output=True,
             text=True,
             check=False,
@@ -74,8 +72,8 @@ class Terraform:
         return dict(json.loads(self.run("output", "-json"))["lakehouse"]["value"])
 
 
-def copied(name: str, folder: Path, environment: Mapping[str, str] | None = None) -> Terraform:
+def copied(name: str, folder: Path) -> Terraform:
     """The environment of that name, in a copy under `folder`."""
     copy = folder / "terraform"
     shutil.copytree(TERRAFORM, copy, ignore=shutil.ignore_patterns(".terraform", "__pycache__"))
-    return Terraform(copy / "environments" / name, environment or {})
+    return Terraform(copy / "environments" / name)

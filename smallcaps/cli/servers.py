@@ -16,22 +16,26 @@ from smallcaps.errors import BadInput
 from smallcaps.spark.cluster import Cluster
 from smallcaps.spark.history import history
 
-CLUSTER = "cluster"
-"""Folder of the cluster's files in the cache."""
+MASTER_PORT = 7077
+
+
+def _folder(cache: Path, port: int) -> Path:
+    """Where the files of the cluster on this port lie."""
+    return cache / f"cluster-{port}"
 
 
 def cluster_command(
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     cores: Annotated[int, typer.Option(min=1, help="Tasks at a time, of each worker.")] = 1,
     memory: Annotated[str, typer.Option(help="Memory of each worker's executor.")] = "2g",
-    port: Annotated[int, typer.Option(help="Of the master.")] = 7077,
+    port: Annotated[int, typer.Option(help="Of the master.")] = MASTER_PORT,
     page_port: Annotated[int, typer.Option(help="Of the master's page.")] = 8081,
 ) -> None:
     """Run a standalone Spark cluster on this machine, until interrupted, and print what makes jobs run on it."""
     settings = load_settings()
     with (
         _until_told() as told,
-        Cluster(settings.cache / CLUSTER, settings.cache, cores, memory, port, page_port) as cluster,
+        Cluster(_folder(settings.cache, port), settings.cache, cores, memory, port, page_port) as cluster,
     ):
         cluster.start(workers)
         for name, value in cluster.told.items():
@@ -49,7 +53,7 @@ def history_command(
 ) -> None:
     """Show what Spark did in jobs that have ended, by their event logs, until interrupted."""
     settings = load_settings()
-    of_cluster = settings.cache / CLUSTER / "events"
+    of_cluster = _folder(settings.cache, MASTER_PORT) / "events"
     place = events or settings.spark.events or (str(of_cluster) if of_cluster.is_dir() else None)
     if place is None:
         raise BadInput(
@@ -64,9 +68,9 @@ def history_command(
 
 @contextmanager
 def _until_told() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set."""
+    """An event that Ctrl-C, SIGTERM and the terminal's end set."""
     told = threading.Event()
-    before = {one: signal.signal(one, lambda *_: told.set()) for one in (signal.SIGTERM, signal.SIGINT)}
+    before = {one: signal.signal(one, lambda *_: told.set()) for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         yield told
     finally:

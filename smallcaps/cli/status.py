@@ -30,10 +30,10 @@ def status_command(
     with working("status", lake.spark):
         tables = health(lake, list(REGISTRY) if name is None else [declared(name).name])
         runs = last_runs(lake)
-    now = datetime.now(UTC)
     if prometheus:
-        sys.stdout.write(exposition(metrics(tables, runs, now), PREFIX))
+        sys.stdout.write(exposition(metrics(tables, runs), PREFIX))
         return
+    now = datetime.now(UTC)
     output.print(_tables(tables, now))
     if name is None:
         output.print(_jobs(runs, now))

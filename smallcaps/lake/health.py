@@ -45,7 +45,7 @@ class LastRun:
 def health(lake: Lake, tables: Sequence[str]) -> list[Health]:
     """How those of `tables` are that were written."""
     there = [name for name in tables if lake.exists(name)]
-    aged = {one.table: max(1, len(one.days)) for one in stale(lake)}
+    aged = {one.table: max(1, len(one.days)) for one in stale(lake, there)}
     judged = {state.table: state for state in latest_states(lake)}
     found = []
     for name in there:
@@ -74,7 +74,7 @@ def last_runs(lake: Lake) -> list[LastRun]:
     ]
 
 
-def metrics(tables: Sequence[Health], runs: Sequence[LastRun], now: datetime) -> list[Metric]:
+def metrics(tables: Sequence[Health], runs: Sequence[LastRun]) -> list[Metric]:
     """The same as gauges."""
 
     def of_tables(name: str, words: str, values: Iterable[float]) -> Metric:
@@ -82,22 +82,22 @@ def metrics(tables: Sequence[Health], runs: Sequence[LastRun], now: datetime) ->
         return Metric(f"table_{name}", "gauge", words, list(zip(labels, values, strict=True)))
 
     def of_jobs(name: str, words: str, values: Iterable[float]) -> Metric:
-        labels: list[Labels] = [{"job": one.job} for one in runs]
+        labels: list[Labels] = [{"smallcaps_job": one.job} for one in runs]
         return Metric(f"job_{name}", "gauge", words, list(zip(labels, values, strict=True)))
 
     unmet = [len(one.stopped) + len(one.warned) for one in tables]
     rows: list[tuple[Labels, float]] = [
-        ({"job": one.job, "rows": kind}, count) for one in runs for kind, count in one.rows.items()
+        ({"smallcaps_job": one.job, "rows": kind}, count) for one in runs for kind, count in one.rows.items()
     ]
     return [
         of_tables("rows", "Rows", [one.size.rows for one in tables]),
         of_tables("files", "Files of the version that there is now", [one.size.files for one in tables]),
         of_tables("bytes", "Their bytes", [one.size.bytes for one in tables]),
-        of_tables("age_seconds", "Since the last commit", [(now - one.written_at).total_seconds() for one in tables]),
+        of_tables("written_timestamp_seconds", "Of the last commit", [one.written_at.timestamp() for one in tables]),
         of_tables("stale_days", "Days made of rows that have changed since", [one.stale for one in tables]),
         of_tables("failed_expectations", "Not met by what was last to be written", unmet),
         of_jobs("succeeded", "Whether the last run did", [one.outcome == "succeeded" for one in runs]),
         of_jobs("seconds", "How long the last run took", [one.seconds for one in runs]),
-        of_jobs("age_seconds", "Since it ended", [(now - one.ended_at).total_seconds() for one in runs]),
+        of_jobs("ended_timestamp_seconds", "When it ended", [one.ended_at.timestamp() for one in runs]),
         Metric("job_rows", "gauge", "Rows of it: in, kept and quarantined", rows),
     ]

@@ -37,8 +37,7 @@ def lineage_events(runs: Iterable[Row], root: str) -> Iterator[dict[str, Any]]:
         ended = began + timedelta(seconds=run.duration_seconds)
         inputs = [_dataset(root, one.table, one.version) for one in run.inputs if one.version != ABSENT]
         outputs = [
-            _dataset(root, one.table, one.version)
-            | {"outputFacets": _facets(outputStatistics={"rowCount": one.rows if one.rows is not None else 0})}
+            _dataset(root, one.table, one.version) | {"outputFacets": _facets(outputStatistics={"rowCount": one.rows})}
             for one in run.outputs
         ]
         failed = run.outcome != "succeeded"

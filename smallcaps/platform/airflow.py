@@ -2,15 +2,16 @@
 
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from smallcaps.errors import FailedDependency
 from smallcaps.platform.checkout import REPOSITORY, script
@@ -76,10 +77,15 @@ class Scheduler:
             return database.execute(query, values).fetchall()
 
     def stop(self) -> None:
-        """End them, whatever they are at."""
+        """End them and all that they have started, whatever they are at."""
+        # Tasks are in groups of processes of their own.
+        begun = [child for one in self.processes for child in psutil.Process(one.pid).children(recursive=True)]
         for process in self.processes:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
+        for child in begun:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
         self.processes = []
 
 
@@ -87,6 +93,8 @@ def scheduler(folder: Path, told: Mapping[str, str], jars: str, master: str) -> 
     """Airflow with its database in `folder`, ready to be started; jobs go to `master`."""
     local = script("local", REPOSITORY / "airflow")
     own = local.environment(folder, jars, free_port(), master, {**os.environ, **told})
-    airflow = Scheduler(folder, {**own, **told, "AIRFLOW__SMALLCAPS__DRIVER_MEMORY": "1g"})
+    # A run that is due by the clock would wait for files of a real day, and those that are asked for behind it.
+    fixed = {"AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False", "AIRFLOW__SMALLCAPS__DRIVER_MEMORY": "1g"}
+    airflow = Scheduler(folder, {**own, **told, **fixed})
     local.prepare(str(AIRFLOW), airflow.told)
     return airflow

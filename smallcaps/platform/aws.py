@@ -47,5 +47,7 @@ def open_bucket(outputs: Mapping[str, Any]) -> Iterator[None]:
     bucket, s3 = outputs["buckets"]["lake"], boto3.client("s3")
     policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
     s3.delete_bucket_policy(Bucket=bucket)
-    yield
-    s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+    try:
+        yield
+    finally:
+        s3.put_bucket_policy(Bucket=bucket, Policy=policy)

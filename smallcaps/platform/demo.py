@@ -5,6 +5,7 @@ and a driver are killed on the way, and other engines read what is then in the b
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from smallcaps.platform.faults import KILLED_AT_WORK, Faults
 from smallcaps.platform.readers import READERS, read_back
 from smallcaps.sources.simulator.layout import tape_days
 from smallcaps.sources.simulator.server import ACCESS_KEY, running
+from smallcaps.spark import session_jars
 from smallcaps.spark.cluster import Cluster
 
 MARKET = {
@@ -35,7 +37,9 @@ MARKET = {
     **{"tick-days": "3", "tick-symbols": "3", "episodes": "150"},
 }
 """Options of `smallcaps simulate build`."""
-VENDOR_KEY = "key-of-the-simulated-vendor"
+VENDOR_KEY, VENDOR_SECRET = "key-of-the-simulated-vendor", "secret-of-the-simulated-vendor"  # pragma: allowlist secret
+FILLED = ("events", "core_manifest", "event_features", "event_sequences", "event_labels")
+"""Tables of gold that the daily DAG fills."""
 Tell = Callable[[str], None]
 
 
@@ -77,7 +81,7 @@ def platform(folder: Path, cache: Path, market: Path, dags: Path, tell: Tell) ->
             JAVA_TOOL_OPTIONS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
             POLYGON_API_KEY=VENDOR_KEY,
             POLYGON_S3_ACCESS_KEY_ID=ACCESS_KEY,
-            POLYGON_S3_SECRET_ACCESS_KEY="unverified",  # noqa: S106 - the simulated vendor looks at none  # pragma: allowlist secret
+            POLYGON_S3_SECRET_ACCESS_KEY=VENDOR_SECRET,
         )
         tell(f"the simulated vendor at {vendor.origin}")
         cluster = parts.enter_context(Cluster(folder / "cluster", cache)).start()
@@ -85,7 +89,8 @@ def platform(folder: Path, cache: Path, market: Path, dags: Path, tell: Tell) ->
         tell(f"{len(cluster.workers)} workers at {cluster.url}; the master's page is {cluster.page}")
         path = f"{REPOSITORY / 'airflow' / 'dags'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         told = {"AIRFLOW__CORE__DAGS_FOLDER": str(dags), "PYTHONPATH": path}
-        airflow = scheduler(folder / "airflow", told, "", cluster.url)
+        jars = ",".join(map(str, session_jars(load_settings("local"))))
+        airflow = scheduler(folder / "airflow", told, jars, cluster.url)
         parts.callback(airflow.stop)
         airflow.start(script("local", REPOSITORY / "airflow").PROCESSES)
         tell("Airflow's scheduler knows the DAGs")
@@ -128,8 +133,13 @@ def main(folder: Path) -> int:
         for one in found:
             table.add_row(one.table, *(f"{one.rows[reader]:,}" for reader in READERS), one.location)
         console.print(table)
-    return 0 if fine and len(faults.done) == len(KILLED_AT_WORK) and all(one.agree for one in found) else 1
+    filled = {one.table for one in found if one.agree and all(one.rows.values())}
+    return (
+        0 if fine and len(faults.done) == len(KILLED_AT_WORK) and filled >= {f"gold.{name}" for name in FILLED} else 1
+    )
 
 
 if __name__ == "__main__":
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda *_: sys.exit(1))
     sys.exit(main(Path(sys.argv[1]).resolve()))

@@ -9,7 +9,7 @@ from smallcaps.platform.checkout import REPOSITORY
 from smallcaps.spark.cluster import Cluster
 
 EXECUTOR, SUBMIT = "org.apache.spark.executor.CoarseGrainedExecutorBackend", "org.apache.spark.deploy.SparkSubmit"
-BUSY_SECONDS = 8.0
+BUSY_SECONDS = 5.0
 """Of processor time after which a Java is at work, no longer starting."""
 KILLED_AT_WORK = {"refine": "executor", "detect_intraday": "worker", "label": "driver"}
 """What is killed, once each, while a job works."""
@@ -36,13 +36,14 @@ class Faults:
             ]
             if not (executors if victim != "driver" else _works(driver, SUBMIT)):
                 continue
-            if victim == "driver":
-                driver.kill()
-            elif victim == "executor":
-                executors[0][1].kill()
-            else:
-                executors[0][0].kill()
-            self.done.append(job)
+            with suppress(psutil.NoSuchProcess):
+                if victim == "driver":
+                    driver.kill()
+                elif victim == "executor":
+                    executors[0][1].kill()
+                else:
+                    executors[0][0].kill()
+                self.done.append(job)
 
 
 def driver_of(job: str, lake: str) -> psutil.Process | None:

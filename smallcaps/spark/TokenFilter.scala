@@ -7,12 +7,14 @@ import jakarta.servlet.http.{HttpServletRequest, HttpServletResponse}
 
 /** Spark's web pages for whoever has the token: in `?token=`, in the cookie that this leaves, or as `Authorization: Bearer`. */
 class TokenFilter extends Filter {
-  private val cookie = "smallcaps-spark"
-  private var token = ""
+  private var token, cookie = ""
 
   override def init(settings: FilterConfig): Unit = {
     token = settings.getInitParameter("token")
     require(token != null && token.nonEmpty, "spark.smallcaps.TokenFilter.param.token is not set")
+    // Cookies know no ports: each token has its own.
+    val digest = MessageDigest.getInstance("SHA-256").digest(token.getBytes("UTF-8"))
+    cookie = s"smallcaps-${digest.take(4).map("%02x".format(_)).mkString}"
   }
 
   override def doFilter(request: ServletRequest, response: ServletResponse, chain: FilterChain): Unit = {

@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from smallcaps.errors import FailedDependency
-from smallcaps.ports import HOST, free_port
+from smallcaps.ports import HOST, free_port, require_free
 from smallcaps.spark.daemons import configure, start, stop
-from smallcaps.spark.jars import fetch_jars
 from smallcaps.spark.java import require_java
-from smallcaps.spark.log_store import log_store_jar
 
 START_SECONDS = 120.0
 
@@ -57,14 +55,13 @@ class Cluster:
         return {
             "SPARK_CONF_DIR": str(self.folder / "conf"),
             "SMALLCAPS_SPARK__MASTER": self.url,
-            "SMALLCAPS_SPARK__JARS": "false",
         }
 
     def start(self, workers: int = 2) -> "Cluster":
-        """Start it and wait until the workers have come. Raises FailedDependency where they do not."""
+        """Start it and wait until the workers have come. Raises FailedDependency where they do not, or a port is taken."""
         require_java()
         self.port, self.page_port = self.port or free_port(), self.page_port or free_port()
-        jars = [*fetch_jars(self.cache), log_store_jar(self.cache)]
+        require_free(self.port, self.page_port)
         events = self.folder / "events"
         events.mkdir(parents=True, exist_ok=True)
         self._token = configure(
@@ -78,8 +75,6 @@ class Cluster:
                 "spark.master.rest.enabled": "false",
                 "spark.driver.host": HOST,
                 "spark.driver.bindAddress": HOST,
-                # All are on one machine: executors need not be sent what is there.
-                "spark.jars": ",".join(f"local:{jar}" for jar in jars),
                 "spark.executor.memory": self.memory,
                 "spark.eventLog.enabled": "true",
                 "spark.eventLog.dir": events.resolve().as_uri(),
@@ -87,7 +82,11 @@ class Cluster:
         )
         addresses = ("--host", HOST, "--port", str(self.port), "--webui-port", str(self.page_port))
         self._master = [start(self.folder, "master.Master", *addresses)]
-        self.add_workers(workers)
+        try:
+            self.add_workers(workers)
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def add_workers(self, workers: int) -> None:
@@ -100,7 +99,6 @@ class Cluster:
         deadline = time.monotonic() + START_SECONDS
         while len(self.alive()) < wanted:
             if time.monotonic() > deadline or self._master[0].poll() is not None:
-                self.stop()
                 raise FailedDependency(f"The cluster did not start on {self.url}. See {self.folder}/logs.")
             time.sleep(0.2)
 
@@ -111,7 +109,7 @@ class Cluster:
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the master's own page
                 said = json.loads(answer.read())
-        except (OSError, HTTPException):
+        except (OSError, HTTPException, ValueError):
             return []
         return [worker for worker in said["workers"] if worker["state"] == "ALIVE"]
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from smallcaps.errors import FailedDependency
-from smallcaps.ports import HOST, free_port
+from smallcaps.ports import HOST, free_port, require_free
 from smallcaps.spark.daemons import configure, start, stop
-from smallcaps.spark.jars import fetch_jars
+from smallcaps.spark.jars import fetch_jars, locked_jars
 from smallcaps.spark.java import require_java
-from smallcaps.spark.session import event_logs
+from smallcaps.spark.session import event_logs, s3_options
 
 START_SECONDS = 60.0
 
@@ -20,13 +20,16 @@ START_SECONDS = 60.0
 def history(events: str, folder: Path, cache: Path, port: int = 0) -> Iterator[str]:
     """The server for the logs under `events` (a folder, or s3a://), its own files in `folder`; yields its page, with the token.
 
-    Raises FailedDependency where it does not start.
+    Raises FailedDependency where it does not start, or the port is taken.
     """
     require_java()
     port = port or free_port()
-    # Spark's network library is another version than the one among these.
-    jars = [jar for jar in fetch_jars(cache) if not jar.name.startswith("netty")] if "://" in events else []
-    told = {"spark.history.fs.logDirectory": event_logs(events), "spark.history.ui.port": str(port)}
+    require_free(port)
+    # Spark has its own version of the network library that is among these.
+    jars = (
+        fetch_jars(cache, [jar.artifact for jar in locked_jars() if jar.group != "io.netty"]) if "://" in events else []
+    )
+    told = {"spark.history.fs.logDirectory": event_logs(events), "spark.history.ui.port": str(port), **s3_options()}
     token = configure(folder, cache, told, jars)
     server = start(folder, "history.HistoryServer")
     try:

@@ -83,13 +83,7 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
             # Where the class path is another one Java reads the classes as ever, and need not say so on stdout.
             java += f" -XX:SharedArchiveFile={archive} -Xlog:cds*=off:stdout"
         options["spark.driver.extraJavaOptions"] = java
-    if endpoint := s3_endpoint():
-        # A server other than Amazon's, with buckets in the path; pyarrow's side is `lake.files`.
-        options |= {
-            "spark.hadoop.fs.s3a.endpoint": endpoint,
-            "spark.hadoop.fs.s3a.endpoint.region": s3_region(),
-            "spark.hadoop.fs.s3a.path.style.access": True,
-        }
+    options |= s3_options()
     if settings.spark.events is not None:
         options |= {"spark.eventLog.enabled": True, "spark.eventLog.dir": event_logs(settings.spark.events)}
     if settings.spark.jars:
@@ -128,8 +122,19 @@ def batches_of(spark: SparkSession, most_bytes: int) -> Iterator[None]:
         yield
 
 
+def s3_options() -> dict[str, str]:
+    """What Spark is told of an S3 server other than Amazon's, with buckets in the path; pyarrow's side is `lake.files`."""
+    if (endpoint := s3_endpoint()) is None:
+        return {}
+    return {
+        "spark.hadoop.fs.s3a.endpoint": endpoint,
+        "spark.hadoop.fs.s3a.endpoint.region": s3_region(),
+        "spark.hadoop.fs.s3a.path.style.access": "true",
+    }
+
+
 def event_logs(place: str) -> str:
-    """Where event logs lie, as Spark wants it: a folder is made and becomes a URL."""
+    """Where event logs lie, as Spark wants it: a folder is made and becomes a URL, a place on S3 has to be there."""
     if "://" in place:
         return place
     Path(place).mkdir(parents=True, exist_ok=True)

@@ -7,11 +7,14 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 
+from smallcaps.config import Settings
 from smallcaps.platform.aws import CREDENTIALS, aws_server
+from smallcaps.spark.history import history
 from tests.conftest import INTERPRETED, SAMPLE
 from tests.s3 import s3_store
 
@@ -34,6 +37,7 @@ SETTINGS = {
     # Few rows: what takes long is what is asked of S3.
     "SMALLCAPS_SPARK__CONF": json.dumps(INTERPRETED),
     "SMALLCAPS_SPARK__SHUFFLE_PARTITIONS": "1",
+    "SMALLCAPS_SPARK__EVENTS": "s3a://lake/events",
 }
 PROGRAM = """
 import json, sys
@@ -43,7 +47,9 @@ for command in json.loads(sys.argv[1]):
 """
 
 
-def test_a_lake_on_s3_is_filled_from_files_on_s3(tmp_path: Path) -> None:
+def test_a_lake_on_s3_is_filled_from_files_on_s3_and_leaves_its_event_log_there(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with aws_server() as environment:
         _fill(environment)
         done = subprocess.run(
@@ -53,6 +59,13 @@ def test_a_lake_on_s3_is_filled_from_files_on_s3(tmp_path: Path) -> None:
             text=True,
             check=False,
         )
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        with history("s3a://lake/events", tmp_path, settings.cache) as page:
+            address, _, token = page.partition("/?")
+            with urllib.request.urlopen(f"{address}/api/v1/applications?{token}", timeout=30) as answer:
+                logged = json.loads(answer.read())
+    assert [application["name"] for application in logged] == ["smallcaps"]
     said = done.stdout + done.stderr
     codes = [json.loads(line)["code"] for line in done.stdout.splitlines() if line.startswith('{"code"')]
     assert codes == [0, 0, 0, 0, 0, 2, 2], said
@@ -69,8 +82,8 @@ def test_a_lake_on_s3_is_filled_from_files_on_s3(tmp_path: Path) -> None:
 def _fill(environment: dict[str, str]) -> None:
     """The vendor's bucket with three days of the sample, and an empty one for the lake."""
     store = s3_store(environment)
-    for bucket in ("vendor", "lake"):
-        store.create_dir(bucket)
+    for folder in ("vendor", "lake", "lake/events"):
+        store.create_dir(folder)
     files = [SAMPLE / "splits.csv"]
     files += [path for day in DAYS for path in (SAMPLE / "us_stocks_sip" / "day_aggs_v1").rglob(f"{day}.csv.gz")]
     assert len(files) == len(DAYS) + 1

@@ -1,4 +1,6 @@
-"""The wheel, where there is no checkout: its command runs, and so does a job on a cluster whose executors have it alone."""
+"""The wheel, where there is no checkout: its command runs, and so does a job on a cluster whose executors have it by a packed
+environment. What it depends on is not packed: the environment points to the pinned packages of this one.
+"""
 
 import os
 import shutil

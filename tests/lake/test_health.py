@@ -56,11 +56,13 @@ def test_the_last_run_of_each_job_is_told(june: Lake) -> None:
         "detect": "failed",
     }
     assert all(timedelta(0) <= now - run.ended_at < timedelta(minutes=5) for run in runs.values())
-    text = exposition(metrics(health(june, [CALENDAR]), last_runs(june), now), PREFIX)
+    text = exposition(metrics(health(june, [CALENDAR]), last_runs(june)), PREFIX)
     lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     assert lines['smallcaps_lake_table_stale_days{table="silver.calendar"}'] == "2.0"
-    assert lines['smallcaps_lake_job_succeeded{job="detect"}'] == "0.0"
-    assert lines['smallcaps_lake_job_succeeded{job="refine"}'] == "1.0"
+    assert lines['smallcaps_lake_job_succeeded{smallcaps_job="detect"}'] == "0.0"
+    assert lines['smallcaps_lake_job_succeeded{smallcaps_job="refine"}'] == "1.0"
+    written = float(lines['smallcaps_lake_table_written_timestamp_seconds{table="silver.calendar"}'])
+    assert 0 <= now.timestamp() - written < 300
 
 
 def test_a_lake_without_a_table_has_nothing_to_tell(lake: Lake) -> None:

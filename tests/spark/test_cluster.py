@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from smallcaps.cli.app import main
@@ -32,6 +33,12 @@ def cluster(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield running
 
 
+def cookie_of(page: str) -> str:
+    """What a page leaves with a browser."""
+    with urllib.request.urlopen(page, timeout=30) as answer:
+        return str(answer.headers["Set-Cookie"]).partition(";")[0]
+
+
 def asked(page: str, **headers: str) -> tuple[int, str]:
     """Status and body."""
     try:
@@ -51,11 +58,12 @@ def test_the_masters_page_is_for_whoever_has_the_token(cluster: Cluster) -> None
     page, _, token = cluster.page.partition("?token=")
     assert asked(page)[0] == 401
     assert asked(f"{page}?token=guess")[0] == 401
-    assert asked(page, Cookie="smallcaps-spark=guess")[0] == 401
+    cookie = cookie_of(cluster.page)
+    assert asked(page, Cookie=f"{cookie.partition('=')[0]}=guess")[0] == 401
     for status, body in (
         asked(cluster.page),
         asked(page, Authorization=f"Bearer {token}"),
-        asked(page, Cookie=f"smallcaps-spark={token}"),
+        asked(page, Cookie=cookie),
     ):
         assert status == 200
         assert "Spark Master" in body
@@ -88,14 +96,25 @@ def test_secrets_are_readable_by_this_user_alone_and_stand_on_no_command_line(cl
     defaults = cluster.folder / "conf" / "spark-defaults.conf"
     assert defaults.stat().st_mode & 0o077 == 0
     settings = dict(line.split(" ", 1) for line in defaults.read_text().splitlines())
-    for process in cluster.workers:
-        command = Path(f"/proc/{process.pid}/cmdline").read_text()
-        assert settings["spark.authenticate.secret"] not in command
-        assert settings["spark.smallcaps.TokenFilter.param.token"] not in command
+    secrets = [settings[name] for name in ("spark.authenticate.secret", "spark.smallcaps.TokenFilter.param.token")]
+    command, environment = [sys.executable, "-c", f"{COUNT}input()"], {**os.environ, **cluster.told}
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as counting:
+        assert counting.stdout is not None
+        assert "counted" in counting.stdout.readline()
+        own = psutil.Process(counting.pid).children(recursive=True)
+        theirs = [child for one in cluster.workers for child in psutil.Process(one.pid).children(recursive=True)]
+        lines = [" ".join(process.cmdline()) for process in (*own, *theirs)]
+        counting.communicate("\n")
+    assert any("SparkSubmit" in line for line in lines)
+    assert any("CoarseGrainedExecutorBackend" in line for line in lines)
+    lines += [Path(f"/proc/{one.pid}/cmdline").read_text() for one in cluster.workers]
+    assert not [line for line in lines for secret in secrets if secret in line]
 
 
 def test_a_cluster_whose_port_is_taken_is_told(cluster: Cluster, settings: Settings, tmp_path: Path) -> None:
-    with pytest.raises(FailedDependency, match=r"The cluster did not start on spark://127.0.0.1:\d+. See "):
+    with pytest.raises(FailedDependency, match=rf"Another program listens on 127.0.0.1:{cluster.port}"):
         Cluster(tmp_path, settings.cache, port=cluster.port, page_port=cluster.page_port).start(1)
 
 
@@ -112,12 +131,14 @@ def test_the_command_prints_what_makes_drivers_the_clusters_and_ends_it_when_tol
         text=True,
     )
     assert command.stdout is not None
-    lines = [command.stdout.readline().strip() for _ in range(3)]
-    told = dict(line.removeprefix("export ").split("=", 1) for line in lines)
-    assert told["SMALLCAPS_SPARK__MASTER"] == f"spark://127.0.0.1:{ports[1]}"
-    assert (Path(told["SPARK_CONF_DIR"]) / "spark-defaults.conf").is_file()
-    command.terminate()
-    _, said = command.communicate(timeout=60)
+    try:
+        lines = [command.stdout.readline().strip() for _ in range(2)]
+        told = dict(line.removeprefix("export ").split("=", 1) for line in lines)
+        assert told["SMALLCAPS_SPARK__MASTER"] == f"spark://127.0.0.1:{ports[1]}"
+        assert (Path(told["SPARK_CONF_DIR"]) / "spark-defaults.conf").is_file()
+    finally:
+        command.terminate()
+        _, said = command.communicate(timeout=60)
     assert command.returncode == 0
     assert "the master's page is http://127.0.0.1:" in said.replace("\n", " ")
 

@@ -65,7 +65,7 @@ def trino_name(of: T.DataType) -> str:
 
 
 def to_milliseconds(one: Any) -> Any:
-    """Instants as Trino has them: rounded to a millisecond."""
+    """Instants as Trino has them: cut to a millisecond."""
     if isinstance(one, dict):
         return {name: to_milliseconds(value) for name, value in one.items()}
     if isinstance(one, list | tuple):
