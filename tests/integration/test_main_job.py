@@ -35,7 +35,8 @@ ENVIRONMENT = {
     "SMALLCAPS_MODELS__GRADIENT_BOOSTING": '{"n_estimators": 10, "max_depth": 2}',
 }
 
-NOTEBOOKS = ("event_study", "explore_events", "microstructure_of_an_event", "train_and_compare_models")
+QUICK = ("event_study", "explore_events", "microstructure_of_an_event")
+NOTEBOOKS = (*QUICK, "train_and_compare_models")
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -401,7 +402,7 @@ def test_there_is_a_notebook_for_each_of_these() -> None:
     assert renderer().names() == sorted([*NOTEBOOKS, "live_parity"])
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS)
+@pytest.mark.parametrize("notebook", QUICK)
 def test_a_notebook_runs_and_shows_tables_and_a_picture(
     root: Path, run: Command, capsys: pytest.CaptureFixture[str], notebook: str
 ) -> None:
