@@ -41,7 +41,7 @@ from tests.notebooks import ran
 from tests.streaming.champions import SHARE, by_batch, play, register, score_all, signals, tell_again
 from tests.streaming.conftest import GRAINS, Market
 
-KILLS, AT_FULL_SIZE = 2, 20
+KILLS, AT_FULL_SIZE = 4, 20
 SEED = 3
 WAYS = [(1, "0 seconds", 100.0), (4, "2 seconds", 200.0), (8, "5 seconds", 1_000.0)]
 """Partitions, trigger, and how many times as fast as it was a day is played."""
