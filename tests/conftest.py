@@ -114,7 +114,7 @@ def private_data() -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that two processes end together."""
-    items.sort(key=lambda item: not {"integration", "test_live_day.py"} & {*item.path.parts})
+    items.sort(key=lambda item: not {"integration", "terraform", "test_live_day.py"} & {*item.path.parts})
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
