@@ -15,6 +15,7 @@ import pytest
 from deltalake import DeltaTable
 
 from smallcaps.config import Settings
+from smallcaps.spark import session_jars
 from smallcaps.spark.cluster import Cluster
 from tests.conftest import REPOSITORY, SAMPLE
 
@@ -75,7 +76,16 @@ def test_a_job_runs_on_a_cluster_whose_executors_have_the_packed_environment_alo
         archive.add(environment, ".")
     shutil.copytree(REPOSITORY / "jobs", jobs)
     arguments = ["--root", str(SAMPLE), "--kinds", "day_aggs_v1", "--from", DAY, "--to", DAY]
-    submit = ["spark-submit", "--archives", f"{packed}#environment", str(jobs / "ingest_flatfiles.py"), *arguments]
+    jars = ",".join(map(str, session_jars(settings)))
+    submit = [
+        "spark-submit",
+        "--jars",
+        jars,
+        "--archives",
+        f"{packed}#environment",
+        str(jobs / "ingest_flatfiles.py"),
+        *arguments,
+    ]
     with Cluster(tmp_path / "cluster", settings.cache).start(1) as cluster:
         # The executors' Python exists in what is unpacked for them and nowhere else.
         python = {

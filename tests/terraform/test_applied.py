@@ -43,6 +43,7 @@ ARROW = {
     "int": pa.int32(),
     "bigint": pa.int64(),
     "boolean": pa.bool_(),
+    "double": pa.float64(),
     "date": pa.date32(),
     "timestamp": pa.timestamp("us", "UTC"),
     "decimal(18,6)": pa.decimal128(18, 6),
