@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pyspark.sql import Row
 
-from smallcaps.lake.registry import REGISTRY, declared
+from smallcaps.lake.registry import REGISTRY
 from smallcaps.lake.runs import ABSENT
 
 PRODUCER = "https://pypi.org/project/smallcaps"
@@ -64,21 +64,15 @@ def _event(kind: str, at: datetime, run: Row, facets: dict[str, Any], inputs: li
 def _dataset(root: str, name: str, version: int) -> dict[str, Any]:
     """A table, named as OpenLineage names files: S3's by bucket and key, this machine's by their path."""
     facets: dict[str, Any] = {"version": {"datasetVersion": str(version)}}
-    path = f"{root}/{declared(name).path}" if name in REGISTRY else f"{root}/{name}"
-    if name in REGISTRY:
-        columns = declared(name).all_columns
-        facets["schema"] = {
-            "fields": [{"name": one.name, "type": one.type, "description": one.described} for one in columns]
-        }
-    parts = urlsplit(path)
-    place = (
-        {"namespace": f"s3://{parts.netloc}", "name": parts.path.lstrip("/")}
-        if parts.netloc
-        else {
-            "namespace": "file",
-            "name": path,
-        }
-    )
+    path = name
+    if (table := REGISTRY.get(name)) is not None:
+        path = table.path
+        fields = [{"name": one.name, "type": one.type, "description": one.described} for one in table.all_columns]
+        facets["schema"] = {"fields": fields}
+    parts = urlsplit(f"{root}/{path}")
+    place = {"namespace": "file", "name": f"{root}/{path}"}
+    if parts.netloc:
+        place = {"namespace": f"s3://{parts.netloc}", "name": parts.path.lstrip("/")}
     return {**place, "facets": _facets(**facets)}
 
 
