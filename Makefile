@@ -8,6 +8,9 @@ TRINO := $(VENV)/.trino
 AIRFLOW := .venv-airflow
 AIRFLOW_READY := $(AIRFLOW)/.ready
 TERRAFORM := $(or $(shell command -v terraform),$(BIN)/terraform)
+# uv takes a third of pip's time. It does not read pip's configuration: where a mirror stands there alone, pip installs.
+install = $(BIN)/uv pip install --quiet --python $(1)/bin/python --require-hashes -r $(2) \
+  || $(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(2)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup sequence terraform airflow demo live-demo platform-demo notebooks cluster history test test-fast test-long test-trino guarantees wheel check lock dictionary clean
@@ -17,10 +20,11 @@ help: ## Show what there is
 
 setup: $(READY) ## Make the environment and fetch the jars (cached; seconds the second time)
 
-$(READY): requirements.lock setup.py conf/jars.lock
+$(READY): requirements-uv.lock requirements.lock setup.py conf/jars.lock
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: install Python 3.11, or run make PYTHON=/path/to/python3.11" >&2; exit 4; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	$(call install,$(VENV),requirements.lock)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/smallcaps doctor
 	@$(BIN)/smallcaps jars >/dev/null
@@ -47,7 +51,7 @@ live-demo: $(READY) ## Replay a simulated session through Kafka: alerts as they 
 	$(BIN)/smallcaps live demo
 
 $(SEQUENCE): requirements-sequence.lock $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-sequence.lock
+	$(call install,$(VENV),requirements-sequence.lock)
 	@touch $(SEQUENCE)
 
 sequence: $(SEQUENCE) ## Add what sequence models need: PyTorch with its CUDA packages, 5 GB
@@ -57,9 +61,9 @@ $(BIN)/terraform: terraform/terraform.lock $(READY)
 
 terraform: $(TERRAFORM) ## Fetch the pinned Terraform, unless there is one on the path
 
-$(AIRFLOW_READY): requirements-airflow.lock
+$(AIRFLOW_READY): requirements-airflow.lock $(READY)
 	@test -x $(AIRFLOW)/bin/python || $(PYTHON) -m venv $(AIRFLOW)
-	$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-airflow.lock
+	$(call install,$(AIRFLOW),requirements-airflow.lock)
 	@touch $(AIRFLOW_READY)
 
 airflow: $(READY) $(AIRFLOW_READY) ## Run Airflow with the DAGs on 127.0.0.1:8080 until interrupted
@@ -75,7 +79,7 @@ test-long: $(SEQUENCE) $(TERRAFORM) $(AIRFLOW_READY) ## Run the tests that take 
 	$(BIN)/python -m pytest -m long
 
 $(TRINO): requirements-trino.lock tests/trino/install.py $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-trino.lock
+	$(call install,$(VENV),requirements-trino.lock)
 	$(BIN)/python tests/trino/install.py $(VENV)/trino
 	@touch $(TRINO)
 
@@ -96,15 +100,17 @@ check: $(READY) ## Style, bandit's rules, types, rooms, secrets
 	$(BIN)/lint-imports
 	git ls-files -z | xargs -0 -r $(BIN)/detect-secrets-hook --baseline .secrets.baseline
 
-lock: ## Pin again what requirements.in asks for (needs uv)
-	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+lock: $(READY) ## Pin again what requirements.in asks for
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --constraint requirements.lock requirements.in --output-file requirements.lock
-	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --constraint requirements.lock requirements-sequence.in --output-file requirements-sequence.lock
-	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --constraint requirements.lock requirements-trino.in --output-file requirements-trino.lock
-	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  requirements-airflow.in --output-file requirements-airflow.lock
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  requirements-uv.in --output-file requirements-uv.lock
 
 dictionary: $(READY) ## Write the data dictionary, what Terraform knows of the tables and Airflow of sessions again
 	$(BIN)/smallcaps tables --markdown > docs/data-dictionary.md
