@@ -155,6 +155,10 @@ def parts(lake: str, broker: Broker, folder: Path) -> Iterator[Parts]:
             started.kill(name)
 
 
+_T=[time.monotonic()]
+def mark(w):
+    n=time.monotonic(); print("MARK",w,round(n-_T[0],1),file=sys.stderr); _T[0]=n
+
 def until(is_so: Callable[[], bool], seconds: float, words: Callable[[], str]) -> None:
     deadline = time.monotonic() + seconds
     while not is_so():
@@ -173,9 +177,10 @@ def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
     commands = {
         "detect": ("live", "detect", "--date", day, "--from-earliest"),
         "land": ("live", "land", "--trigger", "2"),
-        "replay": ("replay", day, "--speed", "400" if full_size else "1500", *DISORDERLY),
+        "replay": ("replay", day, "--speed", "400" if full_size else "3000", *DISORDERLY),
     }
     luck = random.Random(SEED)
+    mark('start')
     with parts(own.lake, broker, tmp_path) as running:
         for name, words in commands.items():
             running.start(name, *words)
@@ -184,11 +189,12 @@ def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
             120,
             lambda: running.said("replay"),
         )
+        mark('first 1000')
         victims = [
+            "replay",
             "detect",
             "land",
             "broker",
-            "replay",
             *luck.choices(["detect", "land", "broker"], k=kills - 4),
         ]
         for victim in victims:
@@ -199,8 +205,10 @@ def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
             else:
                 running.kill(victim)
                 running.start(victim, *commands[victim])
+        mark('kills')
         assert running.running["replay"].wait(300) == 0, running.said("replay")
 
+        mark('replay')
         lake = Lake(own.lake, market.lake.spark)
 
         def is_over() -> bool:
@@ -213,6 +221,7 @@ def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
 
         until(is_over, 300, lambda: f"{running.said('detect')}\n{running.said('land')}\n{landed(lake)} of {sent(own)}")
 
+    mark('over')
     columns = list(next(iter(market.events.values())))
     stands = lake.read("gold.live_events").select(*columns).toArrow().to_pylist()
     assert {event["event_id"]: event for event in stands} == market.events
@@ -221,11 +230,14 @@ def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
     told = lake.read("gold.event_revisions").select("event_id", "revision").collect()
     assert len(told) == len({(row.event_id, row.revision) for row in told})
     assert sum(high for _, high in watermarks(own.kafka, [ALERTS.name]).values()) >= len(told)
+    mark('checks')
     report = parity(lake, own, market.day, GRAINS)
     assert report.differences == 0
     assert report.arrival == compared(market.events, market.events)
+    mark('parity')
     monkeypatch.setenv("SMALLCAPS_LAKE", lake.root)
     assert ran("live_parity")["report"] == report
+    mark("notebook")
 
 
 @dataclass(frozen=True)
@@ -340,6 +352,7 @@ def sent(settings: Settings) -> int:
     return sum(high - low for low, high in watermarks(settings.kafka, PLAYED).values())
 
 
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.slow
 def test_alerts_get_what_the_batch_functions_expect_and_another_champion_takes_over(
     market: Market, broker: Broker, lake: Lake, monkeypatch: pytest.MonkeyPatch
