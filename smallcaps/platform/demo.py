@@ -77,8 +77,9 @@ def platform(folder: Path, cache: Path, market: Path, dags: Path, tell: Tell) ->
             SMALLCAPS_VENDOR__FILES=vendor.origin,
             SMALLCAPS_VENDOR__REQUESTS_PER_SECOND="500",
             SMALLCAPS_SPARK__SHUFFLE_PARTITIONS="2",
-            # A task's Javas live for a minute: the second compiler costs them more than it gains.
-            JAVA_TOOL_OPTIONS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+            # A task's Javas live for a minute: the second compiler costs them more than it gains. The first alone would have a
+            # cache so small that it throws away what it needs again.
+            JAVA_TOOL_OPTIONS="-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC",
             POLYGON_API_KEY=VENDOR_KEY,
             POLYGON_S3_ACCESS_KEY_ID=ACCESS_KEY,
             POLYGON_S3_SECRET_ACCESS_KEY=VENDOR_SECRET,
