@@ -1,5 +1,6 @@
 """One Spark session for the whole run; a lake of its own for every test that asks for one."""
 
+import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -71,9 +72,14 @@ def spark(settings: Settings) -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="session")
 def simulated_market(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's market in a folder: small, with everything in it."""
-    folder = tmp_path_factory.mktemp("simulated") / "market"
-    build_market(spark, SIMULATED, folder)
+    """The demo's market in a folder: small, with everything in it; made once for all processes of a run."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "simulated" / "market"
+    folder.parent.mkdir(exist_ok=True)
+    with (folder.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "settings.json").exists():
+            build_market(spark, SIMULATED, folder)
     return folder
 
 

@@ -19,6 +19,12 @@ from smallcaps.spark.log_store import LOG_STORE, LOG_STORE_SETTING, log_store_ja
 
 COMPILE_ALL = "-XX:-DontCompileHugeMethods"
 """Java interprets a method of over 8,000 bytes for ever unless told to compile it; Spark makes such methods of wide selects."""
+LATE_SECOND_COMPILER = " ".join(
+    f"-XX:Tier4{name}Threshold={calls}"
+    for name, calls in {"Invocation": 50_000, "MinInvocation": 6_000, "Compile": 150_000, "BackEdge": 400_000}.items()
+)
+"""Java optimises a method at the tenfold of its own choice of calls: on a few cores its second compiler, which takes a third of a
+short job's processor time, stands in the way of the work for which it compiles."""
 ARROW_BYTES, UNCOUNTED = "spark.sql.execution.arrow.maxBytesPerBatch", (1 << 31) - 1
 
 
@@ -78,7 +84,7 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
         # Both are needed: the driver alone on the loopback breaks the serving of jars.
         options |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
         # Two cores gain more from a collector that costs little than from short pauses.
-        java += " -XX:+UseParallelGC"
+        java += f" -XX:+UseParallelGC {LATE_SECOND_COMPILER}"
         if (archive := class_archive()).is_file():
             # Where the class path is another one Java reads the classes as ever, and need not say so on stdout.
             java += f" -XX:SharedArchiveFile={archive} -Xlog:cds*=off:stdout"

@@ -1,6 +1,11 @@
 """Landing: every message once, whatever is lost in between; what cannot be taken is kept with the reason. Alerts into gold."""
 
+import random
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,7 @@ from smallcaps.streaming.kafka import Outlet, client_options
 from smallcaps.streaming.landing import Landing, landing
 from smallcaps.streaming.live_events import LiveEvents, keeping
 from smallcaps.streaming.messages import encoded
+from tests.small_disk import needs_mounts, on_small_disk
 from tests.streaming.test_messages import TRADE, said
 
 ALERT: dict[str, Any] = {
@@ -38,6 +44,23 @@ ALERT: dict[str, Any] = {
     "produced_at": datetime(2026, 1, 5, 15, 1, tzinfo=UTC),
     "sent_at": datetime(2026, 1, 5, 15, 1, 2, tzinfo=UTC),
 }
+
+MANY = 100_000
+LANDED = """
+import deltalake, sys
+trades = deltalake.DeltaTable(sys.argv[1] + "/bronze/trades").to_pyarrow_table(columns=["kafka_partition", "kafka_offset"])
+print(len(trades), len(trades.group_by(trades.column_names).aggregate([])))
+"""
+LAND_TWICE = f"""
+landed() {{ {sys.executable} -c '{LANDED}' "$SMALLCAPS_LAKE"; }}
+smallcaps live land --trigger 1; echo "full $?"
+landed
+more_room
+smallcaps live land --trigger 1 > /dev/null & landing=$!
+for _ in $(seq 120); do [ "$(landed)" = "{MANY} {MANY}" ] && break; sleep 1; done
+landed
+pkill -P $landing; wait $landing
+"""
 
 
 @pytest.fixture
@@ -90,6 +113,34 @@ def test_every_message_lands_once_whatever_is_lost(lake: Lake, broker: Broker, s
     consumer.close()
     assert {letter.value() for letter in letters} == {row["message"] for row in dead}
     assert {dict(letter.headers())["rule"] for letter in letters} == {b"malformed"}
+
+
+@pytest.mark.long
+@pytest.mark.guarantee
+@needs_mounts
+def test_on_a_full_disk_it_ends_and_with_room_goes_on_after_what_it_has(tmp_path: Path, broker: Broker) -> None:
+    luck = random.Random(4)
+
+    def trade_for_trade() -> None:
+        with Outlet(broker.kafka) as outlet:
+            for number in range(MANY):
+                row = {"symbol": f"S{number % 9}", "sequence_number": number, "trade_id": luck.randbytes(32).hex()}
+                outlet.send(TRADES.name, row["symbol"], encoded(TRADE | row, TRADES))
+                if number % 2_000 == 0:
+                    time.sleep(1)
+
+    (tmp_path / "lake").mkdir()
+    with ThreadPoolExecutor(1) as sender:
+        sending = sender.submit(trade_for_trade)
+        done = on_small_disk(4, LAND_TWICE, tmp_path / "lake", SMALLCAPS_KAFKA__SERVERS=broker.address)
+        sending.result()
+    said = done.stdout.splitlines()
+    assert said[-3] == "full 4", done.stdout + done.stderr
+    had, once = map(int, said[-2].split())
+    assert 0 < had == once < MANY
+    assert said[-1] == f"{MANY} {MANY}", done.stderr
+    assert "disk is full" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
 
 
 def test_the_events_that_stand_are_those_of_the_last_alerts(lake: Lake, broker: Broker, settings: Settings) -> None:

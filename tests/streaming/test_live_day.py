@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from pyspark.sql import functions as F
 
 from smallcaps.cli.app import main
 from smallcaps.config import Settings
+from smallcaps.detectors.detect import detect
 from smallcaps.detectors.registry import detectors_of
 from smallcaps.errors import BadInput
 from smallcaps.lake import TOPICS, Lake, recorded_run
@@ -69,9 +71,18 @@ def told(
     return detection, {event["event_id"]: {name: event[name] for name in columns} for event in found}
 
 
+def detected_again(market: Market, settings: Settings, folder: Path) -> dict[str, dict[str, Any]]:
+    """The day's events by the batch job under other settings, in a copy of the lake."""
+    lake = Lake(str(shutil.copytree(market.lake.root, folder)), market.lake.spark)
+    detect(lake, settings, "minute", market.day, market.day)
+    found = lake.read("gold.events").drop("run_id").toArrow().to_pylist()
+    return {event["event_id"]: event for event in found}
+
+
 @pytest.mark.slow
-def test_a_replayed_day_has_the_events_of_the_batch_job_whatever_comes_late_twice_or_revised(
-    market: Market, broker: Broker
+@pytest.mark.guarantee
+def test_a_replayed_day_has_the_events_of_the_batch_job_whatever_comes_late_twice_or_revised_and_so_after_an_upgrade(
+    market: Market, broker: Broker, tmp_path: Path
 ) -> None:
     settings = market.settings.model_copy(update={"kafka": broker.kafka})
     with Outlet(settings.kafka) as outlet:
@@ -84,6 +95,16 @@ def test_a_replayed_day_has_the_events_of_the_batch_job_whatever_comes_late_twic
         again, found = told(market, settings, outlet)
     assert found == market.events
     assert again.alerts.sent == {"new": 0, "corrected": 0, "retracted": 0}
+    # One with another threshold tells what that changes, and no more.
+    upgraded = settings.model_copy(update={"detectors": {**settings.detectors, "volume_spike": {"multiple": 4}}})
+    events = detected_again(market, upgraded, tmp_path / "lake")
+    with Outlet(settings.kafka) as outlet:
+        again, found = told(market, upgraded, outlet)
+    assert found == events
+    new, gone = events.keys() - market.events.keys(), market.events.keys() - events.keys()
+    assert new and gone
+    assert {events[event_id]["detector"] for event_id in new} == {market.events[event_id]["detector"] for event_id in gone}
+    assert again.alerts.sent == {"new": len(new), "corrected": 0, "retracted": len(gone)}
 
 
 @pytest.mark.slow
