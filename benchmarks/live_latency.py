@@ -8,7 +8,7 @@ begin a burst of volume or of trades. An hour of bars and a third of a minute of
 are stamped as of a past session; measured is the time from the evidence's way into Kafka to the alert's, by the clocks of both,
 beside it the length of micro-batches and how long detection took to catch up at the end.
 
-With --burst so many times as many messages come for BURST_SECONDS, after a third of the time. Told, too: the most messages that
+With --burst so many times as many messages come for --burst-seconds, after a third of the time. Told, too: the most messages that
 were unread, how many were at the end, and the memory of detection's processes when it had warmed up, at most, and at the end.
 
 With --rivals the same load is given to plain Structured Streaming, which computes the day of each name that has news anew (no
@@ -24,6 +24,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -49,7 +51,6 @@ from smallcaps.streaming.messages import read
 DAY = date(2026, 10, 30)
 OPEN_NS = int(datetime(2026, 10, 30, 13, 30, tzinfo=UTC).timestamp()) * 10**9
 MINUTE_NS = 60 * 10**9
-BURST_SECONDS = 60
 PARTS = ("latestOffset", "walCommit", "queryPlanning", "addBatch", "commitOffsets")
 """Of a micro-batch, as Spark names them; detection is in addBatch."""
 TRADES_OF = 5
@@ -114,10 +115,11 @@ class Producer:
         self.outlet.send(topic, name, said.encode())
 
 
-def produce(kafka: KafkaSettings, symbols: int, rate: int, warm_minutes: int, seconds: int, burst: float) -> None:
-    """Warm up, say so, wait for a line, then keep the rate, for BURST_SECONDS `burst` times it."""
+def produce(kafka: KafkaSettings, arguments: argparse.Namespace) -> None:
+    """Warm up, say so, wait for a line, then keep the rate, and in a burst `burst` times it."""
+    (rate,), seconds, warm_minutes = arguments.rates, arguments.seconds, arguments.warm_minutes
     with Outlet(kafka) as outlet:
-        producer = Producer(outlet, symbols)
+        producer = Producer(outlet, arguments.symbols)
         for minute in range(warm_minutes):
             producer.bars(minute)
         begin = OPEN_NS + warm_minutes * MINUTE_NS
@@ -128,8 +130,8 @@ def produce(kafka: KafkaSettings, symbols: int, rate: int, warm_minutes: int, se
         sys.stdin.readline()
         started, done, minutes = time.monotonic(), 0, 0
         while (elapsed := time.monotonic() - started) < seconds:
-            bursting = min(max(elapsed - seconds / 3, 0), BURST_SECONDS)
-            while done < (elapsed + (burst - 1) * bursting) * rate:
+            bursting = min(max(elapsed - seconds / 3, 0), arguments.burst_seconds)
+            while done < (elapsed + (arguments.burst - 1) * bursting) * rate:
                 producer.tick(begin + int(elapsed * 1e9))
                 done += 1
             if elapsed >= 60 * minutes + 5:
@@ -235,68 +237,86 @@ def one_by_one(lake: Lake, settings: Settings, kafka: KafkaSettings, count: int)
     return (time.perf_counter() - began) / count
 
 
-def measure(
-    settings: Settings, lake: Lake, folder: Path, arguments: argparse.Namespace, rate: int, rival: bool = False
-) -> None:
-    """One rate, on a broker of its own."""
-    with Broker(folder / f"broker-{rate}-{rival}", settings.cache) as broker:
-        settings = settings.model_copy(update={"kafka": broker.kafka})
-        make_topics(broker.kafka, [(topic.name, 4, 48) for topic in TOPICS.values()] + [DEAD_LETTERS])
-        options = ["--produce", broker.address, "--symbols", str(arguments.symbols), "--rates", str(rate)]
-        options += ["--seconds", str(arguments.seconds), "--warm-minutes", str(arguments.warm_minutes)]
-        options += ["--burst", str(arguments.burst)]
-        producer = subprocess.Popen(
-            [sys.executable, __file__, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert producer.stdout is not None
-        assert producer.stdin is not None
-        assert producer.stdout.readline() == "warm\n"
-        with Outlet(settings.kafka, linger_ms=0) as outlet:
-            detection = Detection(lake, settings, DAY, arguments.grains.split(","), outlet)
-            if rival:
-                recomputing(detection)
-            with detecting(detection, "0 seconds", day_began(None)) as query:
-                query.processAllAvailable()
-                began = time.time()
-                producer.stdin.write("go\n")
-                producer.stdin.flush()
-                others = [psutil.Process(broker.pid), psutil.Process(producer.pid)]
-                last, durations, unread, memory = -1, [], [], []
-                while producer.poll() is None:
-                    time.sleep(0.2)
-                    progress = query.lastProgress
-                    if progress and progress["batchId"] != last and progress["numInputRows"]:
-                        last = progress["batchId"]
-                        durations.append(progress["durationMs"])
-                        unread.append(behind(settings.kafka, progress))
-                        memory.append(resident_bytes(psutil.Process()) - sum(map(resident_bytes, others)))
-                ended = time.time()
-                query.processAllAvailable()
-                caught_up = time.time() - ended
-        said = producer.stdout.read().strip()
-        counted = [(grain, seconds) for grain, seconds, at in alerts(broker.kafka) if at >= began]
-        lengths = [one["triggerExecution"] / 1000 for one in durations]
-        parts = {name: statistics.median(one.get(name, 0) for one in durations) for name in PARTS}
+@dataclass(frozen=True)
+class Load:
+    """What was seen while messages came, by micro-batch: its parts' milliseconds, messages that were unread after it, bytes of
+    memory, rows that were kept of each grain. `alerts` are pairs of a grain and seconds.
+    """
+
+    sent: str
+    parts: list[Mapping[str, int]]
+    unread: list[int]
+    memory: list[int]
+    kept: list[dict[str, int]]
+    seconds_behind: float
+    alerts: list[tuple[str, float]]
+
+    def show(self) -> None:
+        """Print it."""
+        lengths = [one["triggerExecution"] / 1000 for one in self.parts]
+        medians = {name: statistics.median(one.get(name, 0) for one in self.parts) for name in PARTS}
         print(
-            f"{rate:,} a second, {arguments.symbols:,} bars a minute ({said}): micro-batches {statistics.median(lengths):.2f} s "
-            f"({', '.join(f'{name} {ms / 1000:.2f}' for name, ms in parts.items())}), "
-            f"at most {max(lengths):.2f} s; caught up {caught_up:.1f} s after the end\n"
-            f"  unread after a micro-batch {max(unread):,} at most, {unread[-1]:,} at the end; "
-            f"memory {' / '.join(f'{one / 1e9:.2f}' for one in (memory[0], max(memory), memory[-1]))} GB",
+            f"{self.sent}: micro-batches {statistics.median(lengths):.2f} s "
+            f"({', '.join(f'{name} {ms / 1000:.2f}' for name, ms in medians.items())}), "
+            f"at most {max(lengths):.2f} s; caught up {self.seconds_behind:.1f} s after the end\n"
+            f"  unread after a micro-batch {max(self.unread):,} at most, {self.unread[-1]:,} at the end; "
+            f"memory {' / '.join(f'{one / 1e9:.2f}' for one in (self.memory[0], max(self.memory), self.memory[-1]))} GB; "
+            f"rows kept {self.kept[-1]}",
             flush=True,
         )
         for grain in ("minute", "trade"):
-            seconds = [one for name, one in counted if name == grain]
+            seconds = [one for name, one in self.alerts if name == grain]
             if seconds:
                 p50, p99 = np.quantile(seconds, [0.5, 0.99])
                 print(
                     f"  {grain}: {len(seconds)} alerts, p50 {p50:.2f} s, p99 {p99:.2f} s, at most {max(seconds):.2f} s",
                     flush=True,
                 )
+
+
+def measure(
+    settings: Settings, lake: Lake, broker: Broker, arguments: argparse.Namespace, rate: int, rival: bool = False
+) -> Load:
+    """One rate, on a broker of its own."""
+    settings = settings.model_copy(update={"kafka": broker.kafka})
+    make_topics(broker.kafka, [(topic.name, 4, 48) for topic in TOPICS.values()] + [DEAD_LETTERS])
+    told = ("symbols", "seconds", "warm_minutes", "burst", "burst_seconds")
+    options = [f"--{name.replace('_', '-')}={getattr(arguments, name)}" for name in told]
+    producer = subprocess.Popen(
+        [sys.executable, __file__, f"--produce={broker.address}", f"--rates={rate}", *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert producer.stdout is not None
+    assert producer.stdin is not None
+    assert producer.stdout.readline() == "warm\n"
+    with Outlet(settings.kafka, linger_ms=0) as outlet:
+        detection = Detection(lake, settings, DAY, arguments.grains.split(","), outlet)
         if rival:
-            seconds = one_by_one(lake, settings, broker.kafka, 10)
-            needed = arguments.symbols / 60
-            print(f"one message after the other: {seconds:.2f} s a bar, where {needed:.0f} come a second", flush=True)
+            recomputing(detection)
+        with detecting(detection, "0 seconds", day_began(None)) as query:
+            query.processAllAvailable()
+            began = time.time()
+            producer.stdin.write("go\n")
+            producer.stdin.flush()
+            others = [psutil.Process(broker.pid), psutil.Process(producer.pid)]
+            last, parts, unread, memory, kept = -1, [], [], [], []
+            while producer.poll() is None:
+                time.sleep(0.2)
+                progress = query.lastProgress
+                if progress and progress["batchId"] != last and progress["numInputRows"]:
+                    last = progress["batchId"]
+                    parts.append(progress["durationMs"])
+                    unread.append(behind(settings.kafka, progress))
+                    memory.append(resident_bytes(psutil.Process()) - sum(map(resident_bytes, others)))
+                    kept.append({grain: len(tape.rows) for grain, tape in detection.tapes.items()})
+            ended = time.time()
+            query.processAllAvailable()
+            seconds_behind = time.time() - ended
+    counted = [(grain, seconds) for grain, seconds, at in alerts(broker.kafka) if at >= began]
+    sent = f"{rate:,} a second, {arguments.symbols:,} bars a minute ({producer.stdout.read().strip()})"
+    return Load(sent, parts, unread, memory, kept, seconds_behind, counted)
 
 
 def main() -> None:
@@ -306,25 +326,30 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=180)
     parser.add_argument("--warm-minutes", type=int, default=70)
     parser.add_argument("--burst", type=float, default=1.0)
+    parser.add_argument("--burst-seconds", type=int, default=60)
     parser.add_argument("--grains", default="minute,trade")
     parser.add_argument("--rivals", action="store_true")
     parser.add_argument("--produce", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.produce:
         kafka = load_settings().kafka.model_copy(update={"servers": arguments.produce})
-        produce(
-            kafka, arguments.symbols, arguments.rates[0], arguments.warm_minutes, arguments.seconds, arguments.burst
-        )
+        produce(kafka, arguments)
         return
     with tempfile.TemporaryDirectory() as root:
         settings = load_settings(lake=f"{root}/lake")
         lake = Lake(settings.lake, open_session(settings, "latency"))
         prepare(lake, arguments.symbols)
         for rate in arguments.rates:
-            measure(settings, lake, Path(root), arguments, rate)
-            if arguments.rivals:
-                print("computing each name's day anew:", flush=True)
-                measure(settings, lake, Path(root), arguments, rate, rival=True)
+            with Broker(Path(root) / f"broker-{rate}", settings.cache) as broker:
+                measure(settings, lake, broker, arguments, rate).show()
+            if not arguments.rivals:
+                continue
+            print("computing each name's day anew:", flush=True)
+            with Broker(Path(root) / f"broker-{rate}-rival", settings.cache) as broker:
+                measure(settings, lake, broker, arguments, rate, rival=True).show()
+                seconds = one_by_one(lake, settings, broker.kafka, 10)
+            needed = arguments.symbols / 60
+            print(f"one message after the other: {seconds:.2f} s a bar, where {needed:.0f} come a second", flush=True)
 
 
 if __name__ == "__main__":

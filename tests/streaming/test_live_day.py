@@ -102,8 +102,11 @@ def test_a_replayed_day_has_the_events_of_the_batch_job_whatever_comes_late_twic
         again, found = told(market, upgraded, outlet)
     assert found == events
     new, gone = events.keys() - market.events.keys(), market.events.keys() - events.keys()
-    assert new and gone
-    assert {events[event_id]["detector"] for event_id in new} == {market.events[event_id]["detector"] for event_id in gone}
+    assert new
+    assert gone
+    assert {events[event_id]["detector"] for event_id in new} == {
+        market.events[event_id]["detector"] for event_id in gone
+    }
     assert again.alerts.sent == {"new": len(new), "corrected": 0, "retracted": len(gone)}
 
 
@@ -176,9 +179,14 @@ def parts(lake: str, broker: Broker, folder: Path) -> Iterator[Parts]:
             started.kill(name)
 
 
-_T=[time.monotonic()]
+_T = [time.monotonic()]
+
+
 def mark(w):
-    n=time.monotonic(); print("MARK",w,round(n-_T[0],1),file=sys.stderr); _T[0]=n
+    n = time.monotonic()
+    print("MARK", w, round(n - _T[0], 1), file=sys.stderr)
+    _T[0] = n
+
 
 def until(is_so: Callable[[], bool], seconds: float, words: Callable[[], str]) -> None:
     deadline = time.monotonic() + seconds
@@ -201,7 +209,7 @@ def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
         "replay": ("replay", day, "--speed", "400" if full_size else "3000", *DISORDERLY),
     }
     luck = random.Random(SEED)
-    mark('start')
+    mark("start")
     with parts(own.lake, broker, tmp_path) as running:
         for name, words in commands.items():
             running.start(name, *words)
@@ -210,7 +218,7 @@ def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
             120,
             lambda: running.said("replay"),
         )
-        mark('first 1000')
+        mark("first 1000")
         victims = [
             "replay",
             "detect",
@@ -226,10 +234,10 @@ def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
             else:
                 running.kill(victim)
                 running.start(victim, *commands[victim])
-        mark('kills')
+        mark("kills")
         assert running.running["replay"].wait(300) == 0, running.said("replay")
 
-        mark('replay')
+        mark("replay")
         lake = Lake(own.lake, market.lake.spark)
 
         def is_over() -> bool:
@@ -242,7 +250,7 @@ def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
 
         until(is_over, 300, lambda: f"{running.said('detect')}\n{running.said('land')}\n{landed(lake)} of {sent(own)}")
 
-    mark('over')
+    mark("over")
     columns = list(next(iter(market.events.values())))
     stands = lake.read("gold.live_events").select(*columns).toArrow().to_pylist()
     assert {event["event_id"]: event for event in stands} == market.events
@@ -251,11 +259,11 @@ def test_processes_killed_at_random_lose_nothing_and_tell_nothing_twice(
     told = lake.read("gold.event_revisions").select("event_id", "revision").collect()
     assert len(told) == len({(row.event_id, row.revision) for row in told})
     assert sum(high for _, high in watermarks(own.kafka, [ALERTS.name]).values()) >= len(told)
-    mark('checks')
+    mark("checks")
     report = parity(lake, own, market.day, GRAINS)
     assert report.differences == 0
     assert report.arrival == compared(market.events, market.events)
-    mark('parity')
+    mark("parity")
     monkeypatch.setenv("SMALLCAPS_LAKE", lake.root)
     assert ran("live_parity")["report"] == report
     mark("notebook")
