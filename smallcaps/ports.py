@@ -1,6 +1,8 @@
 """The loopback, which nobody else's machine reaches, and its ports."""
 
 import socket
+import subprocess
+import time
 
 from smallcaps.errors import FailedDependency
 
@@ -26,3 +28,20 @@ def require_free(*ports: int) -> None:
                 raise FailedDependency(
                     f"Another program listens on {HOST}:{port}. Stop it, or choose another port."
                 ) from error
+
+
+def await_listener(name: str, port: int, server: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """Wait until the server `name` listens on its port of the loopback.
+
+    Raises FailedDependency where it has ended before, or does not within `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((HOST, port), timeout=1).close()
+        except OSError:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise FailedDependency(f"{name} did not start.") from None
+            time.sleep(0.1)
+        else:
+            return

@@ -1,9 +1,7 @@
 """A server that speaks AWS's protocols: moto's."""
 
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +9,7 @@ from typing import Any
 
 import boto3
 
-from smallcaps.errors import FailedDependency
-from smallcaps.ports import HOST, free_port
+from smallcaps.ports import HOST, await_listener, free_port
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key-of-this-machine", "AWS_SECRET_ACCESS_KEY": "secret-of-this-machine"}
 REGION = "us-east-1"
@@ -26,15 +23,7 @@ def aws_server() -> Iterator[dict[str, str]]:
     command = [str(Path(sys.executable).with_name("moto_server")), "-H", HOST, "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                socket.create_connection((HOST, port), timeout=1).close()
-                break
-            except OSError:
-                if server.poll() is not None or time.monotonic() > deadline:
-                    raise FailedDependency("moto_server did not start.") from None
-                time.sleep(0.1)
+        await_listener("moto_server", port, server, START_SECONDS)
         yield {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{HOST}:{port}", "AWS_REGION": REGION}
     finally:
         server.terminate()

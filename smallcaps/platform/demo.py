@@ -1,4 +1,4 @@
-"""All of it at once: a Spark cluster, a server that speaks AWS's protocols, the simulated vendor and Airflow.
+"""All of it at once: a Spark cluster, a server that speaks AWS's protocols, the simulated vendor, MLflow and Airflow.
 
 Terraform makes bucket and catalog, Airflow runs the daily DAG for a few simulated sessions on the cluster, an executor, a worker
 and a driver are killed on the way, and other engines read what is then in the bucket, where the catalog points.
@@ -26,6 +26,7 @@ from smallcaps.platform.airflow import Scheduler, scheduler
 from smallcaps.platform.aws import aws_server, open_bucket
 from smallcaps.platform.checkout import REPOSITORY, script
 from smallcaps.platform.faults import KILLED_AT_WORK, Faults
+from smallcaps.platform.mlflow import mlflow_server
 from smallcaps.platform.readers import READERS, read_back
 from smallcaps.sources.simulator.layout import tape_days
 from smallcaps.sources.simulator.server import ACCESS_KEY, running
@@ -85,6 +86,8 @@ def platform(folder: Path, cache: Path, market: Path, dags: Path, tell: Tell) ->
             POLYGON_S3_SECRET_ACCESS_KEY=VENDOR_SECRET,
         )
         tell(f"the simulated vendor at {vendor.origin}")
+        os.environ["SMALLCAPS_TRACKING_URI"] = parts.enter_context(mlflow_server(folder / "mlflow"))
+        tell(f"MLflow at {os.environ['SMALLCAPS_TRACKING_URI']}")
         cluster = parts.enter_context(Cluster(folder / "cluster", cache)).start()
         os.environ.update(cluster.told)
         tell(f"{len(cluster.workers)} workers at {cluster.url}; the master's page is {cluster.page}")

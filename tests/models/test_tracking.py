@@ -1,14 +1,7 @@
 """MLflow on a server of its own, as on a cluster: what is logged there comes back, and nothing tells the password."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import mlflow
 import numpy as np
@@ -22,6 +15,7 @@ from smallcaps.models.event_model import Calibrated, EventModel
 from smallcaps.models.logistic_regression import Line
 from smallcaps.models.registry import CHALLENGER, registered
 from smallcaps.models.tracking import client_of, log_frame, log_model, logged_frame, started_run
+from smallcaps.platform.mlflow import mlflow_server
 
 pytestmark = pytest.mark.slow
 
@@ -29,39 +23,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """host:port of a server that runs as long as the module."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/runs.db", "--artifacts-destination", str(folder / "files")]
-    with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
-        )
-    try:
-        _wait(f"http://127.0.0.1:{port}/health", process, folder / "server.log")
-        yield f"127.0.0.1:{port}"
-    finally:
-        mlflow.set_tracking_uri(None)
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(240):
-        assert process.poll() is None, log.read_text()
-        try:
-            with urlopen(url, timeout=1):
-                return
-        except OSError:
-            time.sleep(0.25)
-    raise AssertionError(log.read_text())
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as address:
+        yield address.removeprefix("http://")
+    mlflow.set_tracking_uri(None)
 
 
 def test_a_model_comes_back_from_a_server_as_it_was_and_no_password_is_printed(
