@@ -73,9 +73,9 @@ test: $(SEQUENCE) $(TERRAFORM) $(AIRFLOW_READY) ## Run all tests
 	$(BIN)/python -m pytest --numprocesses=2
 
 test-fast: $(SEQUENCE) $(TERRAFORM) $(AIRFLOW_READY) ## Run the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not long and not trino"
 
-test-long: $(SEQUENCE) $(TERRAFORM) $(AIRFLOW_READY) ## Run the tests that take too long for every run, in some 40 minutes
+test-long: $(SEQUENCE) $(TERRAFORM) $(AIRFLOW_READY) ## Run the tests that take too long for every run
 	$(BIN)/python -m pytest -m long
 
 $(TRINO): requirements-trino.lock tests/trino/install.py $(READY)

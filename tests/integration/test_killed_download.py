@@ -21,7 +21,7 @@ from tests.conftest import REPOSITORY
 from tests.sources.vendor_bodies import HALF_PAST_NINE, results
 from tests.sources.vendor_server import Answer, vendor_server
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 RUN_COLUMNS = ("run_id", "received_at")
 APRIL = HALF_PAST_NINE + 21 * 86_400_000

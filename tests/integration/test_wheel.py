@@ -68,6 +68,7 @@ def test_the_command_runs_with_the_settings_and_files_that_the_wheel_brings(envi
     assert found.stdout.startswith(str(environment))
 
 
+@pytest.mark.long
 def test_a_job_runs_on_a_cluster_whose_executors_have_the_packed_environment_alone(
     environment: Path, settings: Settings, tmp_path: Path
 ) -> None:

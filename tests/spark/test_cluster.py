@@ -7,6 +7,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -92,6 +93,13 @@ def test_a_driver_without_the_secret_gets_nothing_and_one_that_has_it_leaves_its
     assert "counting" in {application["name"] for application in json.loads(body)}
 
 
+def command_line(process: psutil.Process) -> str:
+    """Nothing of one that has ended."""
+    with suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
+
+
 def test_secrets_are_readable_by_this_user_alone_and_stand_on_no_command_line(cluster: Cluster) -> None:
     defaults = cluster.folder / "conf" / "spark-defaults.conf"
     assert defaults.stat().st_mode & 0o077 == 0
@@ -105,7 +113,7 @@ def test_secrets_are_readable_by_this_user_alone_and_stand_on_no_command_line(cl
         assert "counted" in counting.stdout.readline()
         own = psutil.Process(counting.pid).children(recursive=True)
         theirs = [child for one in cluster.workers for child in psutil.Process(one.pid).children(recursive=True)]
-        lines = [" ".join(process.cmdline()) for process in (*own, *theirs)]
+        lines = [command_line(process) for process in (*own, *theirs)]
         counting.communicate("\n")
     assert any("SparkSubmit" in line for line in lines)
     assert any("CoarseGrainedExecutorBackend" in line for line in lines)

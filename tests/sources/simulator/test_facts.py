@@ -35,7 +35,7 @@ def test_a_folder_without_a_market_is_bad_input(tmp_path: Path) -> None:
         measure(tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_facts_of_a_market_lie_in_the_ranges_of_real_ones(spark: SparkSession, tmp_path: Path) -> None:
     settings = MarketSettings(symbols=150, days=20, tick_days=1, tick_symbols=80, seed=11)
     build_market(spark, settings, tmp_path / "market")
@@ -56,7 +56,7 @@ def pauses_of(day: tuple[int, list[DayPlan]]) -> list[tuple[float, float]]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_limit_pauses_come_when_and_last_as_long_as_in_real_markets() -> None:
     # A market of the usual size without its prints: pauses are few, and follow from the price.
     settings = MarketSettings(seed=11)
