@@ -24,7 +24,7 @@ from smallcaps.spark import open_session, session
 CHOICES = {
     "late": session.LATE_SECOND_COMPILER,
     "Java's own": "",
-    "never": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",
+    "never": session.FIRST_COMPILER_ALONE,
 }
 STEPS = ("ingest trades and quotes", "refine trades and quotes", "detect minute", "detect trade")
 

@@ -17,14 +17,14 @@ from smallcaps.demo import SIMULATED
 from smallcaps.lake import Lake, declared
 from smallcaps.sources.simulator.build import build_market
 from smallcaps.spark import open_session
+from smallcaps.spark.session import FIRST_COMPILER_ALONE
 from tests.lake.readers import chosen, rows_of
 
 # New York's and UTC's clocks must not be told apart by the machine's own.
 os.environ["TZ"] = "America/Los_Angeles"
 time.tzset()
-# For products that tests start: Java's second compiler costs a short-lived one more than it gains it. The first alone would have
-# a cache so small that it throws away what it needs again.
-os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m")
+# For products that tests start.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", FIRST_COMPILER_ALONE)
 
 KEPT = {"SMALLCAPS_PRIVATE_DATA", "SMALLCAPS_CI"}
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}

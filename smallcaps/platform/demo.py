@@ -32,6 +32,7 @@ from smallcaps.sources.simulator.layout import tape_days
 from smallcaps.sources.simulator.server import ACCESS_KEY, running
 from smallcaps.spark import session_jars
 from smallcaps.spark.cluster import Cluster
+from smallcaps.spark.session import FIRST_COMPILER_ALONE
 
 MARKET = {
     **{"symbols": "24", "days": "8", "to": "2026-10-16", "seed": "5"},
@@ -78,9 +79,7 @@ def platform(folder: Path, cache: Path, market: Path, dags: Path, tell: Tell) ->
             SMALLCAPS_VENDOR__FILES=vendor.origin,
             SMALLCAPS_VENDOR__REQUESTS_PER_SECOND="500",
             SMALLCAPS_SPARK__SHUFFLE_PARTITIONS="2",
-            # A task's Javas live for a minute: the second compiler costs them more than it gains. The first alone would have a
-            # cache so small that it throws away what it needs again.
-            JAVA_TOOL_OPTIONS="-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC",
+            JAVA_TOOL_OPTIONS=f"{FIRST_COMPILER_ALONE} -XX:+UseSerialGC",
             POLYGON_API_KEY=VENDOR_KEY,
             POLYGON_S3_ACCESS_KEY_ID=ACCESS_KEY,
             POLYGON_S3_SECRET_ACCESS_KEY=VENDOR_SECRET,

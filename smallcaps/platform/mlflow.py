@@ -33,7 +33,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
             env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
         )
     try:
-        await_listener("MLflow's server", port, server, START_SECONDS)
+        await_listener(f"MLflow's server (its log is {folder}/server.log)", port, server, START_SECONDS)
         yield f"http://{HOST}:{port}"
     finally:
         # It has children.

@@ -19,6 +19,9 @@ from smallcaps.spark.log_store import LOG_STORE, LOG_STORE_SETTING, log_store_ja
 
 COMPILE_ALL = "-XX:-DontCompileHugeMethods"
 """Java interprets a method of over 8,000 bytes for ever unless told to compile it; Spark makes such methods of wide selects."""
+FIRST_COMPILER_ALONE = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
+"""For a Java that lives for a minute: the second compiler costs it more than it gains. Of itself the first alone has so small a
+cache that it throws away what it needs again."""
 LATE_SECOND_COMPILER = " ".join(
     f"-XX:Tier4{name}Threshold={calls}"
     for name, calls in {"Invocation": 50_000, "MinInvocation": 6_000, "Compile": 150_000, "BackEdge": 400_000}.items()
