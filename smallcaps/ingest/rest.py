@@ -207,7 +207,7 @@ def ask(
     known = known_bodies(run, endpoint, as_of)
     todo = unanswered(plan, known)
     count = total if known is None else todo.count()
-    files, faults = _ask(run, service, key, endpoint, todo, count, as_of)
+    files, faults = _ask(run, service, key, endpoint, todo, count, as_of) if count else ([], [])
     # The run's own by their names, since Spark takes longer to read the table's log than a few answers.
     own = run.lake.read_files(BODIES, [file.path for file in files]) if files else None
     return count, faults, reduce(DataFrame.unionByName, (frame for frame in (own, known) if frame is not None))

@@ -14,12 +14,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema
 from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from smallcaps.lake.declaration import Table
-from smallcaps.lake.files import open_filesystem
+from smallcaps.lake.files import open_filesystem, storage_options
 
 GROUP_ROWS = 1 << 18
 """Rows of a row group: what a writer holds in memory, unless they come to GROUP_BYTES before."""
@@ -28,6 +28,8 @@ FILE_ROWS = 1 << 24
 """Rows after which a further file is begun."""
 LONGEST_MARK = 64
 """Characters of a text that is kept as a file's least or greatest value."""
+WRITES_CONSTRAINTS = "3"
+"""Delta's version of writers that hold to constraints."""
 NO_UPKEEP = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 """For delta-rs: Spark keeps the log of every table."""
 
@@ -140,6 +142,28 @@ def partition_filters(within: Mapping[str, Sequence[object]]) -> list[tuple[str,
 def signed(run_id: str, **more: Any) -> CommitProperties:
     """For delta-rs: what a commit says of itself, and that it is tried once (`Lake._natively` tries again)."""
     return CommitProperties({"userMetadata": run_id, **more}, max_commit_retries=0)
+
+
+def create(table: Table, location: str) -> None:
+    """Make an empty table as declared; nothing where there is one. Needs a Spark session.
+
+    Raises DeltaError where another writer makes it this moment.
+    """
+    properties = table.properties
+    if table.conditions:
+        # Writers that know no constraints are to keep away.
+        properties["delta.minWriterVersion"] = WRITES_CONSTRAINTS
+    DeltaTable.create(
+        location,
+        Schema.from_json(table.schema.json()),
+        mode="ignore",
+        partition_by=list(table.partition_by),
+        description=table.comment,
+        configuration=properties,
+        storage_options=storage_options(location),
+        post_commithook_properties=NO_UPKEEP,
+        raise_if_key_not_exists=False,
+    )
 
 
 def commit_files(

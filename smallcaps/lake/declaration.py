@@ -209,23 +209,14 @@ class Table:
         nulls = ", ".join(f"CAST(NULL AS {column.type}) AS `{column.name}`" for column in self.all_columns)
         return f"(SELECT {nulls} WHERE false)"
 
-    def ddl(self, location: str) -> str:
-        """The CREATE TABLE statement, constraints and key included."""
-        columns = ",\n  ".join(
-            f"`{column.name}` {column.type}{'' if column.nullable else ' NOT NULL'} COMMENT {sql_literal(column.described)}"
-            for column in self.all_columns
-        )
+    @property
+    def properties(self) -> dict[str, str]:
+        """What Delta keeps beside the columns: constraints, key, how long the log goes back."""
         properties = {"smallcaps.key": ",".join(self.key), "delta.enableDeletionVectors": "false"}
         if self.layer != "ops":
             # What rows were made of can be told as long as the log goes back to it.
             properties["delta.logRetentionDuration"] = LOG_RETENTION
-        properties |= {f"delta.constraints.{name}": condition for name, condition in self.conditions.items()}
-        listed = ", ".join(f"{sql_literal(name)} = {sql_literal(value)}" for name, value in properties.items())
-        partitions = f"\nPARTITIONED BY ({', '.join(self.partition_by)})" if self.partition_by else ""
-        return (
-            f"CREATE TABLE IF NOT EXISTS {self.name} (\n  {columns}\n) USING delta{partitions}\n"
-            f"LOCATION {sql_literal(location)}\nCOMMENT {sql_literal(self.comment)}\nTBLPROPERTIES ({listed})"
-        )
+        return properties | {f"delta.constraints.{name}": condition for name, condition in self.conditions.items()}
 
 
 _TABLE_NAME = re.compile(r"\b(?:bronze|silver|gold|ops)\.\w+")

@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 
 from smallcaps.errors import BadData, SmallcapsError
 from smallcaps.lake.datafiles import DataFile, delete_files
-from smallcaps.lake.declaration import ROWS_A_DAY_BEFORE, ROWS_REFUSED, Table
+from smallcaps.lake.declaration import ROWS_A_DAY_BEFORE, ROWS_REFUSED, Table, sql_literal
 from smallcaps.lake.quality import RULE, refused, unfit
 from smallcaps.lake.registry import declared
 from smallcaps.lake.staging import FILE, REFUSED, told
@@ -380,13 +380,15 @@ def stands(lake: Lake, table: str, job: str, arguments: Mapping[str, Any]) -> bo
     """
     if not lake.exists(table) or not lake.exists("ops.runs"):
         return False
-    ours = (F.col("job") == job) & (F.col("arguments") == _spelled(arguments)) & (F.col("outcome") == "succeeded")
-    others = (F.col("job") != job) & F.exists("outputs", lambda one: one["table"] == table)
-    last = lake.read("ops.runs").agg(
-        F.max(F.when(ours & (F.col("code_version") == code_version()), F.col("started_at"))).alias("ours"),
-        F.max(F.when(others, F.col("started_at"))).alias("others"),
+    same = {"job": job, "arguments": _spelled(arguments), "code_version": code_version(), "outcome": "succeeded"}
+    ours = " AND ".join(f"{column} = {sql_literal(value)}" for column, value in same.items())
+    others = f"(SELECT started_at, unnest(outputs) AS output FROM stored WHERE job <> {sql_literal(job)})"
+    [last] = lake.ask(
+        "ops.runs",
+        f"SELECT (SELECT max(started_at) FROM stored WHERE {ours}) AS ours, "
+        f"(SELECT max(started_at) FROM {others} WHERE output['table'] = {sql_literal(table)}) AS others",
     )
-    return not last.where("ours > coalesce(others, timestamp_seconds(0))").isEmpty()
+    return last["ours"] is not None and (last["others"] is None or last["ours"] > last["others"])
 
 
 def last_runs(lake: Lake, jobs: Sequence[str] | None = None, limit: int = 50) -> list[dict[str, Any]]:

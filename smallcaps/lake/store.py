@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +16,6 @@ from delta.exceptions import captured as _captured  # noqa: F401 - has PySpark r
 from delta.tables import DeltaTable
 from deltalake import QueryBuilder, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
-from py4j.protocol import Py4JError
 from pyarrow import fs
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -26,7 +24,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from smallcaps.errors import BadData, BadInput, FailedDependency
-from smallcaps.lake.datafiles import NO_UPKEEP, DataFile, commit_files, delete_files, partition_filters, signed
+from smallcaps.lake.datafiles import NO_UPKEEP, DataFile, commit_files, create, delete_files, partition_filters, signed
 from smallcaps.lake.declaration import RUN_ID, Table, sql_literal
 from smallcaps.lake.files import open_filesystem, storage_options
 from smallcaps.lake.registry import LAYERS, REGISTRY, VIEWS, declared
@@ -34,7 +32,6 @@ from smallcaps.lake.staging import REFUSED, with_refusals, written
 
 SIGNATURE = "spark.databricks.delta.commitInfo.userMetadata"
 """What Spark writes into its commits beside what it did: we have it write the run, as delta-rs does (`datafiles.signed`)."""
-BIRTH_SECONDS = 10
 STORED = "the stored table"
 CONFLICTS = (
     exceptions.ConcurrentAppendException,
@@ -91,12 +88,16 @@ def _has_files(stored: deltalake.DeltaTable, partitions: Mapping[str, Sequence[d
     return bool(stored.file_uris(partition_filters(partitions) or None))
 
 
+def _asked(stored: deltalake.DeltaTable, query: str) -> pa.Table:
+    """What a query in SQL says of a table, which is called `stored` in it."""
+    # In delta-rs' SQL a text knows no backslash: they come in pairs, and before quotes (`sql_literal`).
+    query = re.sub(r"\\(.)", lambda found: "''" if found[1] == "'" else found[1], query)
+    return pa.table(QueryBuilder().register("stored", stored).execute(query))
+
+
 def _has_rows(stored: deltalake.DeltaTable, condition: str) -> bool:
     """Whether a row meets a SQL condition."""
-    # In delta-rs' SQL a text knows no backslash: they come in pairs, and before quotes (`sql_literal`).
-    condition = re.sub(r"\\(.)", lambda found: "''" if found[1] == "'" else found[1], condition)
-    found = QueryBuilder().register("stored", stored).execute(f"SELECT 1 FROM stored WHERE {condition} LIMIT 1")
-    return any(batch.num_rows for batch in found)
+    return len(_asked(stored, f"SELECT 1 FROM stored WHERE {condition} LIMIT 1")) > 0
 
 
 def _rows_written(metrics: Mapping[str, int | str]) -> int:
@@ -184,13 +185,17 @@ class Lake:
 
         Without Spark: the log and the files' statistics mostly tell, where there is none.
         """
-        if not self.exists(name):
-            raise BadInput(f"{name} has not been written in this lake ({self.root}) yet.")
-        stored = self._stored(name)
-        self._refuse_drift(declared(name), self._stored_schema(stored), STORED)
+        stored = self._sound(name)
         if version is not None:
             stored.load_as_version(version)
         return _has_rows(stored, condition)
+
+    def ask(self, name: str, query: str) -> list[dict[str, Any]]:
+        """What a query in delta-rs' SQL says of the table, which is called `stored` in it: rows, by the names of columns.
+
+        For a few rows of a small table, without a Spark job. Raises as `read` does.
+        """
+        return [*_asked(self._sound(name), query).to_pylist()]
 
     def empty(self, name: str) -> DataFrame:
         """No rows, in the columns that the table is declared with."""
@@ -230,14 +235,12 @@ class Lake:
         """Make the table if it is not there."""
         if self.exists(name):
             return
-        table = declared(name)
-        self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
-        self.spark.sql(f"DROP TABLE IF EXISTS {name}")
+        self._refuse_strangers(name)
         try:
-            self._clear_unborn(name)
-            self.spark.sql(table.ddl(self.location(name)))
-        except (PySparkException, Py4JError):
-            if not self._born(name):
+            create(declared(name), self.location(name))
+        except DeltaError:
+            # Another writer was faster.
+            if not self.exists(name):
                 raise
 
     def refuse_drift(self, name: str) -> None:
@@ -277,6 +280,14 @@ class Lake:
             changed.append(f"constraint {constraint}")
         return sorted(changed)
 
+    def _sound(self, name: str) -> deltalake.DeltaTable:
+        """The table as delta-rs has it. Raises as `read` does."""
+        if not self.exists(name):
+            raise BadInput(f"{name} has not been written in this lake ({self.root}) yet.")
+        stored = self._stored(name)
+        self._refuse_drift(declared(name), self._stored_schema(stored), STORED)
+        return stored
+
     def _stored(self, name: str) -> deltalake.DeltaTable:
         location = self.location(name)
         return deltalake.DeltaTable(location, storage_options=storage_options(location))
@@ -285,13 +296,6 @@ class Lake:
     def _stored_schema(stored: deltalake.DeltaTable) -> StructType:
         """As the log has it, which is how Spark writes a schema."""
         return StructType.fromJson(json.loads(stored.schema().to_json()))
-
-    def _born(self, name: str) -> bool:
-        """Whether the table comes within BIRTH_SECONDS: another writer that makes it has files there before it is one."""
-        deadline = time.monotonic() + BIRTH_SECONDS
-        while not (there := self.exists(name)) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        return there
 
     def replace_files(
         self,
@@ -486,11 +490,8 @@ class Lake:
         self.refuse_drift(table.name)
         return frame.select(*[column.name for column in table.all_columns])
 
-    def _clear_unborn(self, name: str) -> None:
-        """Remove what a creation left that was killed before its first commit; Delta would refuse the place for ever.
-
-        Raises BadData where there are other files: they are somebody's.
-        """
+    def _refuse_strangers(self, name: str) -> None:
+        """Raise BadData where there are files at the place of a table that is not there: they are somebody's."""
         location = self.location(name)
         filesystem, path = open_filesystem(location)
         left = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
@@ -498,11 +499,6 @@ class Lake:
             return
         if strange := [info.path for info in left if info.is_file and "/_delta_log/" not in info.path]:
             raise BadData(f"{location} holds files of no table, {strange[0]} for one. Move them away.")
-        hadoop: Any = self.spark._jvm
-        for info in sorted(left, key=lambda one: one.path, reverse=True):
-            place = hadoop.org.apache.hadoop.fs.Path(location + info.path.removeprefix(path))
-            # Not what is in it: another writer's first commit may come this moment.
-            place.getFileSystem(self.spark._jsc.hadoopConfiguration()).delete(place, False)
 
     @staticmethod
     def _laid_out(table: Table, frame: DataFrame) -> DataFrame:

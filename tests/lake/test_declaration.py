@@ -1,10 +1,14 @@
-"""Declarations: what is refused, and that schema, DDL and documents agree."""
+"""Declarations: what is refused, and that schema, tables and documents agree."""
+
+from pathlib import Path
 
 import pytest
+from delta.tables import DeltaTable
 from pyspark.sql import SparkSession
 
 from smallcaps.errors import BadInput
 from smallcaps.lake import REGISTRY, declared
+from smallcaps.lake.datafiles import create
 from smallcaps.lake.declaration import RUN_ID, Column, Table
 from smallcaps.lake.registry import LAYERS
 
@@ -73,24 +77,24 @@ def test_the_schema_has_types_nullability_and_comments_with_units(spark: SparkSe
     assert fields["symbol"].metadata["comment"] == "Ticker"
 
 
-def test_the_ddl_makes_a_table_that_is_as_declared_quotes_and_all(spark: SparkSession, tmp_path, request) -> None:
+def test_a_table_is_made_as_declared_quotes_and_all(spark: SparkSession, tmp_path: Path) -> None:
     location = str(tmp_path / "it's a lake")
-    request.addfinalizer(lambda: spark.sql("DROP SCHEMA IF EXISTS silver CASCADE"))
-    spark.sql("CREATE SCHEMA IF NOT EXISTS silver")
-    spark.sql(EXAMPLE.ddl(location))
+    create(EXAMPLE, location)
+    create(EXAMPLE, location)
 
     found = spark.read.format("delta").load(location).schema
     assert {field.name: field.dataType for field in found.fields} == {
         field.name: field.dataType for field in EXAMPLE.schema.fields
     }
     assert found["price"].metadata["comment"] == "Analyst's \\ price [$]"
-    detail = spark.sql("DESCRIBE DETAIL silver.example").collect()[0]
+    detail = DeltaTable.forPath(spark, location).detail().collect()[0]
     assert detail.description == "It's an example"
     assert detail.partitionColumns == ["day"]
     assert detail.properties == {
         "smallcaps.key": "symbol,day",
         "delta.constraints.positive": "price > 0",
         "delta.enableDeletionVectors": "false",
+        "delta.minWriterVersion": "3",
         "delta.logRetentionDuration": "interval 520 weeks",
     }
 
