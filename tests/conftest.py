@@ -28,8 +28,8 @@ os.environ.setdefault("SPARK_SUBMIT_OPTS", FIRST_COMPILER_ALONE)
 
 KEPT = {"SMALLCAPS_PRIVATE_DATA", "SMALLCAPS_CI"}
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-FEW_LOGS = {"spark.databricks.delta.delta.log.cacheSize": "50"}
-"""Five megabytes a table that Delta remembers; it would forget one after an hour."""
+SHORT_LOGS = {"spark.databricks.delta.delta.log.cacheSize": "50", "spark.databricks.delta.snapshotPartitions": "1"}
+"""Five megabytes a table that Delta remembers; it would forget one after an hour. A log of few lines is one task's work."""
 REPOSITORY = Path(__file__).parent.parent
 SAMPLE = REPOSITORY / "data" / "sample"
 
@@ -60,7 +60,7 @@ def spark(settings: Settings) -> Iterator[SparkSession]:
     ask for `compiled`; those that start the product in a process of its own run it as it is, compiled. Of the many tables that
     tests make Delta remembers the last ones.
     """
-    conf = {**settings.spark.conf, **INTERPRETED, **FEW_LOGS}
+    conf = {**settings.spark.conf, **INTERPRETED, **SHORT_LOGS}
     update = {"shuffle_partitions": 2, "driver_memory": "2g", "conf": conf}
     small = settings.spark.model_copy(update=update)
     with pytest.MonkeyPatch.context() as patch:
