@@ -161,6 +161,8 @@ def create(table: Table, location: str) -> None:
         description=table.comment,
         configuration=properties,
         storage_options=storage_options(location),
+        # A second try would make the table that another writer has made meanwhile once more, with another identity.
+        commit_properties=CommitProperties(max_commit_retries=0),
         post_commithook_properties=NO_UPKEEP,
         raise_if_key_not_exists=False,
     )

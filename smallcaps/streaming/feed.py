@@ -1,7 +1,8 @@
 """The vendor's live feed → Kafka.
 
 1. What came together becomes messages together (`letters`); what came before is dropped (`events.Seen`).
-2. What a lost connection missed is asked for by REST beside it (`gaps`) and goes the same way.
+2. What a lost connection missed, and what happened since an earlier process ended (`predecessor`), is asked for by REST beside it
+(`gaps`) and goes the same way.
 3. News, which the feed has not, are polled beside it (`news`).
 4. All are sent by one producer, each once (`kafka.Outlet`). At the end, whatever brings it, what was received has arrived.
 """
@@ -29,6 +30,7 @@ from smallcaps.streaming.gaps import Refill
 from smallcaps.streaming.kafka import Outlet, partitions_of
 from smallcaps.streaming.letters import TOPIC_OF, Letter, letters
 from smallcaps.streaming.news import poll_news
+from smallcaps.streaming.predecessor import left_off
 
 TOGETHER_SECONDS, TOGETHER = 0.05, 2_000
 """What comes within this time is typed together, at most so many events."""
@@ -93,7 +95,8 @@ def ingest_live(
         partitions_of(settings.kafka, name)
     subscribed = [f"{channel}.{symbol}" for channel in TOPIC_OF for symbol in symbols or ["*"]]
     vendor = settings.vendor
-    feed = Feed(vendor.feed, key.value, subscribed, patience, clock=clock)
+    before = left_off(settings.kafka, clock())
+    feed = Feed(vendor.feed, key.value, subscribed, patience, clock=clock, known_ns=before.known_ns)
     client = RestClient(vendor.origin, key.value, Pace(vendor.requests_per_second), connections=vendor.connections + 1)
     stop = stop or threading.Event()
     news: SimpleQueue[list[Letter]] = SimpleQueue()
@@ -102,7 +105,7 @@ def ingest_live(
         threading.Thread(target=poll_news, args=asking, name="news", daemon=True).start()
     with Outlet(settings.kafka) as outlet:
         refill = Refill(client, vendor.connections)
-        intake = _Intake(outlet, feed, refill, news, clock, told)
+        intake = _Intake(outlet, feed, refill, news, before.symbols, clock, told)
         try:
             ended = asyncio.run(intake.listen(seconds, stop))
             outlet.flush()
@@ -124,13 +127,14 @@ class _Intake:
         feed: Feed,
         refill: Refill,
         news: SimpleQueue[list[Letter]],
+        symbols: Iterable[str],
         clock: Callable[[], int],
         told: Callable[[dict[str, Any]], None],
     ) -> None:
         self._told = told
         self._outlet, self._feed, self._refill, self._news, self._clock = outlet, feed, refill, news, clock
         self._seen = Seen()
-        self._symbols: set[str] = set()
+        self._symbols = set(symbols)
         self._told_at, self._told_messages = time.monotonic(), 0
         self._lag: float | None = None
         self._shortest_lag: float | None = None

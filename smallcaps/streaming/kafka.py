@@ -2,12 +2,12 @@
 
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from smallcaps.config import KafkaSettings
@@ -175,6 +175,33 @@ def watermarks(
         low, high = (end[topic, partition] for end in ends)
         found[topic, partition] = (high if low < 0 else low, high)
     return found
+
+
+def messages_from(kafka: KafkaSettings, begins: Mapping[Place, int]) -> Iterator[tuple[str, Message]]:
+    """Topics and messages of partitions from these offsets to where each ends by now, those of a partition in their order.
+
+    Raises FailedDependency where the broker gives none for ANSWER_SECONDS.
+    """
+    if not begins:
+        return
+    options = {"group.id": f"{kafka.prefix}smallcaps", "enable.auto.commit": False, "enable.partition.eof": True}
+    consumer = Consumer(client_options(kafka) | options | {"auto.offset.reset": "earliest"})
+    consumer.assign([TopicPartition(f"{kafka.prefix}{name}", part, offset) for (name, part), offset in begins.items()])
+    unfinished, heard = set(begins), time.monotonic()
+    try:
+        while unfinished:
+            for message in consumer.consume(10_000, timeout=0.5):
+                heard, error = time.monotonic(), message.error()
+                topic = str(message.topic()).removeprefix(kafka.prefix)
+                if error is None:
+                    yield topic, message
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    unfinished -= {(topic, message.partition())}
+            if time.monotonic() - heard > ANSWER_SECONDS:
+                told = ", ".join(sorted(f"{name}:{part}" for name, part in unfinished))
+                raise FailedDependency(f"Kafka at {kafka.servers} gives no messages of {told}.")
+    finally:
+        consumer.close()
 
 
 def _offsets(kafka: KafkaSettings, places: Collection[Place], spec: OffsetSpec) -> dict[Place, int]:

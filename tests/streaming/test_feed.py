@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import time as time_of_day
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,10 @@ from smallcaps.sources.simulator.server import Faults, Place, running
 from smallcaps.streaming import gaps
 from smallcaps.streaming.broker import Broker
 from smallcaps.streaming.feed import LiveStatistics, ingest_live
-from smallcaps.streaming.kafka import client_options, make_topics, partitions_of
+from smallcaps.streaming.kafka import Outlet, client_options, make_topics, partitions_of
 from smallcaps.streaming.letters import Letter
 from smallcaps.streaming.news import NewsDesk, poll_news
+from smallcaps.streaming.predecessor import left_off
 from tests.sources.simulator.server.market import (
     DOLLAR,
     KEY,
@@ -253,6 +255,44 @@ def test_connections_that_break_lose_nothing_that_rest_has_and_double_nothing(
         assert set(reader.identities(name).values()) <= {1}
     assert counts(reader) | {"luld": 2} == PLAYED
     assert last_bars(reader) == ON_TAPE
+
+
+def test_what_nobody_heard_between_two_processes_is_asked_for(
+    settings: Settings, kafka: KafkaSettings, market: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gaps, "SETTLE_SECONDS", 0.1)
+    whole = {name: count for name, count in PLAYED.items() if name != "luld"}
+    clock = {"clock": lambda: at(MONDAY, "10:00:00")}
+
+    def some(reader: Reader) -> bool:
+        return counts(reader).get("bars", 0) >= 2
+
+    def last(reader: Reader) -> bool:
+        return whole.items() <= counts(reader).items()
+
+    with running(market, KEY, day=MONDAY, speed=SPEED, start=time_of_day(9, 30)) as place:
+        reader, first = ingested(settings, kafka, place, some, **clock)
+        heard = len(reader.identities("trades"))
+        time.sleep(60 / SPEED)
+        reader, second = ingested(settings, kafka, place, last, **clock)
+    assert first.gaps == 0
+    assert 0 < heard < len(TRADES) - 60
+    # Of every channel but that of limit bands, of which there may be none before.
+    assert second.gaps >= 3
+    assert second.backfilled > 0
+    assert counts(reader) | {"luld": 2} == PLAYED
+    assert last_bars(reader) == ON_TAPE
+    # Another day's process asks from where its session begins; on a day without one nothing is missed.
+    tuesday, sunday = MONDAY + timedelta(days=1), MONDAY - timedelta(days=1)
+    assert set(left_off(kafka, at(tuesday, "09:00:00")).known_ns.values()) == {at(tuesday, "04:00:00")}
+    known = left_off(kafka, at(MONDAY, "10:00:00"))
+    assert known.symbols == {"ABCD", "LMNO", "SPY"}
+    assert known.known_ns["T"] == TRADES[-1]["sip_ns"]
+    with Outlet(kafka) as outlet:
+        outlet.send("trades", None, b"no message of ours")
+    assert left_off(kafka, at(MONDAY, "10:00:00")) == known
+    for moment in (at(tuesday, "03:00:00"), at(sunday, "10:00:00")):
+        assert left_off(kafka, moment) == ({}, frozenset())
 
 
 def test_a_broker_that_is_killed_and_comes_again_has_everything_once(

@@ -1,11 +1,13 @@
 """The books of a live feed: what came, up to when each channel is known, what waits for the consumer, what was dropped."""
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from smallcaps.errors import BadInput
 from smallcaps.sources.polygon.events import Event, Gap, happened_ns
+
+UNHEARD = "nobody listened"
 
 
 @dataclass
@@ -37,13 +39,16 @@ class FeedStatistics:
 
 
 class Coverage:
-    """Which topics are acknowledged, and up to when each channel is known: what a Gap is made of."""
+    """Which topics are acknowledged, and up to when each channel is known: what a Gap is made of.
 
-    def __init__(self) -> None:
+    `known_ns`: up to when channels are known from before, ns UTC; nobody has listened since.
+    """
+
+    def __init__(self, known_ns: Mapping[str, int] = {}) -> None:
         self.acknowledged: dict[str, dict[str, None]] = {}
         self._since: dict[str, int] = {}
         self._last: dict[str, int] = {}
-        self._lost: dict[str, tuple[int, str]] = {}
+        self._lost = {channel: (at, UNHEARD) for channel, at in known_ns.items()}
 
     def topics(self, channel: str) -> tuple[str, ...]:
         """The acknowledged ones of a channel."""

@@ -17,7 +17,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
@@ -82,7 +82,8 @@ class Feed:
                 ...
 
     Long work of the consumer that does not await belongs in a thread: the reader runs in the same event loop. The buffer
-    holds `capacity` events. `clock` gives now in ns UTC; only a simulator's market has a clock of its own.
+    holds `capacity` events. `clock` gives now in ns UTC; only a simulator's market has a clock of its own. `known_ns`: up to when
+    channels are known from before; what happened since is the first Gap of each.
 
     Iterating raises BadInput (key, plan or every topic refused) or FailedDependency (losses in a row, a rival with the
     same key).
@@ -96,13 +97,14 @@ class Feed:
         patience: Patience = PATIENCE,
         capacity: int = 100_000,
         clock: Callable[[], int] = time.time_ns,
+        known_ns: Mapping[str, int] = {},
     ) -> None:
         self._topics = tuple(dict.fromkeys(topics))
         _check(url, key, self._topics)
         self._url, self._key = url, key
         self._patience = patience
         self._clock = clock
-        self._coverage = Coverage()
+        self._coverage = Coverage(known_ns)
         self._buffer = Buffer(capacity, self._coverage.topics)
         self._arrived = asyncio.Event()
         self._taken = 0
