@@ -7,8 +7,9 @@ Trades are a tenth of the quotes. Files lie as silver keeps them, one a session 
 that many rows share an instant), `giant` (one name on one day) and `wide` (as thin, a fifth of the rows; trades with 99 more
 columns beside the same without them). Each engine counts the quotes it found and sums their mids, which must agree; DuckDB takes
 any quote of an instant where ours and Polars take the last by sequence_number, so that of bursts it need only find as many.
-All is published when it is made. `offsets` is ours at eight instants around each trade. Rounds take turns after one that warms
-up; the figure is the median.
+All is published when it is made. `offsets` is ours at eight instants around each trade, `handed` the part of ours that no join
+in Python is without: Java reads the quotes, hands them to Python, which counts them. Rounds take turns after one that warms up;
+the figure is the median.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -72,6 +73,18 @@ def ours(spark: SparkSession, folder: Path, offsets: dict[str, int]) -> Found:
     looked_at = [f"max({name})" for name in trades.columns]
     row = met.selectExpr("count(quote.bid)", "sum((quote.bid + quote.ask) / 2)", *looked_at).first()
     return (row[0], row[1]) if row else (0, 0.0)
+
+
+def handed(spark: SparkSession, folder: Path) -> Found:
+    """All quotes from Java to Python, which counts them."""
+
+    def count(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield pa.record_batch([pa.array([sum(map(len, batches))])], ["rows"])
+
+    quotes = spark.read.parquet(f"{folder}/quotes").select(
+        *NEEDED, "sip_ns", "sequence_number", "bid_price", "ask_price"
+    )
+    return sum(row[0] for row in quotes.mapInArrow(count, "rows bigint").collect()), 0.0
 
 
 def duck(folder: Path) -> Found:
@@ -139,6 +152,7 @@ def compare(spark: SparkSession, shape: str, folder: Path, quotes: int, rounds: 
     work = {
         "ours": lambda: ours(spark, folder, now),
         "offsets": lambda: ours(spark, folder, around),
+        "handed": lambda: handed(spark, folder),
         "duckdb": lambda: duck(folder),
         "polars": lambda: polars_join(folder),
     }

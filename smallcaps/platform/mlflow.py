@@ -30,7 +30,8 @@ def mlflow_server(folder: Path) -> Iterator[str]:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+            # Its own jobs, of which we have none, would take a process each and a part of a core.
+            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         )
     try:
         await_listener(f"MLflow's server (its log is {folder}/server.log)", port, server, START_SECONDS)
