@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -328,6 +329,9 @@ def live_demo_command(
     from smallcaps.streaming.kafka import make_topics
     from smallcaps.streaming.process import states, stop
 
+    # Ended by a signal, it ends its broker and parts.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda *_: sys.exit(1))
     market = root / "market"
     settings = load_settings(lake=str(root / "session"))
     # What was told of a session that was played there before would be taken up.
@@ -345,7 +349,7 @@ def live_demo_command(
         own = {
             "SMALLCAPS_LAKE": settings.lake,
             "SMALLCAPS_KAFKA__SERVERS": broker.address,
-            "SMALLCAPS_SPARK__DRIVER_MEMORY": "1g",
+            "SMALLCAPS_SPARK__DRIVER_MEMORY": "2g",
         }
         try:
             _start(folder, "land", ["live", "land", "--trigger", "5"], own)

@@ -68,6 +68,9 @@ def open_session(settings: Settings, application: str = "smallcaps") -> SparkSes
         # A persisted plan with it fails when written to Delta ("dynamicpruning has not finished"); our queries name their days.
         "spark.sql.optimizer.dynamicPartitionPruning.enabled": False,
         "spark.sql.execution.arrow.pyspark.enabled": True,
+        # Larger tables of Python's stay Arrow until they are looked at: in a plan they are objects of a kilobyte a row, copied as
+        # it is optimised.
+        "spark.sql.execution.arrow.localRelationThreshold": "2MB",
         "spark.python.daemon.module": "smallcaps.python_workers",
         # Rows go to Python by the 10,000, whatever their size: to count bytes row by row takes longer than to hand them over.
         ARROW_BYTES: UNCOUNTED,
