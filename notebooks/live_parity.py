@@ -66,8 +66,10 @@ if report.arrival is not None:
 
 import matplotlib.pyplot as plt
 
+DAY_SECONDS = 86_400  # A day that was replayed later has no time from the exchange.
 soon = {"from the exchange": report.from_exchange, "from Kafka": report.from_kafka}
-seconds = pd.DataFrame({name: values for name, values in soon.items() if values}, index=["p50", "p95", "p99", "most"])
+soon = {name: values for name, values in soon.items() if values and values[0] < DAY_SECONDS}
+seconds = pd.DataFrame(soon, index=["p50", "p95", "p99", "most"])
 display(seconds.round(2))
 figure, axis = plt.subplots(figsize=(6, 3))
 seconds.T.plot.barh(ax=axis)

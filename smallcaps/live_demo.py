@@ -187,7 +187,7 @@ def signals(lake: Lake, day: date) -> Signals | None:
 
 def _why(reasons: Sequence[Any]) -> str:
     """Inputs with what they added to the log odds, in words."""
-    return ", ".join(f"{one.input} {one.adds:+.2f}" for one in reasons[:3])
+    return ", ".join(f"{one['input']} {one['adds']:+.2f}" for one in reasons[:3])
 
 
 @dataclass(frozen=True)
