@@ -74,9 +74,14 @@ def sessions_between(first: date, last: date) -> pd.DataFrame:
     )
 
 
+def session_of(instant: datetime) -> pd.DataFrame:
+    """As `sessions_between`, the session of the day that it is in New York; no row on a day without one."""
+    day = instant.astimezone(NEW_YORK).date()
+    return sessions_between(day, day)
+
+
 def open_since(instant: datetime) -> datetime | None:
     """Since when the market has been open at an instant, UTC: its regular hours; None where it is not."""
-    day = instant.astimezone(NEW_YORK).date()
-    hours = sessions_between(day, day)
+    hours = session_of(instant)
     here = hours[(hours["open_at"] <= instant) & (instant < hours["close_at"])]
     return None if here.empty else here["open_at"].iloc[0].to_pydatetime()

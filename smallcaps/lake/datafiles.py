@@ -28,8 +28,6 @@ FILE_ROWS = 1 << 24
 """Rows after which a further file is begun."""
 LONGEST_MARK = 64
 """Characters of a text that is kept as a file's least or greatest value."""
-WRITES_CONSTRAINTS = "3"
-"""Delta's version of writers that hold to constraints."""
 NO_UPKEEP = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 """For delta-rs: Spark keeps the log of every table."""
 
@@ -149,17 +147,13 @@ def create(table: Table, location: str) -> None:
 
     Raises DeltaError where another writer makes it this moment.
     """
-    properties = table.properties
-    if table.conditions:
-        # Writers that know no constraints are to keep away.
-        properties["delta.minWriterVersion"] = WRITES_CONSTRAINTS
     DeltaTable.create(
         location,
         Schema.from_json(table.schema.json()),
         mode="ignore",
         partition_by=list(table.partition_by),
         description=table.comment,
-        configuration=properties,
+        configuration=table.properties,
         storage_options=storage_options(location),
         # A second try would make the table that another writer has made meanwhile once more, with another identity.
         commit_properties=CommitProperties(max_commit_retries=0),

@@ -211,11 +211,14 @@ class Table:
 
     @property
     def properties(self) -> dict[str, str]:
-        """What Delta keeps beside the columns: constraints, key, how long the log goes back."""
+        """What Delta keeps beside the columns: constraints, key, who may write, how long the log goes back."""
         properties = {"smallcaps.key": ",".join(self.key), "delta.enableDeletionVectors": "false"}
         if self.layer != "ops":
             # What rows were made of can be told as long as the log goes back to it.
             properties["delta.logRetentionDuration"] = LOG_RETENTION
+        if self.conditions:
+            # Writers that know no constraints are to keep away.
+            properties["delta.minWriterVersion"] = "3"
         return properties | {f"delta.constraints.{name}": condition for name, condition in self.conditions.items()}
 
 

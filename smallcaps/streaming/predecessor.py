@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from smallcaps.calendar.sessions import NEW_YORK, sessions_between
+from smallcaps.calendar.sessions import session_of
 from smallcaps.config import KafkaSettings
 from smallcaps.lake.topics import SECTOR
 from smallcaps.sources.polygon.events import BARS
@@ -66,6 +66,5 @@ def _happened_ns(message: bytes | None) -> int | None:
 
 def _begin_ns(now_ns: int) -> int | None:
     """When the session of an instant's day begins, pre-market included; None on a day without one."""
-    day = datetime.fromtimestamp(now_ns // 10**9, UTC).astimezone(NEW_YORK).date()
-    hours = sessions_between(day, day)
+    hours = session_of(datetime.fromtimestamp(now_ns // 10**9, UTC))
     return None if hours.empty else hours["pre_open_at"].iloc[0].value
